@@ -1,0 +1,159 @@
+"""The synchronous transport: one call at a time over ``requests``, with connections reused."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from airflow_provider_passnotify import protocol
+from airflow_provider_passnotify.config import Config
+from airflow_provider_passnotify.pace import Pace
+from airflow_provider_passnotify.protocol import Request, TransportFailure, Verdict
+
+log = logging.getLogger(__name__)
+
+MAX_IDLE_SECONDS = 4.0
+"""A server may close a connection that was idle for longer at any moment, and a POST on it would end unknown."""
+
+
+class PassNotifyClient:
+    """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.protocol.Verdict`.
+
+    :param config: the connection, read.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._pace = Pace(config.requests_per_second)
+        self._session: requests.Session | None = None
+        self._last_used = 0.0
+
+    def call(self, request: Request, before_attempt: Callable[[], None] | None = None) -> Verdict:
+        """Do a request, again where that is safe and may help.
+
+        :param before_attempt: called right before anything is written; it stops the call by raising.
+        """
+        attempt = 1
+        while True:
+            time.sleep(self._pace.reserve(time.monotonic()))
+            if before_attempt:
+                before_attempt()
+            verdict = self._attempt(request).redacted(self.config.redact)
+            delay = protocol.retry_delay(request, verdict, attempt=attempt, max_retries=self.config.max_retries)
+            if delay is None:
+                return verdict
+            log.warning(protocol.RETRY_MESSAGE, request.method, request.url_path, verdict.reason, delay, attempt)
+            time.sleep(delay)
+            attempt += 1
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        if self._session is not None:
+            self._session.close()
+
+    def _attempt(self, request: Request) -> Verdict:
+        try:
+            response = self._get_session().request(
+                request.method,
+                self.config.base_url + request.url_path,
+                data=request.body,
+                headers=request.headers,
+                timeout=self.config.timeout,
+                verify=self.config.ca_bundle,  # here, as the session's own is overridden by the environment's
+                allow_redirects=False,
+                stream=True,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return protocol.judge_failure(*_classify(error))
+        with response:
+            try:
+                body = response.raw.read(protocol.MAX_ANSWER_BYTES, decode_content=True)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                if response.ok:
+                    return protocol.judge_failure(TransportFailure.LOST, _describe(error))
+                body = b""  # the status alone says that it was refused
+            return protocol.judge(request, response.status_code, response.headers, body)
+
+    def _get_session(self) -> requests.Session:
+        now = time.monotonic()
+        if self._session is None:
+            self._session = _open_session(self.config)
+        elif now - self._last_used > MAX_IDLE_SECONDS:
+            self._session.close()
+        self._last_used = now
+        return self._session
+
+
+def _open_session(config: Config) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no .netrc in place of our credential; config has read proxy and CA bundle
+    session.headers.update(config.headers)
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    if config.proxy:
+        session.proxies = {"http": config.proxy, "https": config.proxy}
+    for prefix in ("http://", "https://"):
+        session.mount(prefix, _Adapter())
+    return session
+
+
+class _ConnectErrors:
+    """A connection that marks what fails before a byte of the request was written: surely not sent."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except Exception as error:
+            error.not_connected = True  # type: ignore[attr-defined]
+            raise
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    class ConnectionCls(_ConnectErrors, urllib3.connection.HTTPConnection):
+        pass
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    class ConnectionCls(_ConnectErrors, urllib3.connection.HTTPSConnection):
+        pass
+
+
+class _Adapter(HTTPAdapter):
+    """The stock adapter (which repeats nothing by itself) over those connections."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        return manager
+
+
+def _classify(error: BaseException) -> tuple[TransportFailure, str]:
+    """Tell whether anything was written when it failed, from the exceptions that libraries wrap around each other."""
+    chain = list(_chain(error))
+    unwritten = isinstance(error, ValueError) or any(getattr(link, "not_connected", False) for link in chain)
+    if not unwritten:  # (a ValueError is a URL or header that requests refuses to send)
+        return TransportFailure.LOST, _describe(error)
+    tls = any(isinstance(link, requests.exceptions.SSLError | urllib3.exceptions.SSLError) for link in chain)
+    return (TransportFailure.TLS if tls else TransportFailure.UNREACHABLE), _describe(error)
+
+
+def _chain(error: BaseException | None) -> Any:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _describe(error: BaseException) -> str:
+    """Return the innermost cause, which says what happened; the wrappers repeat URLs and object addresses."""
+    *_, root = _chain(error)
+    return f"{type(root).__name__}: {root}"

@@ -1,0 +1,113 @@
+"""The errors that Airflow's users meet.
+
+::
+
+    PassNotifyError                      the root: catch this to catch them all
+    ├── PassNotifyConfigError            the connection is wrong             Airflow does not retry
+    ├── InvalidNotificationError         target, value or id is wrong        Airflow does not retry; also a ValueError
+    ├── PassNotifyApiError               the API said no, or nothing         Airflow may retry
+    │   ├── NotSentError                 surely not done                     Airflow may retry
+    │   │   └── RejectedError            ... and trying again cannot help    Airflow does not retry
+    │   └── DeliveryUnknownError         a push may have gone out            Airflow does not retry
+    └── TicketError                      accepted, and then:
+        ├── TicketFailedError            the ticket ended as failed          Airflow may retry
+        └── TicketTimeoutError           the ticket did not end in time      Airflow may retry
+
+"Airflow does not retry" is said by deriving from :class:`AirflowFailException`, so that it holds in a plain ``@task``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.tickets import Ticket
+
+
+class PassNotifyError(AirflowException):
+    """The root of all errors of this provider."""
+
+
+class PassNotifyConfigError(PassNotifyError, AirflowFailException):
+    """The connection cannot be used as it is."""
+
+
+class InvalidNotificationError(PassNotifyError, AirflowFailException, ValueError):
+    """What was asked for is no notification that the API knows; nothing was sent."""
+
+
+class PassNotifyApiError(PassNotifyError):
+    """A call of the API did not succeed.
+
+    :param request: what was asked.
+    :param verdict: what came of it.
+
+    The attributes ``status_code``, ``code``, ``description`` and ``details`` are the answer's, ``None`` where there was
+    none; ``retry_after`` is in seconds; ``may_have_been_sent`` says whether the call may have been carried out.
+    """
+
+    advice = "The call is safe to repeat."
+
+    def __init__(self, request: Request, verdict: Verdict) -> None:
+        self.request, self.verdict = request, verdict
+        self.method, self.path = request.method, request.url_path
+        self.status_code: int | None = verdict.status_code  # type: ignore[assignment]  # Airflow's own holds a 500
+        self.code, self.description, self.details = verdict.code, verdict.description, verdict.details
+        self.retry_after = verdict.retry_after
+        self.may_have_been_sent = verdict.may_have_been_sent
+        super().__init__(f"{self.method} {self.path}: {verdict.reason}. {self.advice}")
+
+    def __reduce__(self) -> tuple[type[PassNotifyApiError], tuple[Request, Verdict]]:
+        return type(self), (self.request, self.verdict)
+
+
+class NotSentError(PassNotifyApiError):
+    """Surely not done; trying again later may help (not connected, 429, a 503 that says when to come back)."""
+
+    advice = "Nothing was done; it is safe to try again."
+
+
+class RejectedError(NotSentError, AirflowFailException):
+    """Surely not done, and trying again cannot help (400, 401, 403, 404, 406 and the like)."""
+
+    advice = "Nothing was done, and a retry cannot help."
+
+
+class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
+    """The push may have gone out or not: nobody can tell, so it is not sent again."""
+
+    advice = "The notification may have been sent; it is not sent again without your word."
+
+
+class TicketError(PassNotifyError):
+    """A send or delete was accepted, and its ticket did not end well.
+
+    :param message: what happened.
+    :param tickets: the last state of each ticket concerned.
+    """
+
+    def __init__(self, message: str, tickets: Iterable[Ticket] = ()) -> None:
+        self.tickets = tuple(tickets)
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[TicketError], tuple[str, tuple[Ticket, ...]]]:
+        return type(self), (str(self), self.tickets)
+
+
+class TicketFailedError(TicketError):
+    """A ticket ended as failed; ``tickets`` holds those that failed, with their children."""
+
+
+class TicketTimeoutError(TicketError):
+    """A ticket did not end in time; ``tickets`` holds those that are left, with their last status."""
+
+
+def error_from(request: Request, verdict: Verdict) -> PassNotifyApiError:
+    """Return the error that tells what a verdict other than "accepted" means."""
+    if verdict.outcome is Outcome.NOT_SENT:
+        return NotSentError(request, verdict)
+    if verdict.outcome is Outcome.REJECTED:
+        return RejectedError(request, verdict)
+    return PassNotifyApiError(request, verdict) if request.idempotent else DeliveryUnknownError(request, verdict)

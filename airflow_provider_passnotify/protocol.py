@@ -1,0 +1,269 @@
+"""The PassNotify protocol without I/O: notification -> request, answer -> verdict, verdict -> retry or not.
+
+Both clients use this module, so a rule about what may have been sent stands here and nowhere else.
+Sources: API reference, "Push Notifications"; the ticket and status calls of the same API.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from airflow_provider_passnotify.targets import Target
+
+API_PREFIX = "/v1"
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""An answer larger than this is not read to its end (a ticketId takes 20 bytes)."""
+LONGEST_RETRY_WAIT = 60.0
+"""Seconds that a worker's slot is held for one ``Retry-After``; a longer one becomes Airflow's retry delay."""
+RETRY_MESSAGE = "%s %s: %s. Trying again in %.1f s (attempt %d did not succeed)."
+_LONGEST_TEXT = 2000
+_BACK_OFF_BASE, _BACK_OFF_MAX = 0.5, 30.0
+_UNREADABLE_KEY = re.compile(r"reading\s+(the\s+)?api\s*key", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the API, ready for a transport.
+
+    :param method: ``POST``, ``DELETE`` or ``GET``.
+    :param address: path and query after ``/v1``, already percent-encoded.
+    :param body: JSON, or ``None``.
+    """
+
+    method: str
+    address: str
+    body: bytes | None = None
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether doing it twice is as good as once: everything but a push."""
+        return self.method != "POST"
+
+    @property
+    def url_path(self) -> str:
+        """Path and query as they stand on the request line."""
+        return API_PREFIX + self.address
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to this request alone."""
+        return {} if self.body is None else {"Content-Type": "application/json"}
+
+
+def check_message(value: object, label: object = None) -> None:
+    """Refuse a message that the API's "Pass Notification Request" does not allow.
+
+    :raises ValueError: naming ``value`` or ``label``.
+    """
+    if value is None:
+        raise ValueError("value is missing: it is the text of the notification.")
+    if not isinstance(value, str):
+        raise ValueError(f"value must be a string, not {type(value).__name__}; write str(...) around it.")
+    if not value.strip():
+        raise ValueError("value is empty: it is the text of the notification.")
+    if label is not None and not isinstance(label, str):
+        raise ValueError(f"label must be a string, not {type(label).__name__}.")
+
+
+def send_request(target: Target, *, value: str, label: str | None = None) -> Request:
+    """Build "Send notification by ..." for any target.
+
+    :param value: the text of the message.
+    :param label: its optional header; left out of the body when ``None``.
+    :raises ValueError: naming what is missing or unusable.
+    """
+    check_message(value, label)
+    target.check_sendable()
+    message = {"value": value} if label is None else {"label": label, "value": value}
+    return Request("POST", target.address, json.dumps(message).encode())
+
+
+def delete_request(target: Target) -> Request:
+    """Build "Delete notification by ..." for any target."""
+    return Request("DELETE", target.address)
+
+
+def ticket_request(ticket_id: int) -> Request:
+    """Build the look-up of a ticket."""
+    return Request("GET", f"/ticket/{ticket_id}")
+
+
+STATUS_REQUEST = Request("GET", "/system/status")
+
+
+class Outcome(str, Enum):
+    """What became of a request."""
+
+    ACCEPTED = "accepted"
+    NOT_SENT = "not_sent"
+    """Surely not done, and trying again may help: not connected, or told to come back later."""
+    REJECTED = "rejected"
+    """Surely not done, and trying again cannot help."""
+    UNKNOWN = "unknown"
+    """May have been done."""
+
+
+class TransportFailure(Enum):
+    """Why there is no answer, as far as it matters."""
+
+    UNREACHABLE = "not connected"
+    TLS = "TLS handshake failed"
+    LOST = "no answer"
+    """The request, or a part of it, was on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer, or the lack of one, says.
+
+    :param reason: one line for people.
+    :param ticket_id: of an accepted send or delete.
+    :param payload: the parsed body of an accepted look-up.
+    :param retry_after: seconds that the server asked for.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    ticket_id: int | None = None
+    payload: Any = None
+    status_code: int | None = None
+    code: int | str | None = None
+    description: str | None = None
+    details: str | None = None
+    retry_after: float | None = None
+    failure: TransportFailure | None = None
+
+    @property
+    def may_have_been_sent(self) -> bool:
+        """The question that everything else follows from."""
+        return self.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
+
+    def redacted(self, redact: Callable[[str], str]) -> Verdict:
+        """Return the verdict with every text that came from outside passed through ``redact``."""
+        return replace(
+            self,
+            reason=redact(self.reason),
+            code=redact(self.code) if isinstance(self.code, str) else self.code,
+            description=self.description and redact(self.description),
+            details=self.details and redact(self.details),
+        )
+
+    @property
+    def credentials_refused(self) -> bool:
+        """Whether the API refused who asks, not what was asked."""
+        return self.status_code == 401 or (self.status_code == 500 and self.outcome is Outcome.REJECTED)
+
+
+def judge_failure(failure: TransportFailure, detail: str) -> Verdict:
+    """Judge a request that got no answer."""
+    outcome = Outcome.UNKNOWN if failure is TransportFailure.LOST else Outcome.NOT_SENT
+    return Verdict(outcome, f"{failure.value}: {detail:.500}", failure=failure)
+
+
+def judge(request: Request, status_code: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+    """Judge an answer by the error table ("Did it go out?" in the guide).
+
+    :param headers: with case-insensitive look-up, as both HTTP libraries give them.
+    """
+    payload = _parse_json(body)
+    if 200 <= status_code < 300:
+        return _judge_success(request, status_code, payload)
+    error = payload if isinstance(payload, dict) else {}
+    is_api_error = "code" in error and ("description" in error or "details" in error)
+    retry_after = parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
+    verdict = Verdict(
+        Outcome.UNKNOWN,
+        status_code=status_code,
+        code=error.get("code") if isinstance(error.get("code"), int | str) else None,
+        description=_short(error.get("description")),
+        details=_short(error.get("details")) if is_api_error else _short(body.decode("utf-8", "replace")),
+        retry_after=retry_after,
+    )
+    said = "; ".join(part for part in (verdict.description, verdict.details) if part)
+    reason = f"HTTP {status_code}" + (f": {said}" if said else "")
+    if 300 <= status_code < 400:
+        location = headers.get("Location", "nowhere")
+        reason = f"HTTP {status_code}: a redirect to {location!r:.200}, not followed (check the connection's host)"
+    elif status_code == 429 or (status_code == 503 and (retry_after is not None or is_api_error)):
+        return replace(verdict, outcome=Outcome.NOT_SENT, reason=reason)
+    elif 400 <= status_code < 500 or (status_code == 500 and _UNREADABLE_KEY.search(said)):
+        return replace(verdict, outcome=Outcome.REJECTED, reason=reason)
+    return replace(verdict, reason=reason)
+
+
+def parse_ticket_id(value: object) -> int | None:
+    """Return a ticketId (an int, or a string of digits), or ``None`` for anything else."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None
+
+
+def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for, or ``None`` if it says nothing usable.
+
+    :param value: seconds or an HTTP date (RFC 9110, section 10.2.3).
+    :param date: the answer's own ``Date``, so that two clocks that differ do no harm.
+    """
+    if not value:
+        return None
+    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
+        return float(value)
+    try:
+        until = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    try:
+        now = email.utils.parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, OverflowError):
+        now = time.time()
+    return max(0.0, until - now)
+
+
+def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries: int) -> float | None:
+    """Return the seconds to wait before doing the request again, or ``None`` if it must not or cannot be.
+
+    :param attempt: how often it has been tried, from 1.
+    :param max_retries: how many times more than once it may be tried.
+    """
+    may_repeat = verdict.outcome is Outcome.NOT_SENT or (verdict.outcome is Outcome.UNKNOWN and request.idempotent)
+    if not may_repeat or attempt > max_retries:
+        return None
+    if verdict.retry_after is not None:
+        return verdict.retry_after if verdict.retry_after <= LONGEST_RETRY_WAIT else None
+    ceiling = min(_BACK_OFF_MAX, _BACK_OFF_BASE * 2 ** (attempt - 1))
+    return random.uniform(ceiling / 2, ceiling)  # noqa: S311 (jitter)
+
+
+def _judge_success(request: Request, status_code: int, payload: Any) -> Verdict:
+    if request.method == "GET":
+        if payload is None:
+            return Verdict(Outcome.UNKNOWN, f"HTTP {status_code} without a JSON body", status_code=status_code)
+        return Verdict(Outcome.ACCEPTED, status_code=status_code, payload=payload)
+    ticket_id = parse_ticket_id(payload.get("ticketId")) if isinstance(payload, dict) else None
+    if ticket_id is None:
+        reason = f"HTTP {status_code}, but its body has no usable ticketId: {_short(payload)!r:.200}"
+        return Verdict(Outcome.UNKNOWN, reason, status_code=status_code, details=_short(payload))
+    return Verdict(Outcome.ACCEPTED, status_code=status_code, ticket_id=ticket_id)
+
+
+def _parse_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _short(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT]

@@ -1,0 +1,240 @@
+"""What can be notified: six target types, their ids, and where each lies in the API.
+
+No I/O and no Airflow here. The paths are those of the API reference, "Push Notifications".
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import ClassVar, TypeAlias
+from urllib.parse import quote
+
+Id: TypeAlias = str | int
+
+EXTERNAL_TEMPLATE_PREFIX = "id/"
+"""``template_id="id/12345"``: how the API reference writes the external id of a template."""
+
+
+class TargetType(str, Enum):
+    """The kinds of target; the value is what ``target_type=`` takes."""
+
+    PASS = "pass"  # noqa: S105 (a wallet pass, not a password)
+    EXTERNAL_PASS = "external_pass"  # noqa: S105
+    SEGMENT = "segment"
+    TAG = "tag"
+    TEMPLATE = "template"
+    EXTERNAL_TEMPLATE = "external_template"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def clean_id(name: str, value: object) -> str:
+    """Return an id as text, or refuse what could reach another address than the one that was meant.
+
+    :param name: the argument's name, for the error.
+    :param value: a string or an int.
+    :raises ValueError: naming the argument, what is wrong with it and what to do.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"{name} must be a string or an int, not {type(value).__name__} ({value!r:.80}).")
+    text = str(value)
+    if not text.strip():
+        raise ValueError(f"{name} is empty; give the id of what is to be notified.")
+    if text in {".", ".."}:
+        raise ValueError(f"{name} is {text!r}, which in a URL means another path; no id can be that.")
+    if text == "None":
+        raise ValueError(f"{name} is the text 'None', which is what an empty XCom or variable renders to.")
+    if bad := next((char for char in text if unicodedata.category(char) in {"Cc", "Cs"}), None):
+        raise ValueError(f"{name} holds the control character {bad!r}; remove it (id: {text!r:.80}).")
+    return text
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One thing to notify; its fields are the ids, under the names that users write."""
+
+    target_type: ClassVar[TargetType]
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.name in self.optional:
+                continue
+            object.__setattr__(self, field.name, clean_id(field.name, value))
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The parts of the path between ``/v1`` and ``/notify``, unquoted."""
+        raise NotImplementedError
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The query parameters, unquoted."""
+        template_id = getattr(self, "template_id", None)
+        return (("templateId", template_id),) if template_id is not None else ()
+
+    @property
+    def address(self) -> str:
+        """Path and query after ``/v1``, quoted: the target's identity, equal for two spellings of one target."""
+        path = "".join(f"/{quote(segment, safe='')}" for segment in (*self.segments, "notify"))
+        query = "&".join(f"{key}={quote(value, safe='')}" for key, value in self.query)
+        return f"{path}?{query}" if query else path
+
+    def check_sendable(self) -> None:
+        """Raise :class:`ValueError` where the target is enough to delete from, but not to send to."""
+
+    def __str__(self) -> str:
+        ids = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) is not None)
+        return f"{self.target_type} ({', '.join(ids)})"
+
+
+@dataclass(frozen=True)
+class PassTarget(_Target):
+    """The holder of one pass."""
+
+    target_type = TargetType.PASS
+    pass_id: Id
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return ("pass", str(self.pass_id))
+
+
+@dataclass(frozen=True)
+class ExternalPassTarget(_Target):
+    """The holder of one pass, named by your own id for it."""
+
+    target_type = TargetType.EXTERNAL_PASS
+    template_id: Id
+    pass_external_id: Id
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return ("pass", "template", str(self.template_id), "id", str(self.pass_external_id))
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+
+@dataclass(frozen=True)
+class SegmentTarget(_Target):
+    """The passes of a segment; ``template_id`` is required to send and optional to delete."""
+
+    target_type = TargetType.SEGMENT
+    optional = frozenset({"template_id"})
+    project_id: Id
+    segment_id: Id
+    template_id: Id | None = None
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return ("segments", str(self.project_id), str(self.segment_id))
+
+    def check_sendable(self) -> None:
+        if self.template_id is None:
+            raise ValueError("template_id is missing: the API requires it to send to a segment (not to delete).")
+
+
+@dataclass(frozen=True)
+class TagTarget(_Target):
+    """The passes of a template that carry a tag."""
+
+    target_type = TargetType.TAG
+    tag: Id
+    template_id: Id
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return ("tag", str(self.tag))
+
+
+@dataclass(frozen=True)
+class TemplateTarget(_Target):
+    """All passes of a template. ``id/...`` is understood as the reference has it: an external id follows."""
+
+    target_type = TargetType.TEMPLATE
+    template_id: Id
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (external_id := _external_template_id(self.template_id)) is not None:
+            clean_id("template_id (after 'id/')", external_id)
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        external_id = _external_template_id(self.template_id)
+        return ("template", str(self.template_id)) if external_id is None else ("template", "id", external_id)
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+
+@dataclass(frozen=True)
+class ExternalTemplateTarget(_Target):
+    """All passes of a template, named by your own id for it."""
+
+    target_type = TargetType.EXTERNAL_TEMPLATE
+    template_external_id: Id
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return ("template", "id", str(self.template_external_id))
+
+
+Target: TypeAlias = (
+    PassTarget | ExternalPassTarget | SegmentTarget | TagTarget | TemplateTarget | ExternalTemplateTarget
+)
+
+_CLASSES: dict[TargetType, type[Target]] = {
+    cls.target_type: cls
+    for cls in (PassTarget, ExternalPassTarget, SegmentTarget, TagTarget, TemplateTarget, ExternalTemplateTarget)
+}
+
+ID_NAMES: tuple[str, ...] = tuple(dict.fromkeys(field.name for cls in _CLASSES.values() for field in fields(cls)))
+"""Every id that some target type takes, in the order of the reference."""
+
+
+def ids_of(target_type: TargetType) -> tuple[str, ...]:
+    """The names of the ids that a target type takes."""
+    return tuple(field.name for field in fields(_CLASSES[target_type]))
+
+
+def parse_target_type(value: object) -> TargetType:
+    """Return the target type, or raise :class:`ValueError` that lists the six."""
+    try:
+        return TargetType(value)
+    except ValueError:
+        known = ", ".join(target_type.value for target_type in TargetType)
+        raise ValueError(f"target_type is {value!r:.80}; it must be one of: {known}.") from None
+
+
+def make_target(target_type: str | TargetType, ids: Mapping[str, object]) -> Target:
+    """Build a target from the vocabulary that operators, rows and hook calls share.
+
+    :param target_type: one of :class:`TargetType`.
+    :param ids: ids by name; ``None`` means "not given".
+    :raises ValueError: naming the id that is missing, not used by this target type, unknown or unusable.
+    """
+    kind = parse_target_type(target_type)
+    cls = _CLASSES[kind]
+    takes = ids_of(kind)
+    given = {name: value for name, value in ids.items() if value is not None}
+    for name in given:
+        if name not in takes:
+            raise ValueError(f"target_type={kind.value!r} does not take {name}; it takes {', '.join(takes)}.")
+    missing = [name for name in takes if name not in given and name not in cls.optional]
+    if missing:
+        raise ValueError(f"target_type={kind.value!r} needs {', '.join(takes)}; {' and '.join(missing)} missing.")
+    return cls(**given)  # type: ignore[arg-type]  # each field checks its value
+
+
+def _external_template_id(template_id: Id) -> str | None:
+    text = str(template_id)
+    return text.removeprefix(EXTERNAL_TEMPLATE_PREFIX) if text.startswith(EXTERNAL_TEMPLATE_PREFIX) else None

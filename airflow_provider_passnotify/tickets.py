@@ -1,0 +1,148 @@
+"""What a ticket's status says: running, succeeded or failed.
+
+No I/O and no Airflow here. Source: the API's ticket look-up, ``GET /ticket/{ticketId}``; only ``COMPLETED`` is
+published, so the words are sets that the user can extend.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import pendulum
+
+from airflow_provider_passnotify.protocol import parse_ticket_id
+
+log = logging.getLogger(__name__)
+
+RUNNING_STATUSES = frozenset(
+    {"PENDING", "PROCESSING", "QUEUED", "SCHEDULED", "STARTED", "RUNNING", "IN_PROGRESS", "INPROGRESS", "ACCEPTED"}
+)
+SUCCESS_STATUSES = frozenset({"COMPLETED", "COMPLETE", "SUCCESS", "SUCCEEDED", "SUCCESSFUL", "DONE", "FINISHED"})
+FAILURE_STATUSES = frozenset({"FAILED", "FAILURE", "ERROR", "CANCELLED", "CANCELED", "ABORTED", "REJECTED"})
+
+_logged: set[str] = set()
+
+
+class TicketState(str, Enum):
+    """What a status means for whoever waits."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class StatusWords:
+    """The words that end a ticket.
+
+    :param success: more words that mean success, in any case.
+    :param failure: more words that mean failure, in any case.
+    """
+
+    success: Iterable[str] = ()
+    failure: Iterable[str] = ()
+    _success: frozenset[str] = field(init=False, repr=False, compare=False)
+    _failure: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, words in (("success", self.success), ("failure", self.failure)):
+            if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+                raise ValueError(f"{name}_statuses must be a list of words, not {words!r:.80}.")
+        success, failure = _normal(self.success), _normal(self.failure)
+        if both := success & failure:
+            raise ValueError(f"{', '.join(sorted(both))} cannot mean success and failure.")
+        # What the user says of a word outweighs the default.
+        object.__setattr__(self, "_success", (SUCCESS_STATUSES | success) - failure)
+        object.__setattr__(self, "_failure", (FAILURE_STATUSES | failure) - success)
+
+    def state(self, status: str) -> TicketState:
+        """Return what a status means; a word that nobody knows counts as running and is logged once."""
+        word = status.strip().upper()
+        if word in self._success:
+            return TicketState.SUCCEEDED
+        if word in self._failure:
+            return TicketState.FAILED
+        if word not in RUNNING_STATUSES and word not in _logged:
+            _logged.add(word)
+            log.warning(
+                "Ticket status %r is not known and counts as still running. If it means an end, name it in "
+                "success_statuses or failure_statuses.",
+                status,
+            )
+        return TicketState.RUNNING
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The state of one send or delete.
+
+    :param id: the ticketId.
+    :param status: the API's word, as given.
+    :param state: what it means.
+    :param created_at: in UTC; ``None`` where the API gives none that can be read.
+    :param children: as given; their shape is not published.
+    """
+
+    id: int
+    status: str
+    state: TicketState
+    created_at: pendulum.DateTime | None = None
+    children: Any = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON for XCom."""
+        return {
+            "id": self.id,
+            "status": self.status,
+            "state": self.state.value,
+            "created_at": self.created_at.isoformat() if self.created_at else None,
+            "children": self.children,
+        }
+
+
+def clean_ticket_id(value: object, name: str = "ticket_id") -> int:
+    """Return a ticketId as an int.
+
+    :raises ValueError: naming the argument and what it holds instead.
+    """
+    ticket_id = parse_ticket_id(value)
+    if ticket_id is None:
+        hint = " (an empty XCom? Check the task that should have pushed it.)" if value in (None, "None", "") else "."
+        raise ValueError(f"{name} must be a ticketId, a whole number from 0; it is {value!r:.80}{hint}")
+    return ticket_id
+
+
+def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = None) -> Ticket:
+    """Read the body of a ticket look-up: both spellings of its keys, any case.
+
+    :raises ValueError: when it is no object or has no status.
+    """
+    if not isinstance(payload, dict):
+        raise ValueError(f"ticket {ticket_id}: the answer is {type(payload).__name__}, not a JSON object.")
+    fields = {str(key).lower(): value for key, value in payload.items()}
+    status = fields.get("status")
+    if not isinstance(status, str) or not status.strip():
+        raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {sorted(map(str, payload))}.")
+    state = (words or StatusWords()).state(status)
+    return Ticket(ticket_id, status, state, _read_time(fields.get("createdat")), fields.get("children"))
+
+
+def _read_time(value: object) -> pendulum.DateTime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = pendulum.parse(value, tz="UTC")
+    except (ValueError, OverflowError):
+        return None
+    return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
+
+
+def _normal(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(word.strip().upper() for word in words)
