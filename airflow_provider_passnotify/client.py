@@ -15,12 +15,9 @@ from requests.adapters import HTTPAdapter
 from airflow_provider_passnotify import protocol
 from airflow_provider_passnotify.config import Config
 from airflow_provider_passnotify.pace import Pace
-from airflow_provider_passnotify.protocol import Request, TransportFailure, Verdict
+from airflow_provider_passnotify.protocol import Outcome, Request, TransportFailure, Verdict
 
 log = logging.getLogger(__name__)
-
-MAX_IDLE_SECONDS = 4.0
-"""A server may close a connection that was idle for longer at any moment, and a POST on it would end unknown."""
 
 
 class PassNotifyClient:
@@ -45,7 +42,7 @@ class PassNotifyClient:
             time.sleep(self._pace.reserve(time.monotonic()))
             if before_attempt:
                 before_attempt()
-            verdict = self._attempt(request).redacted(self.config.redact)
+            verdict = self.attempt(request)
             delay = protocol.retry_delay(request, verdict, attempt=attempt, max_retries=self.config.max_retries)
             if delay is None:
                 return verdict
@@ -53,14 +50,10 @@ class PassNotifyClient:
             time.sleep(delay)
             attempt += 1
 
-    def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
-        if self._session is not None:
-            self._session.close()
-
-    def _attempt(self, request: Request) -> Verdict:
+    def attempt(self, request: Request) -> Verdict:
+        """Do a request once."""
         try:
-            response = self._get_session().request(
+            with self._get_session().request(
                 request.method,
                 self.config.base_url + request.url_path,
                 data=request.body,
@@ -69,23 +62,22 @@ class PassNotifyClient:
                 verify=self.config.ca_bundle,  # here, as the session's own is overridden by the environment's
                 allow_redirects=False,
                 stream=True,
-            )
+            ) as response:
+                verdict = protocol.judge(request, response.status_code, response.headers, _read_body(response))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return protocol.judge_failure(*_classify(error))
-        with response:
-            try:
-                body = response.raw.read(protocol.MAX_ANSWER_BYTES, decode_content=True)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                if response.ok:
-                    return protocol.judge_failure(TransportFailure.LOST, _describe(error))
-                body = b""  # the status alone says that it was refused
-            return protocol.judge(request, response.status_code, response.headers, body)
+            verdict = protocol.judge_failure(*_classify(error))
+        return verdict if verdict.outcome is Outcome.ACCEPTED else verdict.redacted(self.config.redact)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        if self._session is not None:
+            self._session.close()
 
     def _get_session(self) -> requests.Session:
         now = time.monotonic()
         if self._session is None:
             self._session = _open_session(self.config)
-        elif now - self._last_used > MAX_IDLE_SECONDS:
+        elif now - self._last_used > protocol.MAX_IDLE_SECONDS:
             self._session.close()
         self._last_used = now
         return self._session
@@ -101,6 +93,16 @@ def _open_session(config: Config) -> requests.Session:
     for prefix in ("http://", "https://"):
         session.mount(prefix, _Adapter())
     return session
+
+
+def _read_body(response: requests.Response) -> bytes:
+    try:
+        body: bytes = response.raw.read(protocol.MAX_ANSWER_BYTES, decode_content=True)
+    except (urllib3.exceptions.HTTPError, OSError):
+        if response.status_code < 400:
+            raise
+        return b""  # the status alone says that it was refused
+    return body
 
 
 class _ConnectErrors:

@@ -21,6 +21,8 @@ from airflow_provider_passnotify.targets import Target
 API_PREFIX = "/v1"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """An answer larger than this is not read to its end (a ticketId takes 20 bytes)."""
+MAX_IDLE_SECONDS = 4.0
+"""A server may close a connection that was idle for longer at any moment, and a POST on it would end unknown."""
 LONGEST_RETRY_WAIT = 60.0
 """Seconds that a worker's slot is held for one ``Retry-After``; a longer one becomes Airflow's retry delay."""
 RETRY_MESSAGE = "%s %s: %s. Trying again in %.1f s (attempt %d did not succeed)."

@@ -235,6 +235,19 @@ def make_target(target_type: str | TargetType, ids: Mapping[str, object]) -> Tar
     return cls(**given)  # type: ignore[arg-type]  # each field checks its value
 
 
+def as_target(target: Target | Mapping[str, object]) -> Target:
+    """Return a target; a mapping is one in the shared vocabulary, such as ``{"target_type": "pass", "pass_id": 123}``.
+
+    :raises ValueError: as :func:`make_target`.
+    """
+    if isinstance(target, Mapping):
+        ids = {name: value for name, value in target.items() if name != "target_type"}
+        return make_target(target.get("target_type"), ids)  # type: ignore[arg-type]  # checked there
+    if not isinstance(target, _Target):
+        raise ValueError(f"target must be a target or a mapping with target_type and ids, not {target!r:.80}.")
+    return target
+
+
 def _external_template_id(template_id: Id) -> str | None:
     text = str(template_id)
     return text.removeprefix(EXTERNAL_TEMPLATE_PREFIX) if text.startswith(EXTERNAL_TEMPLATE_PREFIX) else None

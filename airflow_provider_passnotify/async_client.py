@@ -1,0 +1,131 @@
+"""The asyncio transport: many calls at a time over ``aiohttp``, with connections reused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import aiohttp
+import certifi
+from yarl import URL
+
+from airflow_provider_passnotify import protocol
+from airflow_provider_passnotify.config import Config
+from airflow_provider_passnotify.pace import Pace
+from airflow_provider_passnotify.protocol import Outcome, Request, TransportFailure, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class PassNotifyAsyncClient:
+    """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.protocol.Verdict`.
+
+    Use it as an asynchronous context manager, within one event loop.
+
+    :param config: the connection, read.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._pace = Pace(config.requests_per_second)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> PassNotifyAsyncClient:
+        self._session = _open_session(self.config)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def call(self, request: Request, before_attempt: Callable[[], None] | None = None) -> Verdict:
+        """Do a request, again where that is safe and may help.
+
+        :param before_attempt: called right before anything is written; it stops the call by raising.
+        """
+        attempt = 1
+        while True:
+            if wait := self._pace.reserve(asyncio.get_running_loop().time()):
+                await asyncio.sleep(wait)
+            if before_attempt:
+                before_attempt()
+            verdict = await self.attempt(request)
+            delay = protocol.retry_delay(request, verdict, attempt=attempt, max_retries=self.config.max_retries)
+            if delay is None:
+                return verdict
+            log.warning(protocol.RETRY_MESSAGE, request.method, request.url_path, verdict.reason, delay, attempt)
+            await asyncio.sleep(delay)
+            attempt += 1
+
+    async def attempt(self, request: Request) -> Verdict:
+        """Do a request once."""
+        if self._session is None:
+            self._session = _open_session(self.config)
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self.config.base_url + request.url_path, encoded=True),
+                data=request.body,
+                headers=request.headers,
+                proxy=self.config.proxy,
+                allow_redirects=False,
+            ) as response:
+                verdict = protocol.judge(request, response.status, response.headers, await _read_body(response))
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            verdict = protocol.judge_failure(_classify(error), f"{type(error).__name__}: {error}")
+        return verdict if verdict.outcome is Outcome.ACCEPTED else verdict.redacted(self.config.redact)
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _open_session(config: Config) -> aiohttp.ClientSession:
+    connect, read = config.timeout
+    connector = aiohttp.TCPConnector(
+        limit=config.max_connections, keepalive_timeout=protocol.MAX_IDLE_SECONDS, ssl=_tls(config.ca_bundle)
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers=config.headers,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _tls(ca_bundle: bool | str) -> bool | ssl.SSLContext:
+    if ca_bundle is False:
+        return False
+    path = certifi.where() if ca_bundle is True else str(ca_bundle)  # as requests has it
+    if Path(path).is_dir():
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > protocol.MAX_ANSWER_BYTES:
+                break
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+        if response.status < 400:
+            raise
+        return b""  # the status alone says that it was refused
+    return bytes(body)
+
+
+def _classify(error: Exception) -> TransportFailure:
+    """Tell whether anything was written when it failed; aiohttp has classes of its own for what fails before."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return TransportFailure.TLS
+    before = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError, ValueError)
+    return TransportFailure.UNREACHABLE if isinstance(error, before) else TransportFailure.LOST

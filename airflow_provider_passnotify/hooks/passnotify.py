@@ -1,0 +1,220 @@
+"""The hooks: an Airflow connection in, API calls out; what a call means stands in :mod:`..calls`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_passnotify import calls, connection_form, protocol
+from airflow_provider_passnotify.config import CONN_TYPE, Config, read_config
+from airflow_provider_passnotify.exceptions import PassNotifyConfigError
+from airflow_provider_passnotify.protocol import Outcome, TransportFailure
+from airflow_provider_passnotify.targets import Target
+from airflow_provider_passnotify.tickets import StatusWords, Ticket
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+    from airflow_provider_passnotify.client import PassNotifyClient
+
+DEFAULT_CONN_ID = "passnotify_default"
+
+
+class PassNotifyHook(BaseHook):
+    """Call the PassNotify API with the credential of an Airflow connection.
+
+    :param passnotify_conn_id: the connection's id.
+    """
+
+    conn_name_attr = "passnotify_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONN_TYPE
+    hook_name = "PassNotify"
+
+    def __init__(self, passnotify_conn_id: str = DEFAULT_CONN_ID) -> None:
+        super().__init__()
+        self.passnotify_conn_id = passnotify_conn_id
+        self._client: PassNotifyClient | None = None
+
+    def get_conn(self) -> PassNotifyClient:
+        """Return the client, made once, so that connections are reused within a task.
+
+        :raises PassNotifyConfigError: naming what is wrong with the connection.
+        """
+        if self._client is None:
+            from airflow_provider_passnotify.client import PassNotifyClient
+
+            self._client = PassNotifyClient(self.get_config())
+        return self._client
+
+    def get_config(self) -> Config:
+        """Return the connection, read and its secrets masked.
+
+        :raises PassNotifyConfigError: naming what is wrong with the connection.
+        """
+        return _read(self.get_connection(self.passnotify_conn_id), self.passnotify_conn_id)
+
+    def send_notification(self, target: Target | Mapping[str, object], *, value: str, label: str | None = None) -> int:
+        """Send a notification ("Send notification by ..." of the API reference).
+
+        :param target: a target, or a mapping such as ``{"target_type": "pass", "pass_id": 123}``.
+        :param value: the text of the message.
+        :param label: its optional header.
+        :return: the ticketId.
+        :raises InvalidNotificationError: before any request.
+        :raises NotSentError: when it surely was not sent.
+        :raises DeliveryUnknownError: when it may have been sent.
+        """
+        return self._do(calls.send_call(target, value=value, label=label))
+
+    def delete_notification(self, target: Target | Mapping[str, object]) -> int:
+        """Take the notification off the back of the passes ("Delete notification by ..." of the API reference).
+
+        :param target: a target, or a mapping such as ``{"target_type": "pass", "pass_id": 123}``.
+        :return: the ticketId.
+        :raises PassNotifyApiError: when the API did not accept it.
+        """
+        return self._do(calls.delete_call(target))
+
+    def get_ticket(self, ticket_id: int | str, *, words: StatusWords | None = None) -> Ticket:
+        """Look up what became of a send or delete.
+
+        :param ticket_id: what the send or delete returned.
+        :param words: words beyond the defaults that mean success or failure.
+        :raises RejectedError: when the API does not know the ticket.
+        :raises PassNotifyApiError: when there is no answer, or none that can be read.
+        """
+        return self._do(calls.ticket_call(ticket_id, words))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether the API can be reached and takes the credential; nothing is sent.
+
+        It looks up ticket 0, which a good credential is told does not exist.
+        """
+        from airflow_provider_passnotify.client import PassNotifyClient
+
+        try:
+            client = PassNotifyClient(replace(self.get_config(), max_retries=0))
+        except PassNotifyConfigError as error:
+            return False, str(error)
+        try:
+            verdict = client.call(protocol.ticket_request(0))
+            if verdict.failure is TransportFailure.TLS:
+                return False, f"TLS problem: {verdict.reason}"
+            if verdict.failure is not None:
+                return False, f"Unreachable: {verdict.reason}"
+            if verdict.credentials_refused or verdict.status_code == 403:
+                return False, f"Reached, credentials refused: {verdict.reason}"
+            known = verdict.outcome is Outcome.ACCEPTED or (verdict.status_code == 404 and verdict.code is not None)
+            if known or (verdict.status_code == 404 and _says_hello(client)):
+                return True, "Works: the API was reached and takes the credential."
+            return False, f"Reached, but it does not answer as PassNotify does (check the host): {verdict.reason}"
+        finally:
+            client.close()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's own fields (Airflow 2.11 to 3.1)."""
+        return connection_form.widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return labels and placeholders of the form's common fields (Airflow 2.11 to 3.1)."""
+        return {
+            "hidden_fields": [],
+            "relabeling": connection_form.RELABELING,
+            "placeholders": connection_form.PLACEHOLDERS,
+        }
+
+    def _do(self, call: calls.Call[calls.T]) -> calls.T:
+        return call.read(self.get_conn().call(call.request))
+
+
+class PassNotifyAsyncHook(BaseHook):
+    """The asyncio twin of :class:`PassNotifyHook`, for triggers; use it as ``async with``.
+
+    :param passnotify_conn_id: the connection's id.
+    """
+
+    def __init__(self, passnotify_conn_id: str = DEFAULT_CONN_ID) -> None:
+        super().__init__()
+        self.passnotify_conn_id = passnotify_conn_id
+        self._client: PassNotifyAsyncClient | None = None
+
+    async def get_conn(self) -> PassNotifyAsyncClient:
+        """Return the client, made once.
+
+        :raises PassNotifyConfigError: naming what is wrong with the connection.
+        """
+        if self._client is None:
+            from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+
+            self._client = PassNotifyAsyncClient(await self.get_config())
+        return self._client
+
+    async def get_config(self) -> Config:
+        """Return the connection, read and its secrets masked, without blocking the event loop."""
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        connection = await get_async_connection(self.passnotify_conn_id)
+        # In a thread: masking may ask the supervisor, which would deadlock the loop.
+        return await asyncio.to_thread(_read, connection, self.passnotify_conn_id)
+
+    async def send_notification(
+        self, target: Target | Mapping[str, object], *, value: str, label: str | None = None
+    ) -> int:
+        """As :meth:`PassNotifyHook.send_notification`."""
+        return await self._do(calls.send_call(target, value=value, label=label))
+
+    async def delete_notification(self, target: Target | Mapping[str, object]) -> int:
+        """As :meth:`PassNotifyHook.delete_notification`."""
+        return await self._do(calls.delete_call(target))
+
+    async def get_ticket(self, ticket_id: int | str, *, words: StatusWords | None = None) -> Ticket:
+        """As :meth:`PassNotifyHook.get_ticket`."""
+        return await self._do(calls.ticket_call(ticket_id, words))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def __aenter__(self) -> PassNotifyAsyncHook:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _do(self, call: calls.Call[calls.T]) -> calls.T:
+        return call.read(await (await self.get_conn()).call(call.request))
+
+
+def _read(connection: Connection, conn_id: str) -> Config:
+    try:
+        config = read_config(
+            conn_type=connection.conn_type,
+            host=connection.host,
+            schema=connection.schema,
+            port=connection.port,
+            login=connection.login,
+            password=connection.password,
+            extra=connection.extra,
+        )
+    except ValueError as error:
+        raise PassNotifyConfigError(f"Connection {conn_id!r}: {error}") from None
+    for secret in config.secrets:
+        mask_secret(secret)
+    return config
+
+
+def _says_hello(client: PassNotifyClient) -> bool:
+    verdict = client.call(protocol.STATUS_REQUEST)
+    return verdict.outcome is Outcome.ACCEPTED and isinstance(verdict.payload, dict) and "Hello" in verdict.payload

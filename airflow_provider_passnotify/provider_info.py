@@ -1,0 +1,40 @@
+"""What Airflow reads about this provider (entry point ``apache_airflow_provider``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_passnotify import __version__, connection_form
+
+_PACKAGE = "airflow_provider_passnotify"
+_NAME = "PassNotify"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata (Airflow's ``provider_info.schema.json``)."""
+    return {
+        "package-name": "airflow-provider-passnotify",
+        "name": _NAME,
+        "description": "Send notifications to wallet passes, and take them away again.",
+        "versions": [__version__],
+        "integrations": [{"integration-name": _NAME, "external-doc-url": "https://example.com/", "tags": ["service"]}],
+        "hooks": [_modules("hooks")],
+        "operators": [_modules("operators")],
+        "connection-types": [
+            {
+                "connection-type": "passnotify",
+                "hook-name": _NAME,
+                "hook-class-name": f"{_PACKAGE}.hooks.passnotify.PassNotifyHook",
+                "conn-fields": connection_form.conn_fields(),
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": connection_form.RELABELING,
+                    "placeholders": connection_form.PLACEHOLDERS,
+                },
+            }
+        ],
+    }
+
+
+def _modules(room: str) -> dict[str, Any]:
+    return {"integration-name": _NAME, "python-modules": [f"{_PACKAGE}.{room}.passnotify"]}
