@@ -5,6 +5,8 @@
     PassNotifyError                      the root: catch this to catch them all
     ├── PassNotifyConfigError            the connection is wrong             Airflow does not retry
     ├── InvalidNotificationError         target, value or id is wrong        Airflow does not retry; also a ValueError
+    ├── JournalError                     the record of what was sent failed  Airflow may retry
+    ├── SendRefusedError                 a retry that must not send          Airflow does not retry
     ├── PassNotifyApiError               the API said no, or nothing         Airflow may retry
     │   ├── NotSentError                 surely not done                     Airflow may retry
     │   │   └── RejectedError            ... and trying again cannot help    Airflow does not retry
@@ -38,11 +40,20 @@ class InvalidNotificationError(PassNotifyError, AirflowFailException, ValueError
     """What was asked for is no notification that the API knows; nothing was sent."""
 
 
+class JournalError(PassNotifyError):
+    """What was sent, or is about to be, could not be recorded or read; the message says what was sent."""
+
+
+class SendRefusedError(PassNotifyError, AirflowFailException):
+    """A retry that must not send, as nothing tells what the tries before it sent."""
+
+
 class PassNotifyApiError(PassNotifyError):
     """A call of the API did not succeed.
 
     :param request: what was asked.
     :param verdict: what came of it.
+    :param advice: what to do, where the class's own does not say it.
 
     The attributes ``status_code``, ``code``, ``description`` and ``details`` are the answer's, ``None`` where there was
     none; ``retry_after`` is in seconds; ``may_have_been_sent`` says whether the call may have been carried out.
@@ -50,8 +61,9 @@ class PassNotifyApiError(PassNotifyError):
 
     advice = "The call is safe to repeat."
 
-    def __init__(self, request: Request, verdict: Verdict) -> None:
+    def __init__(self, request: Request, verdict: Verdict, advice: str | None = None) -> None:
         self.request, self.verdict = request, verdict
+        self.advice = advice or self.advice
         self.method, self.path = request.method, request.url_path
         self.status_code: int | None = verdict.status_code  # type: ignore[assignment]  # Airflow's own holds a 500
         self.code, self.description, self.details = verdict.code, verdict.description, verdict.details
@@ -59,8 +71,8 @@ class PassNotifyApiError(PassNotifyError):
         self.may_have_been_sent = verdict.may_have_been_sent
         super().__init__(f"{self.method} {self.path}: {verdict.reason}. {self.advice}")
 
-    def __reduce__(self) -> tuple[type[PassNotifyApiError], tuple[Request, Verdict]]:
-        return type(self), (self.request, self.verdict)
+    def __reduce__(self) -> tuple[type[PassNotifyApiError], tuple[Request, Verdict, str]]:
+        return type(self), (self.request, self.verdict, self.advice)
 
 
 class NotSentError(PassNotifyApiError):

@@ -60,10 +60,11 @@ class Request:
         return {} if self.body is None else {"Content-Type": "application/json"}
 
 
-def check_message(value: object, label: object = None) -> None:
+def check_message(value: object, label: object = None, *, label_name: str = "label") -> None:
     """Refuse a message that the API's "Pass Notification Request" does not allow.
 
-    :raises ValueError: naming ``value`` or ``label``.
+    :param label_name: what the caller's users call the label.
+    :raises ValueError: naming ``value`` or the label.
     """
     if value is None:
         raise ValueError("value is missing: it is the text of the notification.")
@@ -72,7 +73,7 @@ def check_message(value: object, label: object = None) -> None:
     if not value.strip():
         raise ValueError("value is empty: it is the text of the notification.")
     if label is not None and not isinstance(label, str):
-        raise ValueError(f"label must be a string, not {type(label).__name__}.")
+        raise ValueError(f"{label_name} must be a string, not {type(label).__name__}.")
 
 
 def send_request(target: Target, *, value: str, label: str | None = None) -> Request:

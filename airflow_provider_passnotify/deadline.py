@@ -1,0 +1,24 @@
+"""``send_before``: the moment after which a notification is not sent any more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pendulum
+
+
+def parse_deadline(value: object) -> pendulum.DateTime | None:
+    """Return the moment in UTC; one without a time zone is taken as UTC.
+
+    :param value: a datetime, an ISO 8601 string, or ``None`` for no deadline.
+    :raises ValueError: when it is anything else.
+    """
+    if value is None:
+        return None
+    try:
+        moment = pendulum.parse(value) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        moment = None
+    if not isinstance(moment, datetime):
+        raise ValueError(f"send_before must be a datetime or an ISO 8601 string with a date, not {value!r:.80}.")
+    return pendulum.instance(moment, tz="UTC").in_timezone("UTC")

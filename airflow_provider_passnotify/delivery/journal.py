@@ -1,0 +1,201 @@
+"""What earlier tries of a task did, so that a push is never repeated by accident.
+
+A single send writes twice: the *intent* before the POST, the *outcome* after it. Where a process can die, and what the
+next try then sees and does::
+
+    the process                           the next try reads       at_most_once            at_least_once
+    ------------------------------------  -----------------------  ----------------------  -------------------
+    1  reads the journal                  nothing                  sends                   sends
+    2  writes the intent, is refused      nothing                  sends                   sends
+    3  writes the intent                  intent                   fails: may be out       sends again, says so
+    4  POST: nothing, half, all written   intent                   fails: may be out       sends again, says so
+    5  POST answered                      intent                   fails: may be out       sends again, says so
+    6  writes the outcome  sent           the ticketId             returns it, waits on    returns it, waits on
+                           not sent       not sent                 sends                   sends
+                           unknown        unknown                  fails: may be out       sends again, says so
+    7  waits, or is deferred              the ticketId             returns it, waits on    returns it, waits on
+    8  the ticket ended as failed         ticket failed            sends                   sends
+
+Why that is enough:
+
+* The intent is written *after* everything was read, and only a write that returned lets the POST happen. Being
+  superseded, or having lost the supervisor, is for ever: a process whose reads were answered "nothing" because it is
+  stale cannot write any more, so it cannot send (Airflow: ``get`` then returns the default, ``set`` raises).
+* Each try writes under a key of its own, so that an orphaned process cannot change what a newer try recorded.
+* Nothing is deleted: dying between a deletion and the end of the task would send again. Retention is set instead.
+* A clear by a person raises the task instance's ``max_tries``, a retry does not; so a record tells which it was.
+
+Identity is whom, not what: a task instance has one notification, whatever its templates render to on the next try.
+
+Source: Airflow's ``task_state_store`` (3.3). On older versions there is no memory between tries; see
+:attr:`Journal.remembers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Protocol
+
+import pendulum
+
+from airflow_provider_passnotify.exceptions import JournalError
+
+VERSION = 1
+KEY = f"passnotify.v{VERSION}.try.{{try_number}}"
+RETENTION = timedelta(days=90)
+
+
+class State(str, Enum):
+    """How far a try got."""
+
+    INTENT = "intent"
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+    TICKET_FAILED = "ticket_failed"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one try did.
+
+    :param address: whom it was for, as the API has it.
+    :param message: a digest of what was to be said; the text itself may be personal.
+    :param at: when, ISO 8601 in UTC.
+    :param max_tries: the task instance's, which tells a clear from a retry.
+    """
+
+    state: State
+    address: str
+    message: str
+    try_number: int
+    max_tries: int
+    at: str
+    ticket_id: int | None = None
+    reason: str = ""
+
+
+class Store(Protocol):
+    """Where values live from try to try; Airflow's ``task_state_store`` is one."""
+
+    def get(self, key: str) -> Any:
+        """Return the value, or ``None``."""
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
+        """Write the value, or raise."""
+
+
+class MemoryStore:
+    """A store that lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        """Return the value, or ``None``."""
+        return self._values.get(key)
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:  # noqa: ARG002
+        """Keep the value."""
+        self._values[key] = value
+
+
+class Journal:
+    """The records of one task instance.
+
+    :param store: where they live.
+    :param try_number: of this try, from 1.
+    :param max_tries: the task instance's.
+    :param resume: whether records from before a clear count.
+    """
+
+    def __init__(self, store: Store, *, try_number: int, max_tries: int, resume: bool) -> None:
+        self.store = store
+        self.try_number, self.max_tries, self.resume = try_number, max_tries, resume
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a later try can read what this one writes."""
+        return not isinstance(self.store, MemoryStore)
+
+    def read(self) -> list[Record]:
+        """Return what the tries so far did, oldest first; after a clear, only what counts.
+
+        :raises JournalError: when it cannot be read, or was written by a release that is not understood.
+        """
+        records: list[Record] = []
+        for try_number in range(self.try_number, 0, -1):
+            record = self._read(try_number)
+            if record is None:
+                continue
+            if not self.resume and record.max_tries != self.max_tries:
+                break  # from before a clear
+            records.insert(0, record)
+        return records
+
+    def write(
+        self, state: State, *, address: str, message: str, ticket_id: int | None = None, reason: str = ""
+    ) -> None:
+        """Record how far this try got.
+
+        :raises JournalError: when it was not accepted.
+        """
+        at = pendulum.now("UTC").isoformat(timespec="seconds")
+        record = Record(state, address, message, self.try_number, self.max_tries, at, ticket_id, reason)
+        try:
+            self.store.set(self._key(self.try_number), asdict(record), retention=RETENTION)
+        except Exception as error:
+            raise JournalError(
+                f"The journal did not accept {state.value!r}: {type(error).__name__}: {error}"
+            ) from error
+
+    def _read(self, try_number: int) -> Record | None:
+        try:
+            value = self.store.get(self._key(try_number))
+        except Exception as error:
+            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+        if value is None:
+            return None
+        try:
+            return Record(**{**value, "state": State(value["state"])})
+        except (TypeError, KeyError, ValueError):
+            raise JournalError(
+                f"The journal of try {try_number} was written by a release that this one does not understand: {value!r}"
+            ) from None
+
+    def _key(self, try_number: int) -> str:
+        return KEY.format(try_number=try_number)
+
+
+def open_journal(context: Mapping[str, Any], *, resume: bool) -> Journal:
+    """Return the journal of the task instance that runs.
+
+    :param context: Airflow's.
+    :param resume: whether records from before a clear count.
+    """
+    ti = context.get("ti")
+    store = context.get("task_state_store")
+    return Journal(
+        MemoryStore() if store is None else store,
+        try_number=max(1, getattr(ti, "try_number", 1) or 1),
+        max_tries=getattr(ti, "max_tries", 0) or 0,
+        resume=resume,
+    )
+
+
+def is_first_try(context: Mapping[str, Any], retries: int | None) -> bool:
+    """Whether this is the first try since the task was scheduled or cleared by a person.
+
+    A clear sets ``max_tries`` to the tries so far plus ``retries``, so the difference is where the chain began.
+
+    :param context: Airflow's.
+    :param retries: the operator's.
+    """
+    ti = context.get("ti")
+    try_number, max_tries = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
+    if try_number is None or max_tries is None:
+        return True
+    return bool(try_number - (max_tries - (retries or 0)) <= 1)

@@ -1,0 +1,190 @@
+"""The one path of a single push: journal, POST, journal. What each step protects stands in :mod:`.journal`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_passnotify.delivery.journal import Journal, Record, State
+from airflow_provider_passnotify.exceptions import (
+    DeliveryUnknownError,
+    JournalError,
+    NotSentError,
+    PassNotifyApiError,
+    RejectedError,
+    SendRefusedError,
+    error_from,
+)
+from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
+
+if TYPE_CHECKING:
+    import pendulum
+
+    from airflow_provider_passnotify.client import PassNotifyClient
+
+log = logging.getLogger(__name__)
+
+_WAYS_ON = "Ways on: Airflow 3.3, which keeps a journal between tries; delivery='at_least_once'; or clear the task."
+_WAYS_ON_IN_DOUBT = (
+    "It may have been sent, so it is not sent again by itself. Ways on: accept it (mark the task as success), or clear "
+    "the task to send it again (with on_clear='resend')."
+)
+
+
+class Delivery(str, Enum):
+    """What to do when nobody knows whether a push went out: nothing, or send it again."""
+
+    AT_MOST_ONCE = "at_most_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+class OnClear(str, Enum):
+    """What clearing the task means: start afresh, or go on where the journal stands."""
+
+    RESEND = "resend"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True)
+class History:
+    """What the records of earlier tries add up to."""
+
+    sent: Record | None = None
+    doubt: Record | None = None
+
+    @classmethod
+    def of(cls, records: list[Record]) -> History:
+        """Add up records, oldest first."""
+        sent = doubt = None
+        for record in records:
+            if record.state is State.SENT:
+                sent, doubt = record, None
+            elif record.state is State.TICKET_FAILED:
+                sent = doubt = None
+            elif record.state in (State.INTENT, State.UNKNOWN):
+                doubt = record
+        return cls(sent, doubt)
+
+
+class SinglePush:
+    """Sends one notification of one task instance, once.
+
+    :param request: the POST.
+    :param journal: of this task instance.
+    :param delivery: what to do in doubt.
+    :param send_before: the moment after which it is not sent any more.
+    :param first_try: whether this is the first try since the task was scheduled or cleared.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        journal: Journal,
+        *,
+        delivery: Delivery,
+        send_before: pendulum.DateTime | None,
+        first_try: bool,
+    ) -> None:
+        self.request, self.journal, self.delivery, self.send_before = request, journal, delivery, send_before
+        self.first_try = first_try
+        self.stopped = False
+        self._message = hashlib.sha256(request.body or b"").hexdigest()[:16]
+
+    def send(self, get_client: Callable[[], PassNotifyClient]) -> int:
+        """Return the ticketId: of this send, or of an earlier try's.
+
+        :param get_client: gives the client when something is sent at last.
+        :raises PassNotifyError: as the error table has it; nothing is sent where the intent was not accepted.
+        """
+        history = History.of(self.journal.read())
+        if history.sent is not None and history.sent.ticket_id is not None:
+            self._log_adopted(history.sent)
+            return history.sent.ticket_id
+        if history.doubt is not None:
+            self._settle(history.doubt)
+        if self._forgets and not self.first_try:
+            raise SendRefusedError(
+                f"{self.request.method} {self.request.url_path} is not sent: this is a retry, and before Airflow 3.3 "
+                f"nothing tells whether an earlier try sent it. {_WAYS_ON}"
+            )
+        self._check_may_send()
+        client = get_client()
+        try:
+            self._write(State.INTENT)
+        except JournalError as error:
+            raise JournalError(
+                f"Nothing was sent: {error} A try that was superseded, or has lost its supervisor, must not send; "
+                "if the API server was down, a retry will."
+            ) from error
+        return self._post(client)
+
+    def _post(self, client: PassNotifyClient) -> int:
+        try:
+            verdict = client.call(self.request, before_attempt=self._check_may_send)
+        except (AirflowSkipException, NotSentError) as error:
+            self._write(State.NOT_SENT, reason=str(error))
+            raise
+        except BaseException as error:
+            # A time-out or a signal in mid-request: recorded as far as it got, and passed on.
+            with suppress(JournalError):
+                self._write(State.UNKNOWN, reason=f"interrupted by {type(error).__name__}")
+            raise
+        if verdict.outcome is not Outcome.ACCEPTED or verdict.ticket_id is None:
+            self._write(State.UNKNOWN if verdict.may_have_been_sent else State.NOT_SENT, reason=verdict.reason)
+            raise self._error(verdict)
+        try:
+            self._write(State.SENT, ticket_id=verdict.ticket_id)
+        except JournalError as error:
+            raise JournalError(f"It was sent (ticketId {verdict.ticket_id}), but not recorded: {error}") from error
+        return verdict.ticket_id
+
+    def _error(self, verdict: Verdict) -> PassNotifyApiError:
+        if verdict.outcome is Outcome.UNKNOWN and self.delivery is Delivery.AT_LEAST_ONCE:
+            advice = "It may have been sent; delivery='at_least_once' lets a retry send it again."
+            return PassNotifyApiError(self.request, verdict, advice)
+        if verdict.outcome is Outcome.UNKNOWN:
+            return DeliveryUnknownError(self.request, verdict, _WAYS_ON_IN_DOUBT)
+        if verdict.outcome is Outcome.NOT_SENT and self._forgets:
+            return RejectedError(self.request, verdict, f"Nothing was sent, and this is final. {_WAYS_ON}")
+        return error_from(self.request, verdict)
+
+    @property
+    def _forgets(self) -> bool:
+        return self.delivery is Delivery.AT_MOST_ONCE and not self.journal.remembers
+
+    def _settle(self, doubt: Record) -> None:
+        """Decide about a try that may have sent: go on to send again, or raise."""
+        why = doubt.reason or "it ended before it could record what came of it"
+        reason = f"try {doubt.try_number} set out to send to {doubt.address} at {doubt.at}, and {why}"
+        if self.delivery is Delivery.AT_MOST_ONCE:
+            verdict = Verdict(Outcome.UNKNOWN, reason)
+            raise DeliveryUnknownError(self.request, verdict, _WAYS_ON_IN_DOUBT)
+        log.warning("Sending again, which may be a duplicate (delivery='at_least_once'): %s.", reason)
+
+    def _log_adopted(self, sent: Record) -> None:
+        log.info("Try %d has sent it already (ticketId %s); nothing is sent.", sent.try_number, sent.ticket_id)
+        if (sent.address, sent.message) != (self.request.address, self._message):
+            log.warning(
+                "What is to be sent has changed since then (then to %s, now to %s, or another text); a task instance "
+                "sends once until it is cleared.",
+                sent.address,
+                self.request.address,
+            )
+
+    def _check_may_send(self) -> None:
+        if self.stopped:
+            raise NotSentError(self.request, Verdict(Outcome.NOT_SENT, "the task was told to stop"))
+        if self.send_before is not None and self.send_before.is_past():
+            raise AirflowSkipException(f"Not sent: send_before={self.send_before.isoformat()} has passed.")
+
+    def _write(self, state: State, *, ticket_id: int | None = None, reason: str = "") -> None:
+        self.journal.write(
+            state, address=self.request.address, message=self._message, ticket_id=ticket_id, reason=reason
+        )

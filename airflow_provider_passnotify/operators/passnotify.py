@@ -1,0 +1,205 @@
+"""The operators: a notification described by arguments, sent or deleted when the task runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_passnotify import protocol, steering
+from airflow_provider_passnotify.deadline import parse_deadline
+from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
+from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush
+from airflow_provider_passnotify.exceptions import InvalidNotificationError
+from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
+from airflow_provider_passnotify.protocol import Request
+from airflow_provider_passnotify.targets import ID_NAMES, Id, PassTarget, Target, TargetType, clean_id, make_target
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+T = TypeVar("T")
+Read = Callable[[str], Any]
+
+
+class _TargetOperator(BaseOperator):
+    """What sending and deleting have in common: a target by its ids, and a connection.
+
+    :param target_type: ``pass``, ``external_pass``, ``segment``, ``tag``, ``template`` or ``external_template``.
+    :param pass_id: for ``pass``.
+    :param template_id: for ``external_pass``, ``segment``, ``tag`` and ``template``.
+    :param pass_external_id: for ``external_pass``.
+    :param project_id: for ``segment``.
+    :param segment_id: for ``segment``.
+    :param tag: for ``tag``.
+    :param template_external_id: for ``external_template``.
+    :param passnotify_conn_id: the Airflow connection.
+    :raises InvalidNotificationError: while the DAG is parsed where the value is known then, else when the task starts.
+    """
+
+    template_fields: Sequence[str] = ("target_type", *ID_NAMES, "passnotify_conn_id")
+    ui_color = "#e6f0fa"
+
+    def __init__(
+        self,
+        *,
+        target_type: str | TargetType,
+        pass_id: Id | None = None,
+        template_id: Id | None = None,
+        pass_external_id: Id | None = None,
+        project_id: Id | None = None,
+        segment_id: Id | None = None,
+        tag: Id | None = None,
+        template_external_id: Id | None = None,
+        passnotify_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target_type = target_type
+        self.pass_id = pass_id
+        self.template_id = template_id
+        self.pass_external_id = pass_external_id
+        self.project_id = project_id
+        self.segment_id = segment_id
+        self.tag = tag
+        self.template_external_id = template_external_id
+        self.passnotify_conn_id = passnotify_conn_id
+
+    @cached_property
+    def hook(self) -> PassNotifyHook:
+        """The hook, made once, so that connections are reused within the task."""
+        return PassNotifyHook(self.passnotify_conn_id)
+
+    def _request(self, read: Read) -> Request:
+        """Build the request from the arguments that ``read`` gives by name."""
+        raise NotImplementedError
+
+    def _target(self, read: Read) -> Target:
+        ids = {name: read(name) for name in ID_NAMES}
+        if is_known_later(self.target_type):
+            for name, value in ids.items():
+                if value is not None:
+                    clean_id(name, value)
+            return PassTarget("any")
+        return make_target(read("target_type"), ids)
+
+    def _check_what_is_known(self) -> None:
+        """Refuse, while the DAG is parsed, what is surely wrong; a value that only the run will tell passes."""
+        self._checked(
+            lambda: self._request(lambda name: "later" if is_known_later(self._value(name)) else self._value(name))
+        )
+
+    def _rendered_request(self) -> Request:
+        return self._checked(lambda: self._request(self._value))
+
+    def _value(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def _checked(self, build: Callable[[], T]) -> T:
+        try:
+            return build()
+        except ValueError as error:
+            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
+
+
+class SendNotificationOperator(_TargetOperator):
+    """Send a notification to a pass, a tag, a segment or a template; the ticketId is the task's XCom.
+
+    A push is never repeated by accident: see "Delivery guarantees" in the guide.
+
+    :param value: the text of the message.
+    :param notification_label: its optional header (``label`` in the API; on an operator that is the task's own name).
+    :param delivery: ``at_most_once`` (default), or ``at_least_once``: where nobody knows whether an earlier try sent
+        it, fail, or send it again.
+    :param on_clear: ``resend`` (default): a cleared task sends again; ``resume``: only if it was not sent.
+    :param send_before: a datetime or ISO string; when it has passed, nothing is sent and the task is skipped.
+    """
+
+    template_fields: Sequence[str] = (*_TargetOperator.template_fields, "value", "notification_label", "send_before")
+
+    def __init__(
+        self,
+        *,
+        value: str,
+        notification_label: str | None = None,
+        delivery: str = Delivery.AT_MOST_ONCE.value,
+        on_clear: str = OnClear.RESEND.value,
+        send_before: datetime | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if "label" in kwargs:
+            raise InvalidNotificationError(
+                f"Task {kwargs.get('task_id')!r}: label is the task's own name in the graph; "
+                "write notification_label for the header of the message."
+            )
+        super().__init__(**kwargs)
+        self.value = value
+        self.notification_label = notification_label
+        self.delivery = delivery
+        self.on_clear = on_clear
+        self.send_before = send_before
+        self._push: SinglePush | None = None
+        if getattr(self, "retry_policy", None) is None:
+            self.retry_policy = steering.retry_policy()
+        self._check_what_is_known()
+
+    def execute(self, context: Context) -> int:
+        """Send, unless an earlier try of this task did.
+
+        :return: the ticketId.
+        """
+        self._push = SinglePush(
+            self._rendered_request(),
+            open_journal(context, resume=self.on_clear == OnClear.RESUME),
+            delivery=Delivery(self.delivery),
+            send_before=self._checked(lambda: parse_deadline(self.send_before)),
+            first_try=is_first_try(context, self.retries),
+        )
+        return self._push.send(self.hook.get_conn)
+
+    def on_kill(self) -> None:
+        """Send nothing that is not on its way yet."""
+        if self._push is not None:
+            self._push.stopped = True
+
+    def _request(self, read: Read) -> Request:
+        for name, kinds in (("delivery", Delivery), ("on_clear", OnClear)):
+            if self._value(name) not in {kind.value for kind in kinds}:
+                raise ValueError(
+                    f"{name} must be {' or '.join(kind.value for kind in kinds)}, not {self._value(name)!r}."
+                )
+        if not is_known_later(self.send_before):
+            parse_deadline(self.send_before)
+        protocol.check_message(read("value"), read("notification_label"), label_name="notification_label")
+        return protocol.send_request(self._target(read), value=read("value"), label=read("notification_label"))
+
+
+class DeleteNotificationOperator(_TargetOperator):
+    """Take a notification off the back of the passes; the ticketId is the task's XCom.
+
+    It does not recall a push that a phone has shown. Deleting twice is as good as once, so Airflow may retry it.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._check_what_is_known()
+
+    def execute(self, context: Context) -> int:  # noqa: ARG002
+        """Delete.
+
+        :return: the ticketId.
+        """
+        return self.hook.delete_notification(self._checked(lambda: self._target(self._value)))
+
+    def _request(self, read: Read) -> Request:
+        return protocol.delete_request(self._target(read))
+
+
+def is_known_later(value: object) -> bool:
+    """Whether only the run will tell a value: an XCom, a mapped argument or a Jinja template."""
+    return hasattr(value, "iter_references") or (
+        isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
+    )
