@@ -1,0 +1,300 @@
+"""A whole Airflow 3.3 on this machine: api-server, scheduler, dag-processor and triggerer, each a process of its own.
+
+::
+
+    with running_airflow(tmp_path, dags_folder=DAGS, env={"AIRFLOW_CONN_PASSNOTIFY_DEFAULT": "..."}) as airflow:
+        run_id = airflow.trigger("my_dag")
+        airflow.wait_for_task("my_dag", run_id, "send", "deferred")
+        airflow.kill("triggerer")
+        airflow.start("triggerer")
+        airflow.wait_for_run("my_dag", run_id, "success")
+
+SQLite, LocalExecutor. What the processes print is in ``<home>/logs-of-processes/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import requests
+
+T = TypeVar("T")
+COMPONENTS: dict[str, list[str]] = {
+    "api-server": ["api-server", "--host", "127.0.0.1", "--workers", "1"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 180.0
+POLL_SECONDS = 0.25
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+class Airflow:
+    """One Airflow: its processes, and its REST API.
+
+    :param home: an empty directory for its database, logs and configuration.
+    :param dags_folder: where the DAG files are.
+    :param env: more environment variables for every process.
+    """
+
+    def __init__(self, home: Path, *, dags_folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.home, self.port = home, _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        passwords = home / "passwords.json"
+        passwords.write_text(json.dumps({"admin": "admin"}))
+        self._output = home / "logs-of-processes"
+        self._output.mkdir()
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+            "AIRFLOW_HOME": str(home),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__FERNET_KEY": "",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
+            **(env or {}),
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def run(self, *arguments: str) -> str:
+        """Run the ``airflow`` command to its end and return what it printed."""
+        result = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments], env=self.env, cwd=self.home, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def start(self, name: str) -> None:
+        """Start a component in a process group of its own."""
+        assert name not in self.processes, f"{name} runs already"
+        with (self._output / f"{name}.log").open("ab") as output:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *COMPONENTS[name]],
+                env=self.env,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Signal a component and every process below it; after SIGKILL it can be started again."""
+        _signal_tree(self.processes[name].pid, number)
+        if number == signal.SIGKILL:
+            self.processes.pop(name).wait()
+
+    def stop(self, name: str) -> None:
+        """Ask a component to stop, and make sure that it and all below it did."""
+        process = self.processes.pop(name)
+        with suppress(psutil.NoSuchProcess):
+            below = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=15)
+            for child in [*below, psutil.Process(process.pid)]:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        process.wait()
+
+    def output(self, name: str) -> str:
+        """Return what a component printed so far."""
+        return (self._output / f"{name}.log").read_text(errors="replace")
+
+    def api(self, method: str, path: str, body: Any = None, **parameters: Any) -> Any:
+        """Call the REST API.
+
+        :param path: after ``/api/v2``, such as ``/dags/my_dag/dagRuns``.
+        :param parameters: of the query.
+        """
+        response = self._request(method, path, body, parameters)
+        if response.status_code == 401:
+            login = self._session.post(
+                f"{self.url}/auth/token", json={"username": "admin", "password": "admin"}, timeout=30
+            )
+            login.raise_for_status()
+            self._session.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+            response = self._request(method, path, body, parameters)
+        if not response.ok:
+            raise requests.HTTPError(f"{method} {path}: {response.status_code} {response.text}", response=response)
+        return response.json() if response.content else None
+
+    def healthy(self, *names: str) -> bool:
+        """Whether the monitor calls all these components healthy."""
+        health = self.api("GET", "/monitor/health")
+        return all(health[name.replace("-", "_")]["status"] == "healthy" for name in names)
+
+    def trigger(self, dag_id: str, *, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
+        """Wait until the DAG is known, unpause it, start a run, and return the run's id."""
+        self.wait(lambda: self._unpause(dag_id), f"DAG {dag_id} to be parsed")
+        body = {"logical_date": None, "conf": conf or {}, "dag_run_id": run_id}
+        return str(self.api("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return every task instance of a run, mapped ones too."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100, offset=len(found))
+            found += page["task_instances"]
+            if len(found) >= page["total_entries"] or not page["task_instances"]:
+                return found
+
+    def task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return a task instance as the REST API has it."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        return dict(self.api("GET", path if map_index < 0 else f"{path}/{map_index}"))
+
+    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
+        """Mark a task instance as ``failed`` or ``success``, as the UI does."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self.api("PATCH", path if map_index < 0 else f"{path}/{map_index}", {"new_state": state})
+
+    def clear_task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Clear a task instance, whatever its state, as the UI does."""
+        self.api(
+            "POST",
+            f"/dags/{dag_id}/clearTaskInstances",
+            {
+                "dry_run": False,
+                "dag_run_id": run_id,
+                "task_ids": [task_id if map_index < 0 else [task_id, map_index]],
+                "only_failed": False,
+                "reset_dag_runs": True,
+            },
+        )
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """Return an XCom's value."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.api("GET", path, map_index=map_index, deserialize=True)["value"]
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """Return a try's log as text."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        return json.dumps(self.api("GET", path, map_index=map_index, full_content=True)["content"], indent=1)
+
+    def wait_for_task(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        states: str | Collection[str],
+        *,
+        map_index: int = -1,
+        seconds: float = 120,
+    ) -> dict[str, Any]:
+        """Wait until a task instance is in one of the states; ending in another one raises."""
+        wanted = {states} if isinstance(states, str) else set(states)
+
+        def look() -> dict[str, Any] | None:
+            task = self.task(dag_id, run_id, task_id, map_index)
+            assert task["state"] in wanted or task["state"] not in ENDED, f"{task_id} ended as {task['state']}"
+            return task if task["state"] in wanted else None
+
+        return self.wait(look, f"{dag_id}.{task_id} to be {wanted}", seconds=seconds)
+
+    def wait_for_run(
+        self, dag_id: str, run_id: str, states: str | Collection[str] = ("success", "failed"), *, seconds: float = 180
+    ) -> dict[str, Any]:
+        """Wait until a run is in one of the states; ending in another one raises."""
+        wanted = {states} if isinstance(states, str) else set(states)
+
+        def look() -> dict[str, Any] | None:
+            run = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
+            assert run["state"] in wanted or run["state"] not in ENDED, f"{run_id} ended as {run['state']}"
+            return dict(run) if run["state"] in wanted else None
+
+        return self.wait(look, f"run {run_id} of {dag_id} to be {wanted}", seconds=seconds)
+
+    def wait(self, look: Callable[[], T | None], what: str, *, seconds: float = 120) -> T:
+        """Call ``look`` until it returns something true; an API that is away counts as "not yet"."""
+        end = time.monotonic() + seconds
+        while True:
+            with suppress(requests.ConnectionError, requests.Timeout):
+                if found := look():
+                    return found
+            for name, process in self.processes.items():
+                assert process.poll() is None, f"{name} ended by itself:\n{self.output(name)[-4000:]}"
+            assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+            time.sleep(POLL_SECONDS)
+
+    def _unpause(self, dag_id: str) -> bool:
+        try:
+            self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+        except requests.HTTPError as error:
+            if error.response is None or error.response.status_code != 404:
+                raise
+            for broken in self.api("GET", "/importErrors")["import_errors"]:
+                raise AssertionError(broken["stack_trace"]) from None
+            return False
+        return True
+
+    def _request(self, method: str, path: str, body: Any, parameters: Mapping[str, Any]) -> requests.Response:
+        return self._session.request(method, f"{self.url}/api/v2{path}", json=body, params=parameters, timeout=30)
+
+
+@contextmanager
+def running_airflow(
+    home: Path,
+    *,
+    dags_folder: Path,
+    env: Mapping[str, str] | None = None,
+    components: Collection[str] = tuple(COMPONENTS),
+) -> Iterator[Airflow]:
+    """Run an Airflow until the block ends; every process that it started is gone then.
+
+    :param home: an empty directory.
+    :param components: which of :data:`COMPONENTS` to start; the rest can be started later.
+    """
+    airflow = Airflow(home, dags_folder=dags_folder, env=env)
+    airflow.run("db", "migrate")
+    try:
+        for name in components:
+            airflow.start(name)
+        watched = [name for name in components if name != "api-server"]
+        airflow.wait(lambda: airflow.healthy(*watched), f"{', '.join(components)} to be healthy", seconds=START_SECONDS)
+        yield airflow
+    finally:
+        for name in reversed([*airflow.processes]):
+            airflow.stop(name)
+
+
+def _signal_tree(pid: int, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(pid)
+        for process in [top, *top.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
