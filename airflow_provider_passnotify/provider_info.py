@@ -17,7 +17,6 @@ def get_provider_info() -> dict[str, Any]:
         "name": _NAME,
         "description": "Send notifications to wallet passes, and take them away again.",
         "versions": [__version__],
-        "integrations": [{"integration-name": _NAME, "external-doc-url": "https://example.com/", "tags": ["service"]}],
         "hooks": [_modules("hooks")],
         "operators": [_modules("operators")],
         "connection-types": [
