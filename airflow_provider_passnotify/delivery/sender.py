@@ -1,0 +1,219 @@
+"""A stream of requests in, a stream of verdicts out: many at once, in constant memory. It knows no Airflow.
+
+A fixed number of workers pull from one source; one throttle slows them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_passnotify import protocol
+from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.throttle import Throttle
+
+log = logging.getLogger(__name__)
+
+GRACE = 3.0
+"""Seconds that what is in flight gets when the sender stops; SIGKILL follows a SIGTERM about 5 s later."""
+MAX_REFUSALS = 20
+"""A row that was refused this often while others are accepted is refused for its own sake."""
+
+_NOT_STARTED = Verdict(Outcome.NOT_SENT, "the task was stopped before this one was sent")
+_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task was stopped while this one was being sent")
+
+
+@dataclass(slots=True)
+class Job:
+    """One row to send.
+
+    :param number: the row's number; the sender only hands it back.
+    :param request: what to do, a POST or a DELETE.
+    """
+
+    number: int
+    request: Request
+
+
+OnResult = Callable[[Job, Verdict], None]
+
+
+class Sender:
+    """Sends jobs with as many workers as the connection has ``max_connections``, within ``requests_per_second``.
+
+    A refusal (429, or a 503 that says it) slows all workers and does not count against a row's ``max_retries``. A
+    server from which nothing but refusals and failed connections came for a minute, and one more for each of
+    ``max_retries``, is given up: the remaining jobs end as not sent, at once.
+
+    :param client: used within the running loop; the caller closes it.
+    :param may_send: called right before each attempt; what it raises becomes the reason why the row is not sent.
+    """
+
+    def __init__(self, client: PassNotifyAsyncClient, *, may_send: Callable[[], None] | None = None) -> None:
+        config = client.config
+        self._client, self._may_send = client, may_send
+        self._throttle = Throttle(config.requests_per_second, config.max_connections)
+        self.patience = protocol.LONGEST_RETRY_WAIT * (config.max_retries + 1)
+        self.refused = 0
+        self._failing_since: float | None = None
+        self._given_up: Verdict | None = None
+        self._stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._workers: list[asyncio.Task[None]] = []
+        self._sending: set[asyncio.Task[Any] | None] = set()
+        self._source_error: Exception | None = None
+        self._source_ended = False
+
+    @property
+    def throttled(self) -> int:
+        """How often the speed was lowered because the server refused; ``refused`` counts the answers."""
+        return self._throttle.cuts
+
+    async def run(self, jobs: AsyncIterable[Job], on_result: OnResult) -> None:
+        """Send all jobs; return when each has its result.
+
+        :param jobs: read one by one, as workers become free.
+        :param on_result: called once for each job, in the loop, in any order.
+        :raises Exception: what the source raised, after the jobs in flight have their results; what ``on_result``
+            raised, or a time-out that a signal raises, after they had :data:`GRACE` seconds for them.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._source, self._source_ended, self._source_error = aiter(jobs), False, None
+        self._intake, self._turns = asyncio.Lock(), asyncio.Lock()
+        self._workers = [asyncio.create_task(self._work(on_result)) for _ in range(self._client.config.max_connections)]
+        try:
+            _, running = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
+            if running:
+                self._stop(GRACE)
+                await asyncio.wait(running)
+        except BaseException:
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.wait(self._workers)
+            raise
+        for worker in self._workers:
+            if not (worker.cancelled() and self._stopped):
+                worker.result()
+        if self._source_error is not None:
+            raise self._source_error
+
+    def stop(self, grace: float = GRACE) -> None:
+        """End the run early, from any thread: nothing is started any more, and every job pulled gets its result.
+
+        :param grace: seconds after which what is still in flight is cancelled, and reported as unknown.
+        """
+        self._stopped = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: it has ended
+                self._loop.call_soon_threadsafe(self._stop, grace)
+
+    def _stop(self, grace: float) -> None:
+        self._stopped = True
+        for worker in self._workers:
+            if worker not in self._sending:
+                worker.cancel()
+            else:
+                asyncio.get_running_loop().call_later(grace, worker.cancel)
+
+    async def _work(self, on_result: OnResult) -> None:
+        while (job := await self._pull()) is not None:
+            await self._deliver(job, on_result)
+
+    async def _pull(self) -> Job | None:
+        async with self._intake:  # an asynchronous generator serves one at a time
+            if self._source_ended or self._stopped:
+                return None
+            try:
+                return await anext(self._source)
+            except StopAsyncIteration:
+                self._source_ended = True
+            except Exception as error:  # noqa: BLE001 (raised by run, when the others have their results)
+                self._source_ended, self._source_error = True, error
+            except BaseException:
+                self._source_ended = True
+                raise
+        return None
+
+    async def _deliver(self, job: Job, on_result: OnResult) -> None:
+        """Do one job to its end; ``verdict`` is its result, should it end now."""
+        verdict = _NOT_STARTED
+        failures = refusals = 0
+        try:
+            while not self._stopped:
+                if not self._throttle.open:
+                    await self._wait_for_turn()
+                obstacle = self._given_up or self._ask_may_send()
+                if obstacle is not None:
+                    verdict = verdict if verdict.may_have_been_sent else obstacle
+                    return
+                earlier, verdict = verdict, _IN_FLIGHT
+                answer = await self._attempt(job.request)
+                still_in_doubt = earlier.may_have_been_sent and answer.outcome is Outcome.NOT_SENT  # a DELETE
+                verdict = earlier if still_in_doubt else answer
+                if _is_refusal(answer):
+                    refusals += 1
+                    if refusals > MAX_REFUSALS or (answer.retry_after or 0) > protocol.LONGEST_RETRY_WAIT:
+                        return
+                else:
+                    failures += 1
+                    delay = protocol.retry_delay(
+                        job.request, answer, attempt=failures, max_retries=self._client.config.max_retries
+                    )
+                    if delay is None:
+                        return
+                    await asyncio.sleep(delay)
+        finally:
+            on_result(job, verdict)
+
+    async def _attempt(self, request: Request) -> Verdict:
+        """Try once, and let the throttle know what came of it."""
+        worker = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._sending.add(worker)
+        try:
+            verdict = await self._client.attempt(request)
+        finally:
+            self._sending.discard(worker)
+        now = loop.time()
+        if verdict.outcome is Outcome.ACCEPTED:
+            self._throttle.accepted(now)
+        elif _is_refusal(verdict):
+            self.refused += 1
+            if self._throttle.refused(now, started=started, retry_after=verdict.retry_after):
+                log.info("The API asks to slow down (%s); all workers do.", verdict.reason)
+        self._note_failing(verdict, now)
+        return verdict
+
+    async def _wait_for_turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._turns:  # one waits for the clock and the others for it: no stampede at each turn
+            while self._given_up is None and (wait := self._throttle.wait(loop.time())) > 0:  # noqa: ASYNC110 (a clock)
+                await asyncio.sleep(wait)
+
+    def _ask_may_send(self) -> Verdict | None:
+        if self._may_send is not None:
+            try:
+                self._may_send()
+            except Exception as error:  # noqa: BLE001 (whatever it is, it stops this row; a time-out is no Exception)
+                return Verdict(Outcome.NOT_SENT, str(error))
+        return None
+
+    def _note_failing(self, verdict: Verdict, now: float) -> None:
+        if verdict.outcome is not Outcome.NOT_SENT:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > self.patience and self._given_up is None:
+            reason = f"given up: nothing was accepted for {now - self._failing_since:.0f} s; last: {verdict.reason}"
+            self._given_up = Verdict(Outcome.NOT_SENT, reason, retry_after=verdict.retry_after)
+            log.error("The remaining notifications are %s", reason)
+
+
+def _is_refusal(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.NOT_SENT and verdict.status_code is not None
