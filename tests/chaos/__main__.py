@@ -1,0 +1,51 @@
+"""``python -m tests.chaos --rounds 300 --seed 7``: play so many rounds on a real Airflow, and print the table."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chaos.driver import Driver, Plan, long_plan, short_plan
+from tests.chaos.stage import a_stage
+from tests.chaos.table import table
+
+
+def main() -> None:
+    """Play, print, and exit with 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--rounds", type=int, help="how many (default: every fault once in each mode)")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--only", help="only faults whose name contains this")
+    parser.add_argument("--home", type=Path, help="an empty directory to keep Airflow's logs in")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    chance = random.Random(options.seed)
+    plans = short_plan() if options.rounds is None else long_plan(options.rounds, chance)
+    plans = [plan for plan in plans if not options.only or options.only in plan.fault.name]
+    with tempfile.TemporaryDirectory() as directory:
+        home = options.home or Path(directory)
+        home.mkdir(exist_ok=True)
+        sys.exit(asyncio.run(_play(home, plans, chance, options.seed)))
+
+
+async def _play(home: Path, plans: list[Plan], chance: random.Random, seed: int) -> int:
+    began = time.monotonic()
+    async with a_stage(home) as stage:
+        ready = time.monotonic()
+        results = await Driver(stage, chance).play(plans)
+    print(table(results))
+    wrong = [result for result in results if result.problems]
+    for result in wrong:
+        print(f"WRONG: pass {result.pass_id}, {result.plan.fault.name}, {result.plan.mode}: {result.problems}")
+    played = f"{len(results)} rounds in {time.monotonic() - ready:.0f} s, Airflow started in {ready - began:.0f} s"
+    print(f"seed {seed}: {played}, {len(wrong)} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Plays rounds, several at once, and judges each by what the sandbox delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.rounds import AT_LEAST_ONCE, MODES, ROUND_SECONDS, Fault, Round, Run
+from tests.chaos.stage import Stage
+
+FIRST_PASS = 1_000_001
+AT_ONCE = 8
+MAPPED_TOGETHER = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One round to be played."""
+
+    fault: Fault
+    kind: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a round.
+
+    :param named: whether the task failed and its log names whom it was for.
+    :param hit: whether the fault struck at the moment that it is about.
+    :param problems: what must not be.
+    """
+
+    plan: Plan
+    pass_id: str
+    delivered: int
+    state: str
+    named: bool
+    hit: bool
+    duplicates: int
+    problems: tuple[str, ...]
+
+
+def short_plan() -> list[Plan]:
+    """Return every fault once in each mode."""
+    return [Plan(fault, fault.kinds[0], mode) for fault in FAULTS for mode in fault.modes]
+
+
+def long_plan(rounds: int, chance: random.Random) -> list[Plan]:
+    """Return so many rounds: every fault in each of its kinds and modes in turn, shuffled."""
+    every = [Plan(fault, kind, mode) for fault in FAULTS for kind in fault.kinds for mode in fault.modes]
+    chosen: list[Plan] = []
+    while len(chosen) < rounds:
+        chosen += chance.sample(every, min(len(every), rounds - len(chosen)))
+    return chosen
+
+
+class Driver:
+    """Plays a plan on a stage.
+
+    :param chance: decides what the faults leave open.
+    """
+
+    def __init__(self, stage: Stage, chance: random.Random) -> None:
+        self.stage, self._chance = stage, chance
+        self._next_pass = FIRST_PASS
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def play(self, plans: Iterable[Plan]) -> list[Result]:
+        """Play every round; those whose fault hits all that runs come last, fault by fault."""
+        together = [plan for plan in plans if not plan.fault.alone]
+        results = await self._play_at_once(together)
+        alone = [plan for plan in plans if plan.fault.alone]
+        for fault in dict.fromkeys(plan.fault for plan in alone):
+            results += await self._play_at_once([plan for plan in alone if plan.fault is fault])
+        return results
+
+    async def _play_at_once(self, plans: list[Plan]) -> list[Result]:
+        rounds = [round_ for run in self._runs(plans) for round_ in run.rounds]
+        return list(await asyncio.gather(*map(self._play, rounds)))
+
+    def _runs(self, plans: list[Plan]) -> list[Run]:
+        """Make the DAG runs: one for each round, or for several of the mapped ones."""
+        groups: dict[object, list[Plan]] = {}
+        for number, plan in enumerate(plans):
+            mapped = plan.kind == "mapped"
+            key = (plan.mode, plan.fault.connection, plan.fault.size) if mapped else number
+            if len(groups.get(key, ())) == MAPPED_TOGETHER:
+                groups[number] = groups.pop(key)
+            groups.setdefault(key, []).append(plan)
+        return [self._run(group) for group in groups.values()]
+
+    def _run(self, plans: list[Plan]) -> Run:
+        first = plans[0]
+        run = Run(self.stage, first.kind, first.mode, first.fault.connection, first.fault.size)
+        for index, plan in enumerate(plans):
+            map_index = index if plan.kind == "mapped" else -1
+            chance = random.Random(self._chance.random())
+            run.rounds.append(Round(plan.fault, plan.kind, plan.mode, str(self._next_pass), run, map_index, chance))
+            self._next_pass += 1
+        return run
+
+    async def _play(self, round_: Round) -> Result:
+        trouble = ""
+        async with round_.run.slot(self._slots):
+            try:
+                await asyncio.wait_for(round_.fault.act(round_), ROUND_SECONDS)
+            except (TimeoutError, asyncio.TimeoutError, AssertionError) as error:
+                trouble = f"the fault did not strike: {error!r}"
+            except Exception:  # noqa: BLE001 (the round counts as wrong, the others go on)
+                trouble = traceback.format_exc()
+            round_.disarm()
+            try:
+                await asyncio.wait_for(round_.settled(), ROUND_SECONDS)
+            except asyncio.TimeoutError:
+                trouble += " the task did not end"
+            result = await judge(round_, trouble)
+        print(_line(round_, result), file=sys.stderr, flush=True)
+        return result
+
+
+async def judge(round_: Round, trouble: str) -> Result:
+    """Compare what the sandbox delivered and what Airflow says with what was promised."""
+    fault, mode = round_.fault, round_.mode
+    delivered = await round_.stage.deliveries(round_.pass_id)
+    state = str(round_.stage.board.get(round_.run.run_id, round_.map_index)["state"])
+    named = state == "failed" and await round_.names_it()
+    duplicates = max(0, delivered - round_.ordered)
+    problems = [trouble] if trouble else []
+    if duplicates and mode != AT_LEAST_ONCE:
+        problems.append("delivered twice")
+    if duplicates and mode == AT_LEAST_ONCE and not fault.unknown:
+        problems.append("delivered twice without doubt")
+    if delivered == 0 and not named:
+        problems.append("lost silently")
+    if delivered == 0 and mode == AT_LEAST_ONCE and not fault.gives_up:
+        problems.append("lost")
+    if fault.deliveries is not None and delivered != fault.deliveries:
+        problems.append(f"delivered {delivered} times, not {fault.deliveries}")
+    writes = tuple(tuple(round_.trail.writes[ti_id]) for ti_id in round_.trail.tries)
+    if fault.writes is not None and writes != fault.writes:
+        problems.append(f"wrote {writes} into the journal, not {fault.writes}")
+    plan = Plan(fault, round_.kind, mode)
+    return Result(plan, round_.pass_id, delivered, state, named, not trouble, duplicates, tuple(problems))
+
+
+def _line(round_: Round, result: Result) -> str:
+    writes = [round_.trail.writes[ti_id] for ti_id in round_.trail.tries]
+    text = f"{round_.pass_id} {round_.kind} {round_.mode} [{round_.fault.name}]: delivered {result.delivered}, "
+    text += f"{result.state}, journal {writes}"
+    return text + (f"  WRONG: {'; '.join(result.problems)}" if result.problems else "")
+
+
+__all__ = ["MODES", "Driver", "Plan", "Result", "long_plan", "short_plan"]

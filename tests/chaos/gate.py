@@ -1,0 +1,163 @@
+"""A gate in front of a service: a reverse proxy that catches chosen requests at an exact point."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+import aiohttp
+from aiohttp import web
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
+MAX_BODY = 64 * 1024 * 1024
+PATIENCE = 150.0
+
+
+class Point(Enum):
+    """Where a request is caught."""
+
+    HEADERS = "its headers were read, its body was not"
+    BEFORE = "all of it was read, the service has seen nothing"
+    AFTER = "the service has answered, the client has seen nothing"
+
+
+class Way(Enum):
+    """How a caught request goes on."""
+
+    ON = "as if nothing had been"
+    DROP = "its connection is closed"
+    REFUSE = "409, and the service has seen nothing unless it was caught after"
+
+
+@dataclass
+class Exchange:
+    """One request.
+
+    :param status: of the service's answer, once there is one.
+    """
+
+    method: str
+    path: str
+    body: bytes = b""
+    status: int | None = None
+    point: Point | None = None
+    _way: asyncio.Future[Way] | None = None
+
+    def go(self, way: Way = Way.ON) -> None:
+        """Let a caught request go."""
+        if self._way is not None and not self._way.done():
+            self._way.set_result(way)
+
+    async def hold(self) -> Way:
+        """Stay caught until let go."""
+        self._way = asyncio.get_running_loop().create_future()
+        return await self._way
+
+
+@dataclass
+class Trap:
+    """Catches the first requests that match, at one point.
+
+    :param times: how many it catches.
+    :param then: how they go on at once; ``None``: they are held.
+    """
+
+    matches: Callable[[Exchange], bool]
+    point: Point
+    times: int = 1
+    then: Way | None = None
+    caught: asyncio.Queue[Exchange] = field(default_factory=asyncio.Queue)
+
+    async def catch(self, seconds: float = PATIENCE) -> Exchange:
+        """Return the next request that was caught.
+
+        :raises TimeoutError: when none comes.
+        """
+        try:
+            return await asyncio.wait_for(self.caught.get(), seconds)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"nothing was caught when {self.point.value}") from None
+
+
+class Gate:
+    """The proxy.
+
+    :param service: the URL of the service behind it.
+    :param watch: called with each exchange when its body was read, and again when it was answered.
+    """
+
+    def __init__(self, service: str, watch: Callable[[Exchange], None] = lambda _: None) -> None:
+        self.service, self._watch = service, watch
+        self.url = ""
+        self.traps: list[Trap] = []
+
+    def trap(self, trap: Trap) -> Trap:
+        """Set a trap."""
+        self.traps.append(trap)
+        return trap
+
+    @asynccontextmanager
+    async def running(self, port: int = 0) -> AsyncIterator[Gate]:
+        """Serve until the block ends."""
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)
+        ) as self._session:
+            try:
+                yield self
+            finally:
+                await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        exchange = Exchange(request.method, request.raw_path)
+        way = await self._stop(exchange, Point.HEADERS)
+        if way is not Way.ON:
+            return self._leave(request, way)
+        exchange.body = await request.content.read()
+        self._watch(exchange)
+        way = await self._stop(exchange, Point.BEFORE)
+        if way is not Way.ON:
+            return self._leave(request, way)
+        try:
+            answer = await self._forward(request, exchange)
+        except aiohttp.ClientError:
+            return self._leave(request, Way.DROP)
+        self._watch(exchange)
+        way = await self._stop(exchange, Point.AFTER)
+        return answer if way is Way.ON else self._leave(request, way)
+
+    async def _stop(self, exchange: Exchange, point: Point) -> Way:
+        for trap in self.traps:
+            if trap.point is point and trap.times > 0 and trap.matches(exchange):
+                trap.times -= 1
+                exchange.point = point
+                trap.caught.put_nowait(exchange)
+                way = trap.then or await exchange.hold()
+                if way is not Way.ON:
+                    return way
+        return Way.ON
+
+    async def _forward(self, request: web.BaseRequest, exchange: Exchange) -> web.Response:
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        async with self._session.request(
+            request.method, self.service + request.raw_path, headers=headers, data=exchange.body, allow_redirects=False
+        ) as answer:
+            body = await answer.read()
+            exchange.status = answer.status
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+            return web.Response(status=answer.status, headers=kept, body=body)
+
+    def _leave(self, request: web.BaseRequest, way: Way) -> web.StreamResponse:
+        if way is Way.REFUSE:
+            return web.json_response({"detail": {"reason": "chaos", "message": "refused by the gate"}}, status=409)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=502)

@@ -1,0 +1,189 @@
+"""A round: one notification of one task instance, the fault that it meets, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.chaos.gate import Exchange, Point, Trap, Way
+from tests.chaos.stage import TASK, Stage, has_ended
+from tests.chaos.watch import NOTIFY, Process, Trail, gone, state_in
+
+AT_MOST_ONCE, AT_LEAST_ONCE = MODES = ("at_most_once", "at_least_once")
+ROUND_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong at an exact moment.
+
+    :param act: arms its traps, begins the round, and does its evil.
+    :param unknown: whether the next try cannot know if it was sent; only then may ``at_least_once`` send twice.
+    :param gives_up: whether it rightly ends unsent, as a person or the API said so.
+    :param deliveries: how many there must be, where that is certain.
+    :param writes: what each try must write into the journal, where that is certain.
+    :param kinds: the DAGs that it makes sense for; the first is the one that the short form takes.
+    :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, or to ``nowhere``.
+    :param size: bytes of the message.
+    :param alone: whether it hits every round that runs, so that only rounds of its own may.
+    """
+
+    name: str
+    act: Callable[[Round], Awaitable[None]]
+    unknown: bool = False
+    gives_up: bool = False
+    deliveries: int | None = None
+    writes: tuple[tuple[str, ...], ...] | None = None
+    kinds: tuple[str, ...] = ("plain", "mapped")
+    modes: tuple[str, ...] = MODES
+    connection: str = "gated"
+    size: int = 1
+    alone: bool = False
+
+
+class Run:
+    """One DAG run, with one round, or several where the task is mapped."""
+
+    def __init__(self, stage: Stage, kind: str, mode: str, connection: str, size: int) -> None:
+        self.stage, self.dag_id, self.run_id = stage, f"chaos_{kind}_{mode}", ""
+        self.rounds: list[Round] = []
+        self._conf = {"connection": connection, "size": size}
+        self._ready, self._done, self._begun = 0, 0, asyncio.Event()
+        self._playing: asyncio.Future[bool] | None = None
+
+    @asynccontextmanager
+    async def slot(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Hold a slot for the whole run, from its first round to its last."""
+        if self._playing is None:
+            self._playing = asyncio.ensure_future(slots.acquire())
+        await asyncio.shield(self._playing)
+        try:
+            yield
+        finally:
+            self._done += 1
+            if self._done == len(self.rounds):
+                self.stage.board.runs.discard(self.run_id)
+                slots.release()
+
+    async def begin(self) -> None:
+        """Begin when every round has armed its fault."""
+        self._ready += 1
+        if self._ready == len(self.rounds):
+            passes = [round_.pass_id for round_ in self.rounds]
+            self.run_id = f"run-{passes[0]}"
+            self.stage.board.runs.add(self.run_id)
+            conf = {**self._conf, "passes": passes}
+            await self.stage.ask(lambda: self.stage.airflow.trigger(self.dag_id, conf=conf, run_id=self.run_id))
+            self._begun.set()
+        await self._begun.wait()
+
+
+@dataclass(eq=False)
+class Round:
+    """One notification and the fault that it meets.
+
+    :param ordered: how often it is to be sent: once, and once more for each clear by a person.
+    """
+
+    fault: Fault
+    kind: str
+    mode: str
+    pass_id: str
+    run: Run
+    map_index: int
+    chance: random.Random
+    ordered: int = 1
+    traps: list[Trap] = field(default_factory=list)
+
+    @property
+    def stage(self) -> Stage:
+        """Where it plays."""
+        return self.run.stage
+
+    @property
+    def trail(self) -> Trail:
+        """What the gates saw of it."""
+        return self.stage.watch.trails[self.pass_id]
+
+    async def begin(self) -> None:
+        """Start the task; traps are to be set before."""
+        await self.run.begin()
+
+    def at_read(self, point: Point) -> Trap:
+        """Catch the task when it reads the journal."""
+        watch = self.stage.watch
+        return self._trap_journal(lambda seen: seen.method == "GET" and watch.pass_of(seen) == self.pass_id, point)
+
+    def at_write(self, state: str, point: Point, times: int = 1, then: Way | None = None) -> Trap:
+        """Catch the task when it writes a state into the journal."""
+        watch = self.stage.watch
+        return self._trap_journal(
+            lambda seen: state_in(seen) == state and watch.pass_of(seen) == self.pass_id, point, times, then
+        )
+
+    def at_post(self, point: Point) -> Trap:
+        """Catch the POST."""
+
+        def matches(seen: Exchange) -> bool:
+            found = NOTIFY.fullmatch(seen.path)
+            return found is not None and found[1] == self.pass_id
+
+        trap = self.stage.api.trap(Trap(matches, point))
+        self.traps.append(trap)
+        return trap
+
+    @property
+    def process(self) -> Process:
+        """The process that was started last."""
+        return self.trail.processes[-1]
+
+    async def clear(self) -> None:
+        """Clear the task, as a person does in the UI."""
+        run, index = self.run, self.map_index
+        await self.stage.ask(lambda: self.stage.airflow.clear_task(run.dag_id, run.run_id, TASK, index))
+
+    async def mark_failed(self) -> None:
+        """Mark the task as failed, as a person does in the UI."""
+        run, index = self.run, self.map_index
+        await self.stage.ask(lambda: self.stage.airflow.set_task_state(run.dag_id, run.run_id, TASK, "failed", index))
+
+    async def in_state(self, *states: str) -> None:
+        """Wait until Airflow has the task in one of these states."""
+        await self.stage.board.wait(self.run.run_id, self.map_index, lambda task: task["state"] in states)
+
+    async def ended(self, after_try: int = 0) -> str:
+        """Wait until the task has come to its end, in a try later than ``after_try``, and return its state."""
+        task = await self.stage.board.wait(
+            self.run.run_id, self.map_index, lambda task: has_ended(task) and task["try_number"] > after_try
+        )
+        return str(task["state"])
+
+    async def settled(self) -> None:
+        """Wait until the task has ended, and no process of it is left."""
+        await self.ended()
+        for process in [*self.trail.processes]:
+            await gone(process.task)
+
+    async def names_it(self) -> bool:
+        """Whether the log of the last try names whom it was for."""
+        run, index = self.run, self.map_index
+        last = self.stage.board.get(run.run_id, index)["try_number"]
+        log = await self.stage.ask(lambda: self.stage.airflow.task_log(run.dag_id, run.run_id, TASK, last, index))
+        return f"/v1/pass/{self.pass_id}/notify" in log
+
+    def disarm(self) -> None:
+        """Take its traps away, and let go what they hold."""
+        for trap in self.traps:
+            trap.times = 0
+            while not trap.caught.empty():
+                trap.caught.get_nowait().go()
+
+    def _trap_journal(
+        self, matches: Callable[[Exchange], bool], point: Point, times: int = 1, then: Way | None = None
+    ) -> Trap:
+        trap = self.stage.journal.trap(Trap(matches, point, times, then))
+        self.traps.append(trap)
+        return trap

@@ -1,0 +1,134 @@
+"""The stage: a sandbox, a real Airflow, and a gate in front of each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from airflow_provider_passnotify.sandbox.server import Sandbox, running_sandbox
+from tests.airflow_cluster import ENDED, Airflow, running_airflow
+from tests.chaos.gate import Gate
+from tests.chaos.watch import Watch
+
+T = TypeVar("T")
+DAGS = Path(__file__).parent / "dags"
+TASK = "push"
+LOOK_EVERY = 0.5
+SETTINGS = {
+    # Short, so that a dead supervisor is noticed within a round; longer than any other step of a round.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    # A supervisor waits for what a gate holds, and gives up soon on what a gate refuses.
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": "0.2",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "1",
+    "AIRFLOW__WORKERS__SOCKET_CLEANUP_TIMEOUT": "5",
+}
+
+
+@dataclass
+class Board:
+    """The state of each task instance, kept up to date by asking Airflow for all of them at once."""
+
+    states: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    runs: set[str] = field(default_factory=set)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def get(self, run_id: str, map_index: int) -> dict[str, Any]:
+        """Return a task instance as the REST API has it."""
+        return self.states.get((run_id, map_index), {"state": None, "try_number": 0})
+
+    async def wait(self, run_id: str, map_index: int, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until a task instance is as wanted."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: wanted(self.get(run_id, map_index)))
+        return self.get(run_id, map_index)
+
+
+class Stage:
+    """Everything that a round needs."""
+
+    def __init__(self, airflow: Airflow, sandbox: Sandbox, journal: Gate, api: Gate, watch: Watch) -> None:
+        self.airflow, self.sandbox, self.journal, self.api, self.watch = airflow, sandbox, journal, api, watch
+        self.board = Board()
+        self._thread = ThreadPoolExecutor(1)  # the client of Airflow's REST API is not for several threads
+
+    async def ask(self, call: Callable[[], T]) -> T:
+        """Call Airflow's REST API without blocking the gates."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def deliveries(self, pass_id: str) -> int:
+        """Return how often the sandbox delivered to a pass."""
+        url = f"{self.sandbox.url}/_sandbox/deliveries"
+        answer = await asyncio.to_thread(requests.get, url, params={"pass_id": pass_id}, timeout=30)
+        return int(answer.json()["passes"][pass_id]["count"])
+
+    async def fault(self, **fault: Any) -> None:
+        """Let something go wrong in the sandbox."""
+        url = f"{self.sandbox.url}/_sandbox/faults"
+        (await asyncio.to_thread(requests.post, url, json=fault, timeout=30)).raise_for_status()
+
+    async def keep_board(self) -> None:
+        """Look at Airflow again and again, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if not self.board.runs:
+                continue
+            try:
+                found = await self.ask(self._look)
+            except requests.RequestException:
+                continue  # the API server is down: one of the things that chaos does
+            async with self.board.changed:
+                for task in found:
+                    self.board.states[task["dag_run_id"], task["map_index"]] = task
+                self.board.changed.notify_all()
+
+    def _look(self) -> list[dict[str, Any]]:
+        body = {"dag_run_ids": [*self.board.runs], "task_ids": [TASK], "page_limit": 100}
+        return list(self.airflow.api("POST", "/dags/~/dagRuns/~/taskInstances/list", body)["task_instances"])
+
+
+def has_ended(task: dict[str, Any]) -> bool:
+    """Whether a task instance has come to its end."""
+    return task["state"] in ENDED
+
+
+@asynccontextmanager
+async def a_stage(home: Path) -> AsyncIterator[Stage]:
+    """Build the stage, and take it down."""
+    watch = Watch()
+    loop = asyncio.get_running_loop()
+    with running_sandbox(passes=100_000, ticket_seconds=1.0) as sandbox:
+        async with Gate("", watch).running() as journal, Gate(sandbox.url).running() as api:
+            env = {
+                **SETTINGS,
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{journal.url}/execution/",
+                "AIRFLOW_CONN_DIRECT": _connection(sandbox, sandbox.url, timeout=3),
+                "AIRFLOW_CONN_GATED": _connection(sandbox, api.url, timeout=120),
+                "AIRFLOW_CONN_NOWHERE": _connection(sandbox, "http://127.0.0.1:9", timeout=3),
+            }
+            cluster = running_airflow(home, dags_folder=DAGS, env=env)
+            airflow = await loop.run_in_executor(None, cluster.__enter__)
+            stage = Stage(airflow, sandbox, journal, api, watch)
+            journal.service = airflow.url
+            board = asyncio.create_task(stage.keep_board())
+            try:
+                yield stage
+            finally:
+                board.cancel()
+                await loop.run_in_executor(None, cluster.__exit__, None, None, None)
+
+
+def _connection(sandbox: Sandbox, url: str, *, timeout: float) -> str:
+    extra = {"timeout": timeout, "max_retries": 1}
+    return json.dumps({**sandbox.connection, "host": url, "extra": extra})

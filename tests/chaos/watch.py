@@ -1,0 +1,120 @@
+"""What the gates see: which process works for which pass, and what it writes into the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psutil
+
+from tests.chaos.gate import Exchange
+
+RUN = re.compile(r"/execution/task-instances/([0-9a-f-]+)/run")
+RENDERED = re.compile(r"/execution/task-instances/([0-9a-f-]+)/rtif")
+STORE = re.compile(r"/execution/store/ti/([0-9a-f-]+)/passnotify")
+NOTIFY = re.compile(r"/v1/pass/([0-9]+)/notify")
+
+
+class Process:
+    """A task process and the supervisor above it."""
+
+    def __init__(self, pid: int) -> None:
+        self.task = psutil.Process(pid)
+        self.supervisor = psutil.Process(self.task.ppid())
+
+    async def kill(self) -> None:
+        """End the task process at once, and wait until it is gone."""
+        send(self.task, signal.SIGKILL)
+        await gone(self.task)
+
+
+@dataclass
+class Trail:
+    """What was seen for one pass.
+
+    :param tries: the ids of the task instance's tries, oldest first (Airflow gives each a new one).
+    :param processes: oldest first; more than tries where one was deferred.
+    :param writes: the states that each try wrote into the journal, as often as Airflow took them.
+    """
+
+    tries: list[str] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
+    writes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def tried(self, count: int) -> None:
+        """Wait until so many tries have begun."""
+        while len(self.tries) < count:
+            self.changed.clear()
+            await self.changed.wait()
+
+
+class Watch:
+    """Reads along at the gate of Airflow's execution API."""
+
+    def __init__(self) -> None:
+        self.trails: dict[str, Trail] = defaultdict(Trail)
+        self._started: dict[str, Process] = {}
+        self._pass_of: dict[str, str] = {}
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Take note of a request, and of its answer."""
+        if exchange.status is None:
+            if found := RUN.match(exchange.path):
+                self._started[found[1]] = Process(json.loads(exchange.body)["pid"])
+            elif found := RENDERED.match(exchange.path):
+                self._rendered(found[1], json.loads(exchange.body).get("pass_id"))
+        elif exchange.status < 300 and (state := state_in(exchange)):
+            self.trails[self.pass_of(exchange)].writes[STORE.match(exchange.path)[1]].append(state)  # type: ignore[index]
+
+    def pass_of(self, exchange: Exchange) -> str:
+        """Return whom a request to the journal is about; empty for any other request."""
+        found = STORE.match(exchange.path)
+        return self._pass_of.get(found[1], "") if found else ""
+
+    def _rendered(self, ti_id: str, pass_id: object) -> None:
+        if pass_id is None:
+            return
+        self._pass_of[ti_id] = str(pass_id)
+        trail = self.trails[str(pass_id)]
+        if ti_id not in trail.tries:
+            trail.tries.append(ti_id)
+        trail.processes.append(self._started[ti_id])
+        trail.changed.set()
+
+
+def state_in(exchange: Exchange) -> str:
+    """Return the state that a request writes into the journal; empty for any other request."""
+    if exchange.method != "PUT" or not STORE.match(exchange.path):
+        return ""
+    return str(json.loads(exchange.body)["value"]["state"])
+
+
+def send(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal a process, if it still is the one that was meant."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+async def gone(process: psutil.Process) -> None:
+    """Wait until a process has ended."""
+    if not process.is_running():
+        return
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(handle, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
