@@ -1,100 +1,118 @@
-"""The control endpoints under ``/_sandbox``: what was delivered, what shall go wrong."""
+"""The sandbox's own endpoints, below ``/_sandbox``: what happened, and what shall go wrong."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
+import json
+from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException
+from fastapi import Body, FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from airflow_provider_passnotify.sandbox.api import Service
-from airflow_provider_passnotify.sandbox.faults import Fault, RateLimit
-from airflow_provider_passnotify.sandbox.tickets import Behaviour
+from airflow_provider_passnotify.sandbox.faults import AnyFault
+from airflow_provider_passnotify.sandbox.state import SandboxState
+from airflow_provider_passnotify.sandbox.tickets import TicketBehaviour
+
+LONGEST_WAIT = 600
 
 
-class TicketSetting(Behaviour):
+class TicketOrder(TicketBehaviour):
     """How tickets go on.
 
-    :param ticket_id: one ticket; ``None`` for every new one.
+    :param ticket_id: only this one, which was given out before; ``None`` for all that will be.
     """
 
     ticket_id: int | None = None
 
 
-class RateLimitSetting(BaseModel):
-    """How many requests a second are taken; ``None`` for any."""
+class RateLimitOrder(BaseModel):
+    """:param per_second: requests that are served in a second; ``None`` for no limit."""
 
     model_config = ConfigDict(extra="forbid")
-    per_second: float | None = Field(default=None, gt=0)
+
+    per_second: float | None = Field(gt=0)
 
 
-def control_app(service: Service) -> FastAPI:
-    """Return the application that steers and reads a service."""
-    app = FastAPI(title="PassNotify sandbox", docs_url="/_sandbox/docs", openapi_url="/_sandbox/openapi.json")
+def control_app(state: SandboxState) -> FastAPI:
+    """Return the application that serves the control endpoints."""
+    app = FastAPI(title="PassNotify sandbox", openapi_url="/_sandbox/openapi.json", docs_url=None, redoc_url=None)
+
+    @app.get("/_sandbox")
+    async def index() -> dict[str, list[str]]:
+        """What there is."""
+        paths = app.openapi()["paths"]
+        return {"endpoints": [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]}
 
     @app.get("/_sandbox/deliveries")
-    async def deliveries(pass_id: str | None = None, counts: bool = False, histogram: bool = False) -> Any:
-        """Tell what each pass received, how often, and what it shows now."""
+    async def deliveries(
+        pass_id: Annotated[int | None, Query()] = None,
+        counts: Annotated[bool, Query()] = False,
+        histogram: Annotated[bool, Query()] = False,
+    ) -> Response:
+        """What each pass received, in order, and shows now; or only how often; or how many passes how often."""
         if histogram:
-            return service.world.delivery_histogram()
-        return service.world.delivery_counts() if counts else service.world.deliveries(pass_id)
+            return _json(state.deliveries.histogram())
+        return _json(state.deliveries.counts(pass_id) if counts else state.deliveries.as_json(pass_id))
 
     @app.get("/_sandbox/requests")
-    async def requests(wait_for: int = 0, method: str | None = None, timeout: float = 30.0) -> Any:
-        """Tell what was received; with ``wait_for``, once so many were."""
-        try:
-            await asyncio.wait_for(service.log.wait_for(method, wait_for), timeout)
-        except asyncio.TimeoutError:
-            raise HTTPException(408, f"only {dict(service.log.methods)} after {timeout} s") from None
-        log = service.log
-        return {"methods": dict(log.methods), "statuses": dict(log.statuses), "last": list(log.last)}
+    async def requests(
+        wait_for: Annotated[int | None, Query(ge=0)] = None,
+        method: Annotated[Literal["GET", "POST", "DELETE"] | None, Query()] = None,
+        wait_for_held: Annotated[int | None, Query(ge=0)] = None,
+        timeout: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30,
+    ) -> Response:
+        """The requests received so far; on demand not before so many were received, or stand still; else 408."""
+        log = state.requests
+        reached = await log.wait_until(
+            lambda: log.count(method) >= (wait_for or 0) and log.held >= (wait_for_held or 0), timeout
+        )
+        return _json(log.as_json(), 200 if reached else 408)
 
     @app.get("/_sandbox/faults")
-    async def list_faults() -> Any:
-        """List the faults, and what they have hit."""
-        return service.faults.as_json()
+    async def faults() -> dict[str, Any]:
+        """The faults that are set, and how many requests each has hit."""
+        return {"faults": state.trouble.as_json()}
 
     @app.post("/_sandbox/faults", status_code=201)
-    async def add_fault(fault: Fault) -> Any:
-        """Let something go wrong."""
-        service.faults.add(fault)
-        return service.faults.as_json()
+    async def add_fault(fault: Annotated[AnyFault, Body()]) -> dict[str, Any]:
+        """Set one more fault."""
+        state.trouble.add(fault)
+        return {"faults": state.trouble.as_json()}
 
     @app.delete("/_sandbox/faults")
-    async def clear_faults() -> Any:
-        """Let everything go right again, and let go what is held."""
-        service.faults.clear()
-        return []
+    async def clear_faults() -> dict[str, Any]:
+        """Set no fault any more, and release what is held."""
+        state.trouble.clear()
+        return {"faults": []}
 
     @app.post("/_sandbox/release")
-    async def release() -> Any:
-        """Let go every request that is held now."""
-        service.faults.release()
-        return {"released": True}
+    async def release() -> dict[str, int]:
+        """Let the requests go on that are held now."""
+        return {"released": state.trouble.release()}
 
     @app.post("/_sandbox/rate-limit")
-    async def limit_rate(setting: RateLimitSetting) -> Any:
-        """Refuse with 429 what comes faster."""
-        service.faults.rate_limit = RateLimit(setting.per_second)
-        return setting
+    async def rate_limit(order: RateLimitOrder) -> dict[str, float | None]:
+        """Serve so many requests a second from now on."""
+        state.limit_rate(order.per_second)
+        return {"per_second": order.per_second}
 
     @app.post("/_sandbox/tickets")
-    async def set_tickets(setting: TicketSetting) -> Any:
-        """Say how one ticket, or every new one, goes on."""
-        behaviour = Behaviour(**setting.model_dump(exclude={"ticket_id"}))
-        if setting.ticket_id is None:
-            service.tickets.behaviour = behaviour
-        elif setting.ticket_id in service.tickets:
-            service.tickets.set_behaviour(setting.ticket_id, behaviour)
-        else:
-            raise HTTPException(404, f"there is no ticket {setting.ticket_id}")
-        return setting
+    async def tickets(order: TicketOrder) -> dict[str, Any]:
+        """Say how new tickets go on, or one that there is."""
+        try:
+            state.tickets.set_behaviour(order, order.ticket_id)
+        except KeyError:
+            raise HTTPException(404, f"There is no ticket {order.ticket_id}") from None
+        return order.model_dump()
 
     @app.post("/_sandbox/reset")
-    async def reset() -> Any:
-        """Go back to the start."""
-        service.reset()
+    async def reset() -> dict[str, bool]:
+        """Go back to the start: no deliveries, requests or tickets, and the faults of the command line."""
+        state.reset()
         return {"reset": True}
 
     return app
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    # Not through FastAPI's encoder, which takes seconds for a million passes.
+    return Response(json.dumps(content), status, media_type="application/json")

@@ -1,164 +1,226 @@
-"""Faults on demand: for chosen requests, or a share of them, something goes wrong."""
+"""What can go wrong on demand. Each fault says which requests it hits, and what happens to them. No I/O."""
 
 from __future__ import annotations
 
-import asyncio
-import random
+import json
 import re
-import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
+
+from airflow_provider_passnotify.sandbox.answers import Answer, error
+
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+
+
+def _can_be_sent(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"{name!r}: {value!r} is not a header that can be sent")
+        if name.lower() in {"content-length", "transfer-encoding"}:
+            raise ValueError(f"{name} follows from the body; the action cut_body sends a wrong one")
+    return headers
+
+
+Headers = Annotated[dict[str, str], AfterValidator(_can_be_sent)]
 
 
 class Fault(BaseModel):
-    """What goes wrong, and for which requests.
+    """Which requests are hit. Those that match are counted; ``skip``, ``times``, ``nth`` and ``share`` pick among them.
 
     :param method: only requests of this method.
-    :param path: only requests whose raw path (with query) matches this regular expression somewhere.
-    :param skip: the first matching requests that are spared.
-    :param times: how many are hit; ``None`` for all.
-    :param share: the share of the rest that is hit, 0 to 1.
-    :param action: ``status`` answers with a status; ``read_timeout`` never answers; ``close_before`` closes a
-        connection before a request was read (it is chosen by connections, not requests); ``close_after`` closes it
-        after the request was read; ``cut_body`` answers with half a body; ``body`` answers 200 with ``body``;
-        ``hold_headers`` waits before the body is read, ``hold_accepted`` before the answer, each until released;
-        ``latency`` only waits.
-    :param deliver: whether the request is carried out all the same.
-    :param latency: seconds before the answer.
-    :param retry_after: seconds for the header of that name.
-    :param retry_after_date: whether it is written as an HTTP date.
+    :param path: only requests in whose raw path, with query, this regular expression is found: ``^/v1/tag/``.
+    :param skip: so many matching requests are spared first.
+    :param times: so many requests are hit, then no more; ``None`` for no end.
+    :param nth: only this one of the matching requests is hit, counted from 1.
+    :param share: so large a part of them is hit, chosen at random; 0 to 1.
+    :param seed: of the random choice, so that it can be repeated.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Literal[
-        "status",
-        "read_timeout",
-        "close_before",
-        "close_after",
-        "cut_body",
-        "body",
-        "hold_headers",
-        "hold_accepted",
-        "latency",
-    ]
+    action: str
     method: Literal["GET", "POST", "DELETE"] | None = None
     path: str | None = None
     skip: int = Field(default=0, ge=0)
     times: int | None = Field(default=None, ge=1)
-    share: float = Field(default=1.0, ge=0, le=1)
-    deliver: bool | None = None
-    latency: float = Field(default=0.0, ge=0)
-    status: int = Field(default=503, ge=200, le=599)
-    body: Any = None
-    headers: dict[str, str] = {}
-    retry_after: int | None = None
-    retry_after_date: bool = False
+    nth: int | None = Field(default=None, ge=1)
+    share: float = Field(default=1, ge=0, le=1)
+    seed: int = 0
 
     @field_validator("path")
     @classmethod
-    def _is_pattern(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise ValueError(f"is not a regular expression: {error}") from None
+    def _is_regular_expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as problem:
+            raise ValueError(f"it is not a regular expression: {problem}") from None
         return value
+
+    @model_validator(mode="after")
+    def _one_way_to_pick(self) -> Fault:
+        if self.nth is not None and (self.skip or self.times is not None):
+            raise ValueError("give either nth, or skip and times: nth=3 means skip=2, times=1")
+        return self
 
     @property
     def carries_out(self) -> bool:
-        """Whether the request is carried out; by default it is, unless the answer is a status that refuses."""
-        return self.action != "status" if self.deliver is None else self.deliver
-
-    def answer_headers(self) -> dict[str, str]:
-        """Return the headers of the faulty answer."""
-        if self.retry_after is None:
-            return self.headers
-        moment = datetime.now(timezone.utc) + timedelta(seconds=self.retry_after)
-        value = format_datetime(moment, usegmt=True) if self.retry_after_date else str(self.retry_after)
-        return {**self.headers, "Retry-After": value}
-
-
-class Faults:
-    """The faults that are set, and what they have hit so far.
-
-    :param seed: of the generator that picks a share.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self.faults: list[Fault] = []
-        self._seen: list[int] = []
-        self._hit: list[int] = []
-        self._random = random.Random(seed)  # noqa: S311 (not a secret)
-        self._release = asyncio.Event()
-        self.rate_limit = RateLimit(None)
-
-    def add(self, fault: Fault) -> None:
-        """Set one more fault; the first that matches a request is the one that hits it."""
-        self.faults.append(fault)
-        self._seen.append(0)
-        self._hit.append(0)
-
-    def clear(self) -> None:
-        """Set no faults any more, and let go what is held."""
-        self.faults, self._seen, self._hit = [], [], []
-        self.release()
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return each fault with how many requests it has hit."""
-        return [
-            {**fault.model_dump(exclude_defaults=True), "hit": hit}
-            for fault, hit in zip(self.faults, self._hit, strict=True)
-        ]
-
-    def pick(self, method: str | None, path: str) -> Fault | None:
-        """Return the fault that hits a request; a ``None`` method means a connection that was just opened."""
-        for index, fault in enumerate(self.faults):
-            if (fault.action == "close_before") != (method is None):
-                continue
-            if fault.method not in (None, method) or (fault.path and not re.search(fault.path, path)):
-                continue
-            self._seen[index] += 1
-            if self._seen[index] <= fault.skip or (fault.times is not None and self._hit[index] >= fault.times):
-                continue
-            if fault.share < 1 and self._random.random() >= fault.share:
-                continue
-            self._hit[index] += 1
-            return fault
-        return None
-
-    async def hold(self) -> None:
-        """Wait until the held requests are released."""
-        await self._release.wait()
-
-    def release(self) -> None:
-        """Let go every request that is held now."""
-        self._release.set()
-        self._release = asyncio.Event()
-
-
-class RateLimit:
-    """A bucket of one second: what comes faster is refused.
-
-    :param per_second: requests; ``None`` for no limit.
-    """
-
-    def __init__(self, per_second: float | None) -> None:
-        self.per_second = per_second
-        self._tokens = per_second or 0.0
-        self._at = time.monotonic()
-
-    def allows(self) -> bool:
-        """Take one request from the bucket, if there is one."""
-        if self.per_second is None:
-            return True
-        now = time.monotonic()
-        self._tokens = min(max(1.0, self.per_second), self._tokens + (now - self._at) * self.per_second)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
+        """Whether the request does what it asks for, for instance delivers, although this happens to it."""
         return True
+
+
+class LatencyFault(Fault):
+    """The answer comes late. It adds to whatever else happens to the request.
+
+    :param latency: seconds between doing what the request asks for and the answer.
+    """
+
+    action: Literal["latency"]
+    latency: float = Field(gt=0)
+
+
+class HoldFault(Fault):
+    """The request stands still until it is released.
+
+    :param stage: ``headers``: nothing of the body is read, so that a client with a large one stands half written;
+        ``accepted``: after it was carried out, before the answer.
+    """
+
+    action: Literal["hold"]
+    stage: Literal["headers", "accepted"]
+
+
+class CloseBeforeFault(Fault):
+    """The connection is reset when a request begins to arrive, without reading it. It is never carried out."""
+
+    action: Literal["close_before"]
+
+
+class _DeliveringFault(Fault):
+    """:param deliver: whether the request is carried out before this happens."""
+
+    deliver: bool = True
+
+    @property
+    def carries_out(self) -> bool:
+        return self.deliver
+
+
+class ReadTimeoutFault(_DeliveringFault):
+    """The request is read and never answered."""
+
+    action: Literal["read_timeout"]
+
+
+class CloseAfterFault(_DeliveringFault):
+    """The request is read to its end, then the connection is closed without an answer."""
+
+    action: Literal["close_after"]
+
+
+class CutBodyFault(_DeliveringFault):
+    """The answer's ``Content-Length`` promises more than is sent before the connection is closed."""
+
+    action: Literal["cut_body"]
+
+
+class BodyFault(_DeliveringFault):
+    """The answer is a success with another body.
+
+    :param body: text is sent as it is, anything else as JSON.
+    """
+
+    action: Literal["body"]
+    status: int = Field(default=200, ge=200, le=299)
+    body: JsonValue = "<html>This is not JSON.</html>"
+    headers: Headers = {}
+
+    def answer(self) -> Answer:
+        """Return what is answered."""
+        return _answer(self.status, self.body, self.headers)
+
+
+class StatusFault(_DeliveringFault):
+    """The answer is an error; by default one that the API itself would give, and nothing is carried out.
+
+    :param body: text is sent as it is (a proxy's page, or nothing), anything else as JSON.
+    :param retry_after: seconds for the header of that name.
+    :param retry_after_date: whether that header is written as an HTTP date.
+    """
+
+    action: Literal["status"]
+    status: int = Field(ge=400, le=599)
+    body: JsonValue = None
+    headers: Headers = {}
+    retry_after: int | None = Field(default=None, ge=0)
+    retry_after_date: bool = False
+    deliver: bool = False
+
+    def answer(self) -> Answer:
+        """Return what is answered."""
+        headers = self.headers
+        if self.retry_after is not None:
+            then = datetime.now(timezone.utc) + timedelta(seconds=self.retry_after)
+            date = format_datetime(then, usegmt=True)
+            headers = {"Retry-After": date if self.retry_after_date else str(self.retry_after), **headers}
+        if self.body is None:
+            return error(self.status, "A fault that the sandbox was asked for.", headers=headers)
+        return _answer(self.status, self.body, headers)
+
+
+class RedirectFault(_DeliveringFault):
+    """The answer sends the client elsewhere."""
+
+    action: Literal["redirect"]
+    location: str
+    status: int = Field(default=307, ge=300, le=399)
+    deliver: bool = False
+
+    def answer(self) -> Answer:
+        """Return what is answered."""
+        return Answer(self.status, b"", headers={"Location": self.location})
+
+
+AnyFault = Annotated[
+    LatencyFault
+    | HoldFault
+    | CloseBeforeFault
+    | ReadTimeoutFault
+    | CloseAfterFault
+    | CutBodyFault
+    | BodyFault
+    | StatusFault
+    | RedirectFault,
+    Field(discriminator="action"),
+]
+FAULT: TypeAdapter[AnyFault] = TypeAdapter(AnyFault)
+
+
+def parse_fault(text: str) -> AnyFault:
+    """Return the fault that a command line names.
+
+    :param text: JSON, or the short form ``action:key=value,key=value``.
+    """
+    if text.lstrip().startswith("{"):
+        return FAULT.validate_json(text)
+    action, _, rest = text.partition(":")
+    pairs = [pair.partition("=") for pair in rest.split(",") if pair]
+    return FAULT.validate_python({"action": action, **{key.strip(): value for key, _, value in pairs}})
+
+
+def _answer(status: int, body: JsonValue, headers: dict[str, str]) -> Answer:
+    if isinstance(body, str):
+        return Answer(status, body.encode(errors="surrogatepass"), "text/html", headers)
+    return Answer(status, json.dumps(body).encode(), headers=headers)

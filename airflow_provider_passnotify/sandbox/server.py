@@ -1,114 +1,204 @@
-"""The sandbox as a server: uvicorn, and the one thing ASGI hides, the connection itself."""
+"""Runs the sandbox: in this process for as long as it lives, or in a thread for a test.
+
+with running_sandbox(passes=10) as sandbox:
+    requests.post(f"{sandbox.url}/v1/pass/123/notify", json={"value": "Hello"}, auth=sandbox.credential)
+    assert sandbox.deliveries()["passes"]["123"]["count"] == 1
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_passnotify.sandbox.api import Receive, Scope, Send, Service
-from airflow_provider_passnotify.sandbox.control import control_app
+from airflow_provider_passnotify.sandbox.app import SandboxApp
+from airflow_provider_passnotify.sandbox.connection import protocol_for
+from airflow_provider_passnotify.sandbox.faults import FAULT, AnyFault
+from airflow_provider_passnotify.sandbox.state import Options, SandboxState
+from airflow_provider_passnotify.sandbox.tickets import TicketBehaviour
 
-Address = tuple[str, int]
+T = TypeVar("T")
+
+BACKLOG = 2048
 
 
-class Sandbox:
-    """One sandbox: its state and the ASGI application that serves it.
+class SandboxServer(uvicorn.Server):
+    """A PassNotify service on one socket.
 
-    :param service: the API.
+    :param options: what it starts with.
+    :param host: the interface it listens on.
+    :param port: 0 for any that is free.
+    :param on_listening: called as soon as a client can connect.
     """
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.url = ""
-        self._control = control_app(service)
-        self._transports: dict[Address, asyncio.Transport] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve ``/v1`` by the API, and everything else by the control application."""
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
-            scope["sandbox.transport"] = self._transports.get(tuple(scope["client"]))
-            await self.service(scope, receive, send)
-        else:
-            await self._control(scope, receive, send)
+    def __init__(self, options: Options, host: str, port: int, on_listening: Callable[[], None]) -> None:
+        self.state = SandboxState(options)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        port = self._socket.getsockname()[1]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._on_listening = on_listening
+        super().__init__(
+            uvicorn.Config(
+                SandboxApp(self.state),
+                http=protocol_for(self.state),
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                backlog=BACKLOG,
+                timeout_keep_alive=options.keep_alive,
+            )
+        )
 
     @property
-    def connection(self) -> dict[str, str]:
-        """The Airflow connection that points here."""
-        return {
-            "conn_type": "passnotify",
-            "host": self.url,
-            "login": self.service.login,
-            "password": self.service.password,
-        }
-
-    def server(self, listener: socket.socket) -> uvicorn.Server:
-        """Return the server, to be run on a socket that listens."""
-        sandbox = self
-        host, port = listener.getsockname()[:2]
-        self.url = f"http://{host}:{port}"
-
-        class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-            """The stock protocol, whose transports the faults can reach."""
-
-            def connection_made(self, transport: Any) -> None:
-                peer = transport.get_extra_info("peername")
-                sandbox._transports[tuple(peer[:2])] = transport
-                super().connection_made(transport)
-                if sandbox.service.faults.pick(None, "") is not None:
-                    transport.abort()
-
-            def connection_lost(self, error: Exception | None) -> None:
-                peer = self.transport.get_extra_info("peername")
-                sandbox._transports.pop(tuple(peer[:2]) if peer else self.client, None)
-                super().connection_lost(error)
-
-        config = uvicorn.Config(
-            self,
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            log_level="critical",
-            access_log=False,
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=1,
+    def connection(self) -> str:
+        """The Airflow connection to this server, as JSON."""
+        options = self.state.options
+        return json.dumps(
+            {"conn_type": "passnotify", "host": self.url, "login": options.login, "password": options.password}
         )
-        return uvicorn.Server(config)
+
+    def run_until_stopped(self) -> None:
+        """Serve until ``should_exit`` is set or a signal arrives."""
+        self.loop = _new_event_loop()
+        try:
+            self.loop.run_until_complete(self.serve(sockets=[self._socket]))
+        finally:
+            self.loop.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        while self.server_state.connections:  # until each has noticed
+            await asyncio.sleep(0)
+        tasks = list(self.server_state.tasks)
+        for task in tasks:  # what stands still would never end by itself
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().shutdown(sockets)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 takes a free one."""
-    listener = socket.create_server((host, port), backlog=1024)
-    listener.set_inheritable(True)
-    return listener
+class RunningSandbox:
+    """A sandbox in a thread of this process. Each method acts in that thread, so none races with a request.
+
+    :param server: which runs.
+    """
+
+    def __init__(self, server: SandboxServer) -> None:
+        self._server = server
+        self.url = server.url
+        self.connection = server.connection
+        self.credential = (server.state.options.login, server.state.options.password)
+        self.state = server.state
+
+    def call(self, function: Callable[[SandboxState], T]) -> T:
+        """Return what a function of the state returns when the server's thread calls it."""
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(function(self.state))
+            except Exception as problem:  # noqa: BLE001  # it is raised in the thread that asked
+                result.set_exception(problem)
+
+        self._server.loop.call_soon_threadsafe(run)
+        return result.result()
+
+    def deliveries(self) -> dict[str, Any]:
+        """Return what each pass received, as ``GET /_sandbox/deliveries``."""
+        return self.call(lambda state: state.deliveries.as_json())
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each pass received something."""
+        passes: dict[str, int] = self.call(lambda state: state.deliveries.counts())["passes"]
+        return passes
+
+    def requests(self) -> dict[str, Any]:
+        """Return the requests so far, as ``GET /_sandbox/requests``."""
+        return self.call(lambda state: state.requests.as_json())
+
+    def wait_for(self, count: int = 0, *, method: str | None = None, held: int = 0, timeout: float = 30) -> None:
+        """Wait until so many requests were received, and so many stand still at a fault.
+
+        :raises TimeoutError: when they were not.
+        """
+        log = self.state.requests
+        waiting = log.wait_until(lambda: log.count(method) >= count and log.held >= held, timeout)
+        if not asyncio.run_coroutine_threadsafe(waiting, self._server.loop).result():
+            raise TimeoutError(f"After {timeout:g} s there were {log.count(method)} requests, {log.held} held")
+
+    def add_fault(self, action: str, **fields: Any) -> None:
+        """Set one more fault, as ``POST /_sandbox/faults``."""
+        fault: AnyFault = FAULT.validate_python({"action": action, **fields})
+        self.call(lambda state: state.trouble.add(fault))
+
+    def clear_faults(self) -> None:
+        """Set no fault any more, and release what is held."""
+        self.call(lambda state: state.trouble.clear())
+
+    def release(self) -> int:
+        """Let the requests go on that are held now; return how many these were."""
+        return self.call(lambda state: state.trouble.release())
+
+    def limit_rate(self, per_second: float | None) -> None:
+        """Serve so many requests a second from now on."""
+        self.call(lambda state: state.limit_rate(per_second))
+
+    def set_tickets(self, ticket_id: int | None = None, **fields: Any) -> None:
+        """Say how new tickets go on, or one that there is, as ``POST /_sandbox/tickets``."""
+        behaviour = TicketBehaviour(**fields)
+        self.call(lambda state: state.tickets.set_behaviour(behaviour, ticket_id))
+
+    def reset(self) -> None:
+        """Go back to the start."""
+        self.call(lambda state: state.reset())
 
 
 @contextmanager
-def running_sandbox(*, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[Sandbox]:
-    """Run a sandbox in a thread of this process.
+def running_sandbox(*, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[RunningSandbox]:
+    """Run a sandbox in a thread, and stop it at the end.
 
-    :param options: of :class:`~airflow_provider_passnotify.sandbox.api.Service`.
+    :param port: 0 for any that is free.
+    :param options: see ``Options``.
     """
-    listener = listen(host, port)
-    sandbox = Sandbox(Service(**options))
-    server = sandbox.server(listener)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="passnotify-sandbox", daemon=True)
-    thread.start()  # the socket listens already: whoever connects before the server is up is served when it is
+    listening = threading.Event()
+    server = SandboxServer(Options(**options), host, port, listening.set)
+
+    def run() -> None:
+        try:
+            server.run_until_stopped()
+        finally:
+            listening.set()  # also where it could not start: nobody must wait for ever
+
+    thread = threading.Thread(target=run, name="passnotify-sandbox", daemon=True)
+    thread.start()
+    listening.wait()
     try:
-        yield sandbox
+        yield RunningSandbox(server)
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
-        listener.close()
+        thread.join()
 
 
-def connection_export(sandbox: Sandbox) -> str:
-    """Return the shell line that points Airflow's default connection at a sandbox."""
-    return f"export AIRFLOW_CONN_PASSNOTIFY_DEFAULT='{json.dumps(sandbox.connection)}'"
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    if importlib.util.find_spec("uvloop"):
+        loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
+        return loop
+    return asyncio.new_event_loop()

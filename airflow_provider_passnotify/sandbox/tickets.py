@@ -4,81 +4,100 @@ from __future__ import annotations
 
 import time
 from array import array
+from bisect import bisect_right
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 FIRST_TICKET = 1001
 
 
-class Behaviour(BaseModel):
-    """How a ticket goes on: PENDING, PROCESSING, and after ``seconds`` the final word.
+class TicketBehaviour(BaseModel):
+    """How a ticket goes on: PENDING, then PROCESSING, and after some seconds the final word.
 
-    :param seconds: until it ends.
+    :param seconds: until it ends; ``None`` for what the sandbox was started with.
     :param final: the word it ends with; any, so that unknown ones can be tried.
-    :param hang: it never ends.
+    :param hang: it never ends, and stays at PROCESSING.
     :param key: how the status is spelt in the answer.
-    :param lower_case: whether the status words are.
-    :param children: what the answer's ``children`` are.
+    :param case: of the status words; ``None`` leaves them as they are.
+    :param children: what the answer's ``children`` are; ``None`` for ``{}``, or one failed child if the ticket failed.
     :param raw: the whole body of the answer, whatever it is.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    seconds: float = Field(default=2.0, ge=0)
+    seconds: float | None = Field(default=None, ge=0)
     final: str = "COMPLETED"
     hang: bool = False
-    key: str = "Status"
-    lower_case: bool = False
-    children: Any = None
+    key: Literal["Status", "status"] = "Status"
+    case: Literal["lower", "upper", "title"] | None = None
+    children: JsonValue = None
     raw: str | None = None
 
 
 class Tickets:
     """Every ticket that was given out.
 
-    :param behaviour: of tickets that are not told otherwise.
+    :param seconds: until a ticket ends that is not told otherwise.
     """
 
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._created = array("d")
-        self._own: dict[int, Behaviour] = {}
-        self._default = behaviour
+        # From which ticket on which behaviour holds: a million tickets need no entry each.
+        self._since = [FIRST_TICKET]
+        self._behaviours = [TicketBehaviour()]
+        self._own: dict[int, TicketBehaviour] = {}
 
     def new(self) -> int:
         """Give out the next ticket."""
-        ticket_id = FIRST_TICKET + len(self._created)
         self._created.append(time.time())
-        if self.behaviour is not self._default:
-            self._own[ticket_id] = self.behaviour
-        return ticket_id
+        return FIRST_TICKET - 1 + len(self._created)
 
     def __contains__(self, ticket_id: int) -> bool:
         return FIRST_TICKET <= ticket_id < FIRST_TICKET + len(self._created)
 
-    def set_behaviour(self, ticket_id: int, behaviour: Behaviour) -> None:
-        """Say how one ticket goes on."""
-        self._own[ticket_id] = behaviour
+    def set_behaviour(self, behaviour: TicketBehaviour, ticket_id: int | None = None) -> None:
+        """Say how a ticket goes on.
 
-    def answer(self, ticket_id: int) -> dict[str, Any] | str:
-        """Return the body of a look-up: the published shape, or the raw text asked for."""
-        behaviour = self._own.get(ticket_id, self._default)
+        :param ticket_id: one that was given out; ``None`` for all that will be.
+        """
+        if ticket_id is None:
+            self._since.append(FIRST_TICKET + len(self._created))
+            self._behaviours.append(behaviour)
+        elif ticket_id in self:
+            self._own[ticket_id] = behaviour
+        else:
+            raise KeyError(ticket_id)
+
+    def look_up(self, ticket_id: int) -> dict[str, Any] | str:
+        """Return the body of the answer about a ticket: the published shape, or the raw text that was asked for."""
+        behaviour = self._own.get(ticket_id) or self._behaviours[bisect_right(self._since, ticket_id) - 1]
         if behaviour.raw is not None:
             return behaviour.raw
         created = self._created[ticket_id - FIRST_TICKET]
-        elapsed = time.time() - created
-        if behaviour.hang:
-            status = "PROCESSING"
-        elif elapsed >= behaviour.seconds:
-            status = behaviour.final
-        else:
-            status = "PENDING" if elapsed < behaviour.seconds / 3 else "PROCESSING"
         at = datetime.fromtimestamp(created, timezone.utc)
+        status = self._status(behaviour, time.time() - created)
         return {
-            behaviour.key: status.lower() if behaviour.lower_case else status,
+            behaviour.key: getattr(status, behaviour.case)() if behaviour.case else status,
             "createdAt": f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 100_000}",
             "ID": ticket_id,
-            "children": {} if behaviour.children is None else behaviour.children,
+            "children": _children(behaviour, status, ticket_id),
         }
+
+    def _status(self, behaviour: TicketBehaviour, elapsed: float) -> str:
+        seconds = self._seconds if behaviour.seconds is None else behaviour.seconds
+        if behaviour.hang:
+            return "PROCESSING"
+        if elapsed >= seconds:
+            return behaviour.final
+        return "PENDING" if elapsed < seconds / 3 else "PROCESSING"
+
+
+def _children(behaviour: TicketBehaviour, status: str, ticket_id: int) -> JsonValue:
+    if behaviour.children is not None:
+        return behaviour.children
+    if status.upper() == "FAILED":  # nobody publishes what a child looks like; this is a guess one can recognise
+        return {f"{ticket_id}-1": {behaviour.key: status, "details": f"The push of ticket {ticket_id} was rejected"}}
+    return {}

@@ -1,39 +1,40 @@
-"""Who has which pass, and what each pass received. No I/O.
+"""Which passes there are, and how the API names them. No I/O.
 
 The starting data makes every example request of the API reference work as it is written there.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
+from collections.abc import Sequence
 
 FIRST_EXTRA_PASS = 1_000_001
 EXTRA_TEMPLATE = "20000"
+EXTRA_EXTERNAL_ID = "customer-"
+LONGEST_NUMBER = 15  # of digits; what is longer is no pass, and need not be read as a number
+
+TEMPLATES: dict[str, Sequence[int]] = {
+    "123": (223, 224, 225),
+    "12345": (123, 124, 125, 126),
+    "777": (323, 324, 325),
+    "6789": (423, 424, 425, 426),
+}
+TEMPLATE_EXTERNAL_IDS = {"12345": "777"}
+PASS_EXTERNAL_IDS = {("12345", "my_custom_pass_id"): 126}
+TAGS: dict[tuple[str, str], Sequence[int]] = {("campaign123", "12345"): (123, 124, 125)}
+SEGMENTS: dict[tuple[str, str], dict[str, Sequence[int]]] = {
+    ("12345", "3b13666df-e5b3-4e42-8919-f8d63bd7ce2a"): {"6789": (423, 424, 425)},
+}
+PASSES = {str(number): number for members in TEMPLATES.values() for number in members}
 
 
 class NotFoundError(Exception):
-    """What the path names does not exist."""
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """One accepted send."""
-
-    ticket_id: int
-    label: str | None
-    value: str
-    at: datetime
-
-    def as_json(self) -> dict[str, Any]:
-        return {"label": self.label, "value": self.value, "ticketId": self.ticket_id, "at": self.at.isoformat()}
+    """What the request names does not exist."""
 
 
 class World:
-    """Templates, passes, tags and segments, and the deliveries to each pass.
+    """The passes, found by every name the API has for them.
+
+    Passes are numbers here. The extra ones are never stored, so that a million of them costs nothing.
 
     :param extra_passes: how many passes there are beyond the starting data: ids from 1000001, in template 20000, with
         the external ids ``customer-1``, ``customer-2``, ...
@@ -41,105 +42,61 @@ class World:
 
     def __init__(self, extra_passes: int = 0) -> None:
         self.extra_passes = extra_passes
-        self.templates: dict[str, list[str]] = {
-            "123": ["223", "224"],
-            "12345": ["123", "124", "125", "126"],
-            "777": ["323", "324"],
-            "6789": ["423", "424", "425"],
-        }
-        self.template_external_ids = {"12345": "777"}
-        self.pass_external_ids = {("12345", "my_custom_pass_id"): "126"}
-        self.tags: dict[tuple[str, str], list[str]] = {("campaign123", "12345"): ["123", "124", "125"]}
-        self.segments: dict[tuple[str, str], dict[str, list[str]]] = {
-            ("12345", "3b13666df-e5b3-4e42-8919-f8d63bd7ce2a"): {"6789": ["423", "424"]}
-        }
-        self._passes = {pass_id for members in self.templates.values() for pass_id in members}
-        self._received: dict[str, list[Push]] = {}
-        self._shows: dict[str, Push] = {}
+        self._extra = range(FIRST_EXTRA_PASS, FIRST_EXTRA_PASS + extra_passes)
 
-    def pass_by_id(self, pass_id: str) -> list[str]:
-        """Return the pass, if it exists."""
-        if pass_id in self._passes or self._extra_number(pass_id, "", FIRST_EXTRA_PASS):
-            return [pass_id]
-        raise NotFoundError(f"Pass not found! There is no pass {pass_id}")
+    def by_id(self, pass_id: str) -> Sequence[int]:
+        """Return the pass that has an id."""
+        number = PASSES.get(pass_id)
+        if number is None:
+            number = _number(pass_id)
+            if number not in self._extra:
+                raise NotFoundError(f"Pass not found! There is no pass {pass_id}")
+        return (number,)
 
-    def pass_by_external_id(self, template_id: str, external_id: str) -> list[str]:
-        """Return the pass that has an external id."""
-        if template_id == EXTRA_TEMPLATE and (number := self._extra_number(external_id, "customer-", 1)):
-            return [str(FIRST_EXTRA_PASS + number - 1)]
-        pass_id = self.pass_external_ids.get((template_id, external_id))
-        if pass_id is None:
+    def by_external_id(self, template_id: str, external_id: str) -> Sequence[int]:
+        """Return the pass of a template that has an external id."""
+        number = PASS_EXTERNAL_IDS.get((template_id, external_id))
+        if number is None and template_id == EXTRA_TEMPLATE and external_id.startswith(EXTRA_EXTERNAL_ID):
+            number = FIRST_EXTRA_PASS - 1 + _number(external_id.removeprefix(EXTRA_EXTERNAL_ID))
+            number = number if number in self._extra else None
+        if number is None:
             raise NotFoundError(f"Pass not found! Please pass a valid external Id instead of {external_id}")
-        return [pass_id]
+        return (number,)
 
-    def template(self, template_id: str) -> Iterable[str]:
+    def of_template(self, template_id: str) -> Sequence[int]:
         """Return the passes of a template."""
         if template_id == EXTRA_TEMPLATE and self.extra_passes:
-            return map(str, range(FIRST_EXTRA_PASS, FIRST_EXTRA_PASS + self.extra_passes))
-        if template_id not in self.templates:
+            return self._extra
+        if template_id not in TEMPLATES:
             raise NotFoundError(f"Template not found! There is no template {template_id}")
-        return self.templates[template_id]
+        return TEMPLATES[template_id]
 
-    def external_template(self, external_id: str) -> Iterable[str]:
+    def of_external_template(self, external_id: str) -> Sequence[int]:
         """Return the passes of the template that has an external id."""
-        if external_id not in self.template_external_ids:
+        if external_id not in TEMPLATE_EXTERNAL_IDS:
             raise NotFoundError(f"Template not found! Please pass a valid external Id instead of {external_id}")
-        return self.templates[self.template_external_ids[external_id]]
+        return TEMPLATES[TEMPLATE_EXTERNAL_IDS[external_id]]
 
-    def tag(self, tag: str, template_id: str) -> Iterable[str]:
+    def of_tag(self, tag: str, template_id: str) -> Sequence[int]:
         """Return the passes of a template that carry a tag."""
-        if (tag, template_id) not in self.tags:
+        if (tag, template_id) not in TAGS:
             raise NotFoundError(f"Tag not found! There is no tag {tag} on template {template_id}")
-        return self.tags[tag, template_id]
+        return TAGS[tag, template_id]
 
-    def segment(self, project_id: str, segment_id: str, template_id: str | None) -> Iterable[str]:
-        """Return the passes of a segment, of one template or of all."""
-        by_template = self.segments.get((project_id, segment_id))
-        if by_template is None or (template_id is not None and template_id not in by_template):
+    def of_segment(self, project_id: str, segment_id: str, template_id: str | None) -> Sequence[int]:
+        """Return the passes of a segment: those of one template, or all of them."""
+        by_template = SEGMENTS.get((project_id, segment_id))
+        if by_template is None:
             raise NotFoundError(f"Segment not found! There is no segment {segment_id} in project {project_id}")
-        if template_id is not None:
-            return by_template[template_id]
-        return [pass_id for members in by_template.values() for pass_id in members]
+        if template_id is None:
+            return tuple(number for members in by_template.values() for number in members)
+        if template_id not in by_template:
+            raise NotFoundError(f"Segment not found! Segment {segment_id} has no passes of template {template_id}")
+        return by_template[template_id]
 
-    def send(self, pass_ids: Iterable[str], ticket_id: int, label: str | None, value: str) -> None:
-        """Record that each pass received a message."""
-        push = Push(ticket_id, label, value, datetime.now(timezone.utc))
-        for pass_id in pass_ids:
-            self._received.setdefault(pass_id, []).append(push)
-            self._shows[pass_id] = push
 
-    def delete(self, pass_ids: Iterable[str]) -> None:
-        """Take the message off the back of each pass."""
-        for pass_id in pass_ids:
-            self._shows.pop(pass_id, None)
-
-    def deliveries(self, pass_id: str | None = None) -> dict[str, Any]:
-        """Return what each pass received, and what it shows now."""
-        chosen = self._received if pass_id is None else {pass_id: self._received.get(pass_id, [])}
-        passes = {
-            key: {
-                "count": len(pushes),
-                "received": [push.as_json() for push in pushes],
-                "shows": {"label": push.label, "value": push.value} if (push := self._shows.get(key)) else None,
-            }
-            for key, pushes in chosen.items()
-        }
-        return {"total": sum(entry["count"] for entry in passes.values()), "passes": passes}
-
-    def delivery_counts(self) -> dict[str, Any]:
-        """Return how often each pass received something."""
-        counts = {pass_id: len(pushes) for pass_id, pushes in self._received.items()}
-        return {"total": sum(counts.values()), "passes": counts}
-
-    def delivery_histogram(self) -> dict[str, Any]:
-        """Return how many passes received something once, twice, ..."""
-        times = Counter(len(pushes) for pushes in self._received.values())
-        total = sum(count * passes for count, passes in times.items())
-        return {"total": total, "times": {str(count): times[count] for count in sorted(times)}}
-
-    def _extra_number(self, text: str, prefix: str, first: int) -> int | None:
-        digits = text.removeprefix(prefix)
-        if not text.startswith(prefix) or not (digits.isascii() and digits.isdigit()) or digits != str(int(digits)):
-            return None
-        number = int(digits) - first + 1
-        return number if 1 <= number <= self.extra_passes else None
+def _number(digits: str) -> int:
+    """Return a number that is written in exactly one way, or 0: ``007`` must not reach pass 7."""
+    if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= LONGEST_NUMBER:
+        return int(digits)
+    return 0

@@ -1,0 +1,87 @@
+"""The API over HTTP, with its faults: a plain ASGI application, for it must keep up with the batches it measures."""
+
+from __future__ import annotations
+
+import asyncio
+
+from airflow_provider_passnotify.sandbox.answers import Answer, error
+from airflow_provider_passnotify.sandbox.api import Api
+from airflow_provider_passnotify.sandbox.control import control_app
+from airflow_provider_passnotify.sandbox.exchange import Exchange, Receive, Scope, Send
+from airflow_provider_passnotify.sandbox.faults import (
+    AnyFault,
+    BodyFault,
+    CloseAfterFault,
+    CutBodyFault,
+    HoldFault,
+    ReadTimeoutFault,
+    RedirectFault,
+    StatusFault,
+)
+from airflow_provider_passnotify.sandbox.state import SandboxState
+
+CONTROL = b"/_sandbox"
+
+
+class SandboxApp:
+    """Answers the API's requests, and hands those below ``/_sandbox`` to the control endpoints.
+
+    :param state: what the sandbox knows.
+    """
+
+    def __init__(self, state: SandboxState) -> None:
+        self.state = state
+        self._api = Api(state)
+        self._control = control_app(state)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["raw_path"].startswith(CONTROL):
+                await self._control(scope, receive, send)
+            else:
+                await self._serve(scope, receive, send)
+        except asyncio.CancelledError:
+            return  # the server is being stopped, and has closed the connection: no error to be logged
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = self.state
+        exchange = Exchange(scope, receive, send, state.requests)
+        if wait := state.rate_limit.wait():
+            details = f"This is more than {state.rate_limit.per_second:g} requests a second."
+            await exchange.answer(error(429, details, headers={"Retry-After": str(wait)}))
+        elif not state.trouble.looks_at_requests:
+            if (body := await exchange.read()) is not None:
+                await exchange.answer(self._carry_out(scope, body))
+        else:
+            path = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+            latency, fault = state.trouble.pick(scope["method"], path.decode("latin-1"))
+            await self._with_trouble(exchange, latency, fault)
+
+    def _carry_out(self, scope: Scope, body: bytes) -> Answer:
+        authorization = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        return self._api.answer(scope["method"], scope["raw_path"], scope["query_string"], authorization, body)
+
+    async def _with_trouble(self, exchange: Exchange, latency: float, fault: AnyFault | None) -> None:
+        trouble = self.state.trouble
+        stage = fault.stage if isinstance(fault, HoldFault) else None
+        if stage == "headers" and not await exchange.stand_still(trouble.hold(), reading=False):
+            return
+        body = await exchange.read()
+        if body is None:
+            return
+        carries_out = fault is None or fault.carries_out
+        answer = self._carry_out(exchange.scope, body) if carries_out else Answer(200, b'{"ticketId": 1}')
+        if latency:
+            await asyncio.sleep(latency)
+        if stage == "accepted" and not await exchange.stand_still(trouble.hold()):
+            return
+        if isinstance(fault, ReadTimeoutFault):
+            await exchange.stand_still(trouble.hold(releasable=False))
+        elif isinstance(fault, CloseAfterFault):
+            await exchange.drop()
+        elif isinstance(fault, CutBodyFault):
+            await exchange.cut(answer)
+        elif isinstance(fault, BodyFault | StatusFault | RedirectFault):
+            await exchange.answer(fault.answer())
+        else:
+            await exchange.answer(answer)

@@ -1,0 +1,111 @@
+"""One request and its answer on their connection, and every way in which they can fail to come about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from airflow_provider_passnotify.sandbox.answers import Answer
+from airflow_provider_passnotify.sandbox.request_log import RequestLog
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+WITHOUT_BODY = (204, 304)
+
+
+class Exchange:
+    """One request; it is counted at once.
+
+    :param log: where.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, log: RequestLog) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._log = log
+        self._received = log.received(scope["method"], scope["raw_path"], scope["query_string"])
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        transport: asyncio.Transport = self.scope["state"]["transport"]  # server.py put it there
+        return transport
+
+    async def read(self) -> bytes | None:
+        """Return the whole body, or ``None`` if the client went away in the midst of it."""
+        parts = []
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message["body"])
+            if not message["more_body"]:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def answer(self, answer: Answer) -> None:
+        """Send an answer, unless nobody is there any more."""
+        if self._transport.is_closing():
+            return
+        self._log.answered(self._received, answer.status)
+        await self._send_head(answer)
+        await self._send({"type": "http.response.body", "body": answer.body})
+
+    async def cut(self, answer: Answer) -> None:
+        """Send the head of an answer and half of its body, and close the connection."""
+        if self._transport.is_closing():
+            return
+        self._log.answered(self._received, answer.status)
+        await self._send_head(answer)
+        half = answer.body[: len(answer.body) // 2]
+        await self._send({"type": "http.response.body", "body": half, "more_body": True})
+        await self._closed(self._transport.close)
+
+    async def drop(self) -> None:
+        """Close the connection without an answer."""
+        await self._closed(self._transport.abort)
+
+    async def stand_still(self, until: asyncio.Future[bool], *, reading: bool = True) -> bool:
+        """Wait, and return whether the request goes on: not when it was dropped or the client went away.
+
+        :param reading: whether the connection is read meanwhile. If not, a client with a large body stands half
+            written; that it has gone away is only seen afterwards.
+        """
+        gone = asyncio.ensure_future(self._gone()) if reading else asyncio.get_running_loop().create_future()
+        if not reading:
+            self._transport.pause_reading()
+        self._log.holds(1)
+        try:
+            await asyncio.wait({until, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._log.holds(-1)
+            until.cancel()
+            gone.cancel()
+        if not until.cancelled() and until.result():
+            if not reading:
+                self._transport.resume_reading()
+            return True
+        await self.drop()
+        return False
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _closed(self, close: Callable[[], None]) -> None:
+        # uvicorn calls a missing answer an error unless it has seen the end of the connection. It must be listening
+        # before the connection is closed, because uvloop refuses to go on reading afterwards.
+        gone = asyncio.ensure_future(self._gone())
+        await asyncio.sleep(0)
+        close()
+        await gone
+
+    async def _send_head(self, answer: Answer) -> None:
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        if answer.status not in WITHOUT_BODY:
+            headers = {"content-type": answer.content_type, "content-length": str(len(answer.body)), **headers}
+        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": encoded})

@@ -1,0 +1,97 @@
+"""Which requests arrived, and a way to wait for them: tests await an event instead of sleeping."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+REMEMBERED = 100
+
+
+class Received:
+    """One request. Its headers are not kept, for one of them is a secret."""
+
+    __slots__ = ("at", "method", "path", "query", "status")
+
+    def __init__(self, method: str, path: bytes, query: bytes) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.status: int | None = None
+        self.at = time.time()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "path": self.path.decode("latin-1"),
+            "query": self.query.decode("latin-1"),
+            "status": self.status,
+            "at": datetime.fromtimestamp(self.at, timezone.utc).isoformat(timespec="milliseconds"),
+        }
+
+
+class RequestLog:
+    """The requests to the API, not those to the sandbox's own endpoints."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._methods: Counter[str] = Counter({"POST": 0, "DELETE": 0, "GET": 0})
+        self._statuses: Counter[int] = Counter()
+        self._last: deque[Received] = deque(maxlen=REMEMBERED)
+        self._waiting = 0
+        self._changed = asyncio.Event()
+
+    def received(self, method: str, path: bytes, query: bytes) -> Received:
+        """Count a request as soon as its headers were read."""
+        request = Received(method, path, query)
+        self._methods[method] += 1
+        self._last.append(request)
+        self._notify()
+        return request
+
+    def answered(self, request: Received, status: int) -> None:
+        """Note the answer of a request."""
+        request.status = status
+        self._statuses[status] += 1
+
+    def holds(self, more: int) -> None:
+        """Note that one more, or one less, request stands still."""
+        self.held += more
+        self._notify()
+
+    def count(self, method: str | None = None) -> int:
+        """Return how many requests of a method, or of any, were received."""
+        return self._methods.total() if method is None else self._methods[method]
+
+    async def wait_until(self, reached: Callable[[], bool], timeout: float) -> bool:
+        """Wait until something is true of this log; return whether it became so in time."""
+        deadline = time.monotonic() + timeout
+        self._waiting += 1
+        try:
+            while not reached():
+                await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
+        except asyncio.TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._waiting -= 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts, and the last requests."""
+        return {
+            "total": self.count(),
+            "methods": dict(self._methods),
+            "statuses": {str(status): self._statuses[status] for status in sorted(self._statuses)},
+            "held": self.held,
+            "last": [request.as_json() for request in self._last],
+        }
+
+    def _notify(self) -> None:
+        if self._waiting:
+            self._changed.set()
+            self._changed = asyncio.Event()
