@@ -86,7 +86,7 @@ class SandboxServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        while self.server_state.connections:  # until each has noticed
+        while self.server_state.connections:  # noqa: ASYNC110  # until each has noticed; uvicorn has no event for it
             await asyncio.sleep(0)
         tasks = list(self.server_state.tasks)
         for task in tasks:  # what stands still would never end by itself
