@@ -11,18 +11,24 @@
     │   ├── NotSentError                 surely not done                     Airflow may retry
     │   │   └── RejectedError            ... and trying again cannot help    Airflow does not retry
     │   └── DeliveryUnknownError         a push may have gone out            Airflow does not retry
+    ├── BatchIncompleteError             rows of a batch were not sent       Airflow may retry
+    │   └── BatchFailedError             ... and trying again cannot help    Airflow does not retry
     └── TicketError                      accepted, and then:
         ├── TicketFailedError            the ticket ended as failed          Airflow may retry
+        │   └── FinalTicketFailedError   ... and a retry would not help      Airflow does not retry
         └── TicketTimeoutError           the ticket did not end in time      Airflow may retry
+            └── FinalTicketTimeoutError  ... and that is final               Airflow does not retry
 
-"Airflow does not retry" is said by deriving from :class:`AirflowFailException`, so that it holds in a plain ``@task``.
+"Airflow does not retry" is said by deriving from :class:`AirflowFailException` (or, for a time-out, from
+:class:`AirflowSensorTimeout`, which ``soft_fail`` knows), so that it holds in a plain ``@task``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.tickets import Ticket
@@ -93,6 +99,25 @@ class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
     advice = "The notification may have been sent; it is not sent again without your word."
 
 
+class BatchIncompleteError(PassNotifyError):
+    """More rows of a batch than ``max_failures`` were not surely sent; a retry sends those that surely were not.
+
+    :param message: how many, and the first of them.
+    :param summary: what the task pushed as its XCom.
+    """
+
+    def __init__(self, message: str, summary: dict[str, Any]) -> None:
+        self.summary = summary
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[BatchIncompleteError], tuple[str, dict[str, Any]]]:
+        return type(self), (str(self), self.summary)
+
+
+class BatchFailedError(BatchIncompleteError, AirflowFailException):
+    """The same, where a retry cannot help, or must not send."""
+
+
 class TicketError(PassNotifyError):
     """A send or delete was accepted, and its ticket did not end well.
 
@@ -112,8 +137,16 @@ class TicketFailedError(TicketError):
     """A ticket ended as failed; ``tickets`` holds those that failed, with their children."""
 
 
+class FinalTicketFailedError(TicketFailedError, AirflowFailException):
+    """A ticket ended as failed, and asking or sending again is out of the question."""
+
+
 class TicketTimeoutError(TicketError):
     """A ticket did not end in time; ``tickets`` holds those that are left, with their last status."""
+
+
+class FinalTicketTimeoutError(TicketTimeoutError, AirflowSensorTimeout):
+    """A ticket did not end in time, and that is final."""
 
 
 def error_from(request: Request, verdict: Verdict) -> PassNotifyApiError:

@@ -19,6 +19,8 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [__version__],
         "hooks": [_modules("hooks")],
         "operators": [_modules("operators")],
+        "sensors": [_modules("sensors")],
+        "triggers": [_modules("triggers")],
         "connection-types": [
             {
                 "connection-type": "passnotify",

@@ -109,7 +109,7 @@ class SinglePush:
             return history.sent.ticket_id
         if history.doubt is not None:
             self._settle(history.doubt)
-        if self._forgets and not self.first_try:
+        if self.forgets and not self.first_try:
             raise SendRefusedError(
                 f"{self.request.method} {self.request.url_path} is not sent: this is a retry, and before Airflow 3.3 "
                 f"nothing tells whether an earlier try sent it. {_WAYS_ON}"
@@ -124,6 +124,18 @@ class SinglePush:
                 "if the API server was down, a retry will."
             ) from error
         return self._post(client)
+
+    def ticket_failed(self, reason: str) -> None:
+        """Record that what was sent ended as failed, so that a retry may send it again.
+
+        :raises JournalError: when it was not accepted.
+        """
+        self._write(State.TICKET_FAILED, reason=reason)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a retry could not know what this try did, and so must not send."""
+        return self.delivery is Delivery.AT_MOST_ONCE and not self.journal.remembers
 
     def _post(self, client: PassNotifyClient) -> int:
         try:
@@ -151,13 +163,9 @@ class SinglePush:
             return PassNotifyApiError(self.request, verdict, advice)
         if verdict.outcome is Outcome.UNKNOWN:
             return DeliveryUnknownError(self.request, verdict, _WAYS_ON_IN_DOUBT)
-        if verdict.outcome is Outcome.NOT_SENT and self._forgets:
+        if verdict.outcome is Outcome.NOT_SENT and self.forgets:
             return RejectedError(self.request, verdict, f"Nothing was sent, and this is final. {_WAYS_ON}")
         return error_from(self.request, verdict)
-
-    @property
-    def _forgets(self) -> bool:
-        return self.delivery is Delivery.AT_MOST_ONCE and not self.journal.remembers
 
     def _settle(self, doubt: Record) -> None:
         """Decide about a try that may have sent: go on to send again, or raise."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_passnotify import protocol, steering
 from airflow_provider_passnotify.deadline import parse_deadline
 from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
 from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
-from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
+from airflow_provider_passnotify.operators.waits import TicketOperator
 from airflow_provider_passnotify.protocol import Request
 from airflow_provider_passnotify.targets import ID_NAMES, Id, PassTarget, Target, TargetType, clean_id, make_target
+from airflow_provider_passnotify.templates import is_known_later
+from airflow_provider_passnotify.tickets import Ticket
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,8 +24,8 @@ T = TypeVar("T")
 Read = Callable[[str], Any]
 
 
-class _TargetOperator(BaseOperator):
-    """What sending and deleting have in common: a target by its ids, and a connection.
+class _TargetOperator(TicketOperator):
+    """What sending and deleting have in common: a target by its ids, a connection, and a ticket to wait for.
 
     :param target_type: ``pass``, ``external_pass``, ``segment``, ``tag``, ``template`` or ``external_template``.
     :param pass_id: for ``pass``.
@@ -36,7 +35,8 @@ class _TargetOperator(BaseOperator):
     :param segment_id: for ``segment``.
     :param tag: for ``tag``.
     :param template_external_id: for ``external_template``.
-    :param passnotify_conn_id: the Airflow connection.
+    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.waits.TicketOperator`: the connection, and
+        whether and how to wait for the ticket.
     :raises InvalidNotificationError: while the DAG is parsed where the value is known then, else when the task starts.
     """
 
@@ -54,7 +54,6 @@ class _TargetOperator(BaseOperator):
         segment_id: Id | None = None,
         tag: Id | None = None,
         template_external_id: Id | None = None,
-        passnotify_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,12 +65,6 @@ class _TargetOperator(BaseOperator):
         self.segment_id = segment_id
         self.tag = tag
         self.template_external_id = template_external_id
-        self.passnotify_conn_id = passnotify_conn_id
-
-    @cached_property
-    def hook(self) -> PassNotifyHook:
-        """The hook, made once, so that connections are reused within the task."""
-        return PassNotifyHook(self.passnotify_conn_id)
 
     def _request(self, read: Read) -> Request:
         """Build the request from the arguments that ``read`` gives by name."""
@@ -147,23 +140,36 @@ class SendNotificationOperator(_TargetOperator):
         self._check_what_is_known()
 
     def execute(self, context: Context) -> int:
-        """Send, unless an earlier try of this task did.
+        """Send, unless an earlier try of this task did, and wait if asked to.
 
         :return: the ticketId.
         """
-        self._push = SinglePush(
+        self._push = self._new_push(context)
+        ticket_id = self._push.send(self.hook.get_conn)
+        return self.wait_for_tickets(context, [ticket_id], ticket_id)
+
+    def on_kill(self) -> None:
+        """Send nothing that is not on its way yet."""
+        if self._push is not None:
+            self._push.stopped = True
+
+    def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
+        """Let a retry send again."""
+        push = self._push or self._new_push(context)  # none after a deferral
+        push.ticket_failed(", ".join(f"ticket {ticket.id}: {ticket.status}" for ticket in tickets))
+
+    def is_final(self, context: Context) -> bool:
+        """Whether a retry would have to refuse."""
+        return (self._push or self._new_push(context)).forgets
+
+    def _new_push(self, context: Context) -> SinglePush:
+        return SinglePush(
             self._rendered_request(),
             open_journal(context, resume=self.on_clear == OnClear.RESUME),
             delivery=Delivery(self.delivery),
             send_before=self._checked(lambda: parse_deadline(self.send_before)),
             first_try=is_first_try(context, self.retries),
         )
-        return self._push.send(self.hook.get_conn)
-
-    def on_kill(self) -> None:
-        """Send nothing that is not on its way yet."""
-        if self._push is not None:
-            self._push.stopped = True
 
     def _request(self, read: Read) -> Request:
         for name, kinds in (("delivery", Delivery), ("on_clear", OnClear)):
@@ -187,19 +193,13 @@ class DeleteNotificationOperator(_TargetOperator):
         super().__init__(**kwargs)
         self._check_what_is_known()
 
-    def execute(self, context: Context) -> int:  # noqa: ARG002
-        """Delete.
+    def execute(self, context: Context) -> int:
+        """Delete, and wait if asked to.
 
         :return: the ticketId.
         """
-        return self.hook.delete_notification(self._checked(lambda: self._target(self._value)))
+        ticket_id = self.hook.delete_notification(self._checked(lambda: self._target(self._value)))
+        return self.wait_for_tickets(context, [ticket_id], ticket_id)
 
     def _request(self, read: Read) -> Request:
         return protocol.delete_request(self._target(read))
-
-
-def is_known_later(value: object) -> bool:
-    """Whether only the run will tell a value: an XCom, a mapped argument or a Jinja template."""
-    return hasattr(value, "iter_references") or (
-        isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
-    )

@@ -1,0 +1,158 @@
+"""Follow tickets to their end inside an Airflow task: what the operators and the sensor share.
+
+The steps of a waiting are in :mod:`.waiting`; here they meet the clock, the client and Airflow's errors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
+
+from airflow_provider_passnotify.exceptions import (
+    FinalTicketFailedError,
+    FinalTicketTimeoutError,
+    PassNotifyConfigError,
+    RejectedError,
+    TicketFailedError,
+    TicketTimeoutError,
+)
+from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
+from airflow_provider_passnotify.protocol import ticket_request
+from airflow_provider_passnotify.tickets import TicketState
+from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, End, Rhythm, Waiting
+
+if TYPE_CHECKING:
+    from airflow_provider_passnotify.client import PassNotifyClient
+
+GRACE = timedelta(minutes=1)
+"""How much later than the trigger Airflow itself gives up: only where no triggerer runs."""
+_LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
+
+
+def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
+    """Return seconds.
+
+    :param value: seconds or a timedelta.
+    :raises ValueError: naming the argument.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds < float("inf"):
+        raise ValueError(f"{name} must be seconds (a number from {least:g}) or a timedelta, not {value!r:.80}.")
+    return float(seconds)
+
+
+def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
+    """Return a client that asks once: the next poll is the retry."""
+    from airflow_provider_passnotify.client import PassNotifyClient
+
+    return PassNotifyClient(replace(hook.get_conn().config, max_retries=0))
+
+
+def look(waiting: Waiting, client: PassNotifyClient, *, until: float = float("inf")) -> None:
+    """Ask once for each ticket that has not ended.
+
+    :param until: the monotonic moment after which no further ticket is asked.
+    """
+    for ticket_id in waiting.begin_round():
+        if not waiting.take(ticket_id, client.call(ticket_request(ticket_id))) or time.monotonic() >= until:
+            break
+
+
+def wait_here(waiting: Waiting, client: PassNotifyClient, rhythm: Rhythm, *, until: float) -> None:
+    """Poll, and hold the worker's slot, until all tickets have ended or the time is up.
+
+    :param until: a monotonic moment.
+    """
+    while waiting.end is None:
+        last = time.monotonic() >= until
+        look(waiting, client, until=until + LAST_LOOK_SECONDS)
+        waiting.timed_out = last
+        if waiting.end is None:
+            time.sleep(max(0.0, min(rhythm.next(waiting), until - time.monotonic())))
+
+
+def defer(
+    operator: BaseOperator,
+    context: Mapping[str, Any],
+    waiting: Waiting,
+    *,
+    conn_id: str,
+    timeout: float,
+    poll_interval: float,
+    kwargs: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Let the triggerer poll what is left; it resumes the operator's ``execute_complete``.
+
+    :param timeout: seconds; ``execution_timeout`` counts too, which Airflow 3 does not see to while a task is deferred.
+    :param kwargs: for ``execute_complete``, next to ``event``, ``so_far`` and ``by_execution_timeout``.
+    :param more: for the trigger.
+    """
+    from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
+
+    now = pendulum.now("UTC")
+    end = now.add(seconds=timeout)
+    execution_end = _execution_end(operator, context)
+    by_execution = execution_end is not None and execution_end <= end
+    if execution_end is not None:
+        end = min(end, execution_end)
+    words = waiting.words
+    operator.defer(
+        trigger=NotificationTicketTrigger(
+            waiting.left,
+            end=end.isoformat(),
+            poll_interval=poll_interval,
+            passnotify_conn_id=conn_id,
+            success_statuses=words.success,
+            failure_statuses=words.failure,
+            **more,
+        ),
+        method_name="execute_complete",
+        kwargs={"so_far": waiting.as_event(), "by_execution_timeout": by_execution, **(kwargs or {})},
+        timeout=max(end - now, timedelta()) + GRACE,
+    )
+
+
+def resume(waiting: Waiting, so_far: Mapping[str, Any], event: Mapping[str, Any]) -> Waiting:
+    """Return the waiting as the trigger left it."""
+    waiting.load(so_far)
+    waiting.load(event)
+    return waiting
+
+
+def conclude(waiting: Waiting, *, final: bool, by_execution_timeout: bool = False) -> None:
+    """Return if every ticket succeeded.
+
+    :param final: whether Airflow shall not retry.
+    :param by_execution_timeout: whether a time-out is the task's ``execution_timeout``, not ``timeout``.
+    :raises TicketFailedError: when a ticket failed.
+    :raises TicketTimeoutError: when one did not end in time; ``AirflowTaskTimeout`` where Airflow would raise that.
+    :raises RejectedError: when the API refused a look-up.
+    :raises PassNotifyConfigError: when the connection cannot be used.
+    """
+    if waiting.end is End.ERROR and waiting.refused:
+        ticket_id, verdict = waiting.refused
+        raise RejectedError(ticket_request(ticket_id), verdict, _LOOK_UP_ADVICE.format(ticket_id))
+    if waiting.end is End.ERROR:
+        raise PassNotifyConfigError(waiting.message)
+    if waiting.end is End.FAILED:
+        failed = FinalTicketFailedError if final else TicketFailedError
+        raise failed(waiting.message, waiting.tickets(TicketState.FAILED))
+    if waiting.end is End.TIMEOUT and by_execution_timeout:
+        raise AirflowTaskTimeout(f"execution_timeout: {waiting.message}")
+    if waiting.end is End.TIMEOUT:
+        late = FinalTicketTimeoutError if final else TicketTimeoutError
+        raise late(f"Timed out. {waiting.message}", waiting.tickets(TicketState.RUNNING))
+
+
+def _execution_end(operator: BaseOperator, context: Mapping[str, Any]) -> pendulum.DateTime | None:
+    if operator.execution_timeout is None:
+        return None
+    started: datetime | None = getattr(context.get("ti"), "start_date", None)
+    return pendulum.instance(started or pendulum.now("UTC")).in_timezone("UTC") + operator.execution_timeout

@@ -1,0 +1,142 @@
+"""``wait_for_completion`` for every operator that gets tickets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_passnotify import follow
+from airflow_provider_passnotify.exceptions import InvalidNotificationError, TicketFailedError
+from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
+from airflow_provider_passnotify.tickets import StatusWords, Ticket
+from airflow_provider_passnotify.waiting import End, Rhythm, Waiting
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+R = TypeVar("R")
+
+
+class TicketOperator(BaseOperator):
+    """An operator that gets tickets and may wait for them to end.
+
+    A subclass returns ``self.wait_for_tickets(context, ticket_ids, result)`` from ``execute``.
+
+    :param passnotify_conn_id: the Airflow connection.
+    :param wait_for_completion: wait until the API has carried out what it accepted. A ticket that failed fails the
+        task with :class:`TicketFailedError`, one that does not end in time with :class:`TicketTimeoutError`.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param poll_interval: seconds (or a timedelta) between two looks at a ticket.
+    :param timeout: seconds (or a timedelta) to wait at most, from the moment the API accepted.
+    :param success_statuses: more words that mean that a ticket succeeded.
+    :param failure_statuses: more words that mean that it failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        passnotify_conn_id: str = DEFAULT_CONN_ID,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta = 30,
+        timeout: float | timedelta = 3600,
+        success_statuses: Iterable[str] | None = None,
+        failure_statuses: Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.passnotify_conn_id = passnotify_conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.success_statuses = success_statuses
+        self.failure_statuses = failure_statuses
+        self.check_waiting()
+
+    @cached_property
+    def hook(self) -> PassNotifyHook:
+        """The hook, made once, so that connections are reused within the task."""
+        return PassNotifyHook(self.passnotify_conn_id)
+
+    def check_waiting(self) -> None:
+        """Refuse arguments that cannot be waited by.
+
+        :raises InvalidNotificationError: naming the argument.
+        """
+        try:
+            follow.seconds_of("poll_interval", self.poll_interval, least=0.1)
+            follow.seconds_of("timeout", self.timeout)
+            self._new_waiting([])
+        except ValueError as error:
+            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
+
+    def wait_for_tickets(self, context: Context, ticket_ids: Iterable[int], result: R) -> R:
+        """Wait for the tickets if ``wait_for_completion`` says so, here or deferred, and return ``result``.
+
+        :param result: what ``execute`` returns in the end; JSON, as it is kept while the task is deferred.
+        :raises TicketFailedError: when tickets failed, once all have ended.
+        :raises TicketTimeoutError: when they did not end in time.
+        """
+        if not self.wait_for_completion:
+            return result
+        self.check_waiting()  # mapped arguments are only known now
+        interval = follow.seconds_of("poll_interval", self.poll_interval)
+        timeout = follow.seconds_of("timeout", self.timeout)
+        until = time.monotonic() + timeout
+        waiting = self._new_waiting(ticket_ids)
+        with closing(follow.polling_client(self.hook)) as client:
+            if not self.deferrable:
+                follow.wait_here(waiting, client, Rhythm(interval), until=until)
+            else:
+                follow.look(waiting, client, until=until)  # once: what has ended already needs no triggerer
+        if waiting.end is None:
+            follow.defer(
+                self,
+                context,
+                waiting,
+                conn_id=self.passnotify_conn_id,
+                timeout=max(0.0, until - time.monotonic()),
+                poll_interval=interval,
+                kwargs={"result": result},
+            )
+        self._conclude(context, waiting)
+        return result
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: Mapping[str, Any],
+        so_far: Mapping[str, Any],
+        by_execution_timeout: bool,
+        result: Any,
+    ) -> Any:
+        """Go on after the triggerer has waited."""
+        waiting = follow.resume(self._new_waiting([]), so_far, event)
+        self._conclude(context, waiting, by_execution_timeout=by_execution_timeout)
+        return result
+
+    def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
+        """Do what must be done before the task fails because tickets did."""
+
+    def is_final(self, context: Context) -> bool:  # noqa: ARG002
+        """Whether a task that failed by its tickets must not be retried."""
+        return False
+
+    def _conclude(self, context: Context, waiting: Waiting, *, by_execution_timeout: bool = False) -> None:
+        final = waiting.end is not End.SUCCESS and self.is_final(context)
+        try:
+            follow.conclude(waiting, final=final, by_execution_timeout=by_execution_timeout)
+        except TicketFailedError as error:
+            self.on_tickets_failed(context, error.tickets)
+            raise
+        self.log.info("%s", waiting.message)
+
+    def _new_waiting(self, ticket_ids: Iterable[int]) -> Waiting:
+        return Waiting(ticket_ids, StatusWords(self.success_statuses or (), self.failure_statuses or ()))

@@ -1,0 +1,148 @@
+"""The sensor: it waits for tickets that other tasks got."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
+
+from airflow_provider_passnotify import follow
+from airflow_provider_passnotify.exceptions import FinalTicketTimeoutError, InvalidNotificationError
+from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
+from airflow_provider_passnotify.templates import is_known_later
+from airflow_provider_passnotify.tickets import StatusWords, TicketState, clean_ticket_id
+from airflow_provider_passnotify.waiting import End, Waiting
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class NotificationTicketSensor(BaseSensorOperator):
+    """Wait until tickets have ended; a ticket that failed fails the sensor once all have ended.
+
+    The XCom is always a list: the final state of each ticket in the order given, as
+    :meth:`~airflow_provider_passnotify.tickets.Ticket.as_dict` has it. It is pushed before a failed ticket fails the
+    sensor. Among more than 100 tickets, ``created_at`` and ``children`` are kept of the failed ones only.
+
+    A look that is refused for the moment (429, 5xx, no connection) or cannot be read is made again at the next
+    interval; a ticket that the API does not know, and a refused credential, fail at once. What fails is not retried by
+    Airflow, for a ticket's end does not change, and ``soft_fail`` skips it; both hold in every mode.
+
+    :param ticket_id: one ticketId, a list of them, or an XCom of either. An empty list succeeds at once.
+    :param passnotify_conn_id: the Airflow connection.
+    :param success_statuses: more words that mean that a ticket succeeded.
+    :param failure_statuses: more words that mean that it failed.
+    :param deferrable: wait in the triggerer, without a worker slot; ``poke_interval``, ``timeout``, ``soft_fail``,
+        ``exponential_backoff`` and ``max_wait`` mean the same there.
+    :param kwargs: those of Airflow's ``BaseSensorOperator``.
+    """
+
+    template_fields: Sequence[str] = ("ticket_id", "passnotify_conn_id")
+    ui_color = "#e6f0fa"
+
+    def __init__(
+        self,
+        *,
+        ticket_id: int | str | Iterable[int | str],
+        passnotify_conn_id: str = DEFAULT_CONN_ID,
+        success_statuses: Iterable[str] | None = None,
+        failure_statuses: Iterable[str] | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.ticket_id = ticket_id
+        self.passnotify_conn_id = passnotify_conn_id
+        self.success_statuses = success_statuses
+        self.failure_statuses = failure_statuses
+        self.deferrable = deferrable
+        self._waiting: Waiting | None = None
+        self._new_waiting([] if is_known_later(ticket_id) else ticket_id, later=True)
+
+    @cached_property
+    def hook(self) -> PassNotifyHook:
+        """The hook, made once, so that the connection is looked up once."""
+        return PassNotifyHook(self.passnotify_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait.
+
+        :return: the final state of each ticket.
+        """
+        self._waiting = self._new_waiting(self.ticket_id)
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            if isinstance(error, FinalTicketTimeoutError):
+                raise
+            left = self._waiting.tickets(TicketState.RUNNING)
+            raise FinalTicketTimeoutError(f"{error} {self._waiting.message}", left) from None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once at each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = self._new_waiting(self.ticket_id)
+        if waiting.end is None:
+            with closing(follow.polling_client(self.hook)) as client:
+                follow.look(waiting, client)
+        if waiting.end is not None:
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, waiting))
+        self.log.info("%s", waiting.message)
+        if self.deferrable:
+            follow.defer(
+                self,
+                context,
+                waiting,
+                conn_id=self.passnotify_conn_id,
+                timeout=self.timeout,
+                poll_interval=self.poke_interval,
+                growth=2.0 if self.exponential_backoff else 1.0,
+                longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
+            )
+        return PokeReturnValue(is_done=False)
+
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any], so_far: Mapping[str, Any], by_execution_timeout: bool
+    ) -> list[dict[str, Any]]:
+        """Go on after the triggerer has waited."""
+        waiting = follow.resume(self._new_waiting(self.ticket_id), so_far, event)
+        return self._conclude(context, waiting, by_execution_timeout=by_execution_timeout)
+
+    def _conclude(
+        self, context: Context, waiting: Waiting, *, by_execution_timeout: bool = False
+    ) -> list[dict[str, Any]]:
+        known = {ticket.id: ticket.as_dict() for ticket in waiting.tickets()}
+        states = [known[ticket_id] for ticket_id in self._ticket_ids(self.ticket_id)]
+        if waiting.end is End.FAILED and self.do_xcom_push:
+            context["ti"].xcom_push(key="return_value", value=states)
+        follow.conclude(waiting, final=True, by_execution_timeout=by_execution_timeout)
+        self.log.info("%s", waiting.message)
+        return states
+
+    def _new_waiting(self, ticket_id: object, *, later: bool = False) -> Waiting:
+        try:
+            words = StatusWords(self.success_statuses or (), self.failure_statuses or ())
+            return Waiting(self._ticket_ids(ticket_id, later=later), words)
+        except ValueError as error:
+            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
+
+    @staticmethod
+    def _ticket_ids(value: object, *, later: bool = False) -> list[int]:
+        """Return the ids, in order; ``later`` leaves out what only the run will tell."""
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            try:
+                value = json.loads(value)  # a list that Jinja has rendered
+            except ValueError:
+                raise ValueError(f"ticket_id is no list of ticketIds: {value!r:.80}") from None
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            return [clean_ticket_id(value)]
+        return [
+            clean_ticket_id(item, f"ticket_id[{index}]")
+            for index, item in enumerate(value)
+            if not (later and is_known_later(item))
+        ]

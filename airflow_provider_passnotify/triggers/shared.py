@@ -1,0 +1,130 @@
+"""What the triggers of one triggerer share, per Airflow connection: a client, its open connections, and the rate."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
+from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.waiting import LONGEST_RETRY_AFTER
+
+if TYPE_CHECKING:
+    from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+
+FRESH_SECONDS = 300.0
+"""How long the connection is believed before it is looked up again, so that a new password is noticed."""
+RENEWABLE_SECONDS = 5.0
+"""How old it must be to be looked up again because the credential was refused."""
+
+log = logging.getLogger(__name__)
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()
+
+
+class SharedClient:
+    """The client of one connection; triggers that ask for it at once wait for one look-up.
+
+    :param conn_id: the Airflow connection.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self.users = 0
+        self._conn_id = conn_id
+        self._client: PassNotifyAsyncClient | None = None
+        self._replaced: list[PassNotifyAsyncClient] = []
+        self._opening: asyncio.Task[None] | None = None
+        self._read_at = 0.0
+        self._quiet_until = 0.0
+        self._quiet_verdict: Verdict | None = None
+
+    async def ready(self) -> None:
+        """Look the connection up where that is due.
+
+        :raises PassNotifyConfigError: naming what is wrong with the connection.
+        """
+        if self._client is None:
+            await self._read()
+        else:
+            await self._refresh(FRESH_SECONDS)
+
+    async def look(self, request: Request) -> Verdict:
+        """Ask once, within the rate; after :meth:`ready`."""
+        now = asyncio.get_running_loop().time()
+        if self._quiet_verdict is not None and now < self._quiet_until:
+            return replace(self._quiet_verdict, retry_after=self._quiet_until - now)
+        client = self._client
+        assert client is not None  # noqa: S101 (ready() was awaited)
+        verdict = await client.call(request)
+        if verdict.retry_after and verdict.outcome is not Outcome.ACCEPTED:
+            self._quiet_until, self._quiet_verdict = now + min(verdict.retry_after, LONGEST_RETRY_AFTER), verdict
+        if verdict.credentials_refused and await self._changed(client):
+            verdict = await self._client.call(request)  # type: ignore[union-attr]
+        return verdict
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._opening is not None:
+            self._opening.cancel()
+        for client in filter(None, [self._client, *self._replaced]):
+            await client.close()
+
+    async def _changed(self, client: PassNotifyAsyncClient) -> bool:
+        """Whether the credential that was refused is not the connection's any more."""
+        if client is self._client:
+            await self._refresh(RENEWABLE_SECONDS)
+        return client is not self._client
+
+    async def _refresh(self, age: float) -> None:
+        """Look the connection up again if that was longer ago; a failure keeps the client that there is."""
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at < age:
+            return
+        try:
+            await self._read()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the old connection may still do)
+            self._read_at = now
+            log.warning(
+                "Connection %r could not be looked up again: %s: %s", self._conn_id, type(error).__name__, error
+            )
+
+    async def _read(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(self._opened)
+        await asyncio.shield(self._opening)  # a trigger that is cancelled does not cancel the others' look-up
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # seen, should everyone who waited for it be gone
+
+    async def _open(self) -> None:
+        # In a thread: importing aiohttp takes longer than the loop may be blocked.
+        module = await asyncio.to_thread(importlib.import_module, "airflow_provider_passnotify.async_client")
+        config = replace(await PassNotifyAsyncHook(self._conn_id).get_config(), max_retries=0)
+        if self._client is None or self._client.config != config:
+            if self._client is not None:
+                self._replaced.append(self._client)  # calls under way end on it
+            self._client = module.PassNotifyAsyncClient(config)
+        self._read_at = asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def shared_client(conn_id: str) -> AsyncIterator[SharedClient]:
+    """Give the client of a connection to one more user; with the last one its connections are closed."""
+    clients = _shared.setdefault(asyncio.get_running_loop(), {})
+    shared = clients.setdefault(conn_id, SharedClient(conn_id))
+    shared.users += 1
+    try:
+        yield shared
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del clients[conn_id]
+            await shared.close()
