@@ -92,10 +92,12 @@ def _open_session(config: Config) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=config.max_connections, keepalive_timeout=protocol.MAX_IDLE_SECONDS, ssl=_tls(config.ca_bundle)
     )
+    # A proxy's answer to CONNECT has no time-out of its own in aiohttp; this one also covers waiting for a connection.
+    tunnel = connect + read if config.proxy else None
     return aiohttp.ClientSession(
         connector=connector,
         headers=config.headers,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
+        timeout=aiohttp.ClientTimeout(total=None, connect=tunnel, sock_connect=connect, sock_read=read),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
@@ -127,5 +129,10 @@ def _classify(error: Exception) -> TransportFailure:
     """Tell whether anything was written when it failed; aiohttp has classes of its own for what fails before."""
     if isinstance(error, aiohttp.ClientSSLError):
         return TransportFailure.TLS
-    before = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError, ValueError)
+    before = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.InvalidURL,
+    )
     return TransportFailure.UNREACHABLE if isinstance(error, before) else TransportFailure.LOST

@@ -142,8 +142,9 @@ class _Adapter(HTTPAdapter):
 def _classify(error: BaseException) -> tuple[TransportFailure, str]:
     """Tell whether anything was written when it failed, from the exceptions that libraries wrap around each other."""
     chain = list(_chain(error))
-    unwritten = isinstance(error, ValueError) or any(getattr(link, "not_connected", False) for link in chain)
-    if not unwritten:  # (a ValueError is a URL or header that requests refuses to send)
+    # (By no means every ValueError: requests.InvalidHeader tells of an answer, too.)
+    unusable = isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema)
+    if not unusable and not any(getattr(link, "not_connected", False) for link in chain):
         return TransportFailure.LOST, _describe(error)
     tls = any(isinstance(link, requests.exceptions.SSLError | urllib3.exceptions.SSLError) for link in chain)
     return (TransportFailure.TLS if tls else TransportFailure.UNREACHABLE), _describe(error)

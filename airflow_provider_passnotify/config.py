@@ -74,7 +74,8 @@ class Config:
             if is_loopback(url.hostname or "") or urllib.request.proxy_bypass(url.hostname or ""):
                 return None
             proxies = urllib.request.getproxies()
-        return proxies.get(url.scheme) or proxies.get("all")
+        proxy = proxies.get(url.scheme) or proxies.get("all")
+        return f"http://{proxy}" if proxy and "://" not in proxy else proxy  # environments often name just host:port
 
     @functools.cached_property
     def ca_bundle(self) -> str | bool:

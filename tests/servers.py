@@ -1,0 +1,202 @@
+"""HTTP servers for tests, on real sockets, that record to the byte what arrives and misbehave on order.
+
+::
+
+    with serving(answer(503, {"Retry-After": "0"}), TICKET) as server:
+        ...
+    assert server.lines == ["POST /v1/pass/123/notify HTTP/1.1"] * 2
+
+Each request takes the next answer; the last one repeats.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+KEEP, CLOSE, RESET, HANG = "keep", "close", "reset", "hang"
+"""What a server does with the connection once it has answered."""
+_TLS_HANDSHAKE = 0x16
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The bytes of an answer, and what happens to the connection after them."""
+
+    data: bytes = b""
+    then: str = KEEP
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it stood on the wire.
+
+    :param connection: which connection it came on, from 0.
+    """
+
+    head: bytes
+    body: bytes
+    connection: int
+
+    @property
+    def line(self) -> str:
+        """The request line."""
+        return self.head.split(b"\r\n")[0].decode("latin-1")
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        return self.line.split(" ")[0]
+
+    @property
+    def target(self) -> str:
+        """Path and query, as sent."""
+        return self.line.split(" ")[1]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers by lower-case name."""
+        lines = self.head.decode("latin-1").split("\r\n")[1:]
+        return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+
+
+def answer(
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | str | object = b"",
+    *,
+    then: str = KEEP,
+) -> Answer:
+    """Return an HTTP answer; a body that is neither bytes nor text is sent as JSON."""
+    if not isinstance(body, bytes | str):
+        body = json.dumps(body)
+    data = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} Whatever"]
+    all_headers = {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}
+    lines += [f"{name}: {value}" for name, value in all_headers.items()]
+    return Answer("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data, then)
+
+
+TICKET = answer(body={"ticketId": 12345})
+NOTHING = Answer(then=CLOSE)
+
+
+class Server:
+    """A server of scripted answers.
+
+    :param answers: one for each request; the last repeats.
+    :param tls: to speak TLS.
+
+    Where an answer says ``{authorization}``, the Authorization header that came is filled in.
+    """
+
+    def __init__(self, answers: tuple[Answer, ...], *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"):
+        self._answers, self._tls = answers, tls
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
+        self.host, self.port = host, self._listener.getsockname()[1]
+        self.received: list[Received] = []
+        self.connections = 0
+        self._lock, self._stopping = threading.Lock(), threading.Event()
+        self.closed = threading.Event()
+        """Set whenever this side has closed a connection."""
+        self._sockets: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
+
+    @property
+    def lines(self) -> list[str]:
+        """The request lines that arrived."""
+        return [request.line for request in self.received]
+
+    def stop(self) -> None:
+        """Close everything and wait for the threads."""
+        self._stopping.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._sockets:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            number, self.connections = self.connections, self.connections + 1
+            thread = threading.Thread(target=self._serve, args=(connection, number), daemon=True)
+            self._sockets.append(connection)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        with suppress(OSError), connection:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            with connection:
+                self._converse(connection, number)
+        self.closed.set()
+
+    def _converse(self, connection: socket.socket, number: int) -> None:
+        while (request := _read_request(connection, number)) is not None:
+            with self._lock:
+                reply = self._answers[min(len(self.received), len(self._answers) - 1)]
+                self.received.append(request)
+            authorization = request.headers.get("authorization", "").encode()
+            connection.sendall(reply.data.replace(b"{authorization}", authorization))
+            if reply.then == HANG:
+                self._stopping.wait()
+            elif reply.then == RESET:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if reply.then != KEEP:
+                return
+
+
+@contextmanager
+def serving(*answers: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Server]:
+    """Run a server of scripted answers; without any, every request gets a ticket."""
+    server = Server(answers or (TICKET,), tls=tls, host=host)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def echoing(reply: Answer) -> Answer:
+    """Return the answer without its Content-Length, for one whose ``{authorization}`` is filled in as it is sent."""
+    head, _, body = reply.data.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    return replace(reply, data=b"\r\n".join(lines) + b"\r\n\r\n" + body, then=CLOSE)
+
+
+def _read_request(connection: socket.socket, number: int) -> Received | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (chunk := connection.recv(65536)):
+            return None
+        data += chunk
+        if data[0] == _TLS_HANDSHAKE:
+            break  # no HTTP; answered as real servers do
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(Received(head, b"", number).headers.get("content-length", 0))
+    while len(body) < length:
+        if not (chunk := connection.recv(65536)):
+            return None
+        body += chunk
+    return Received(head, body, number)
