@@ -11,10 +11,10 @@ from airflow_provider_passnotify.deadline import parse_deadline
 from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
 from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
+from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.waits import TicketOperator
 from airflow_provider_passnotify.protocol import Request
 from airflow_provider_passnotify.targets import ID_NAMES, Id, PassTarget, Target, TargetType, clean_id, make_target
-from airflow_provider_passnotify.templates import is_known_later
 from airflow_provider_passnotify.tickets import Ticket
 
 if TYPE_CHECKING:

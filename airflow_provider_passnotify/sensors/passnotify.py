@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensor
 from airflow_provider_passnotify import follow
 from airflow_provider_passnotify.exceptions import FinalTicketTimeoutError, InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
-from airflow_provider_passnotify.templates import is_known_later
+from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.tickets import StatusWords, TicketState, clean_ticket_id
 from airflow_provider_passnotify.waiting import End, Waiting
 
