@@ -139,7 +139,7 @@ def _read_time(value: object) -> pendulum.DateTime | None:
     if not isinstance(value, str):
         return None
     try:
-        parsed = pendulum.parse(value, tz="UTC")
+        parsed = pendulum.parse(value, tz="UTC", exact=True)  # a time of day alone is no date
     except (ValueError, OverflowError):
         return None
     return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None

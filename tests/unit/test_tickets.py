@@ -1,0 +1,101 @@
+"""What a ticket's answer says: spellings, words, and bodies that are none."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pendulum
+import pytest
+
+from airflow_provider_passnotify import tickets
+from airflow_provider_passnotify.tickets import StatusWords, TicketState, clean_ticket_id, read_ticket
+
+
+@pytest.mark.parametrize("key", ["status", "Status", "STATUS"])
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("COMPLETED", TicketState.SUCCEEDED),
+        ("completed", TicketState.SUCCEEDED),
+        (" Failed ", TicketState.FAILED),
+        ("PROCESSING", TicketState.RUNNING),
+    ],
+)
+def test_both_spellings_any_case(key: str, word: str, state: TicketState) -> None:
+    ticket = read_ticket(7, {key: word, "createdAt": "2013-03-28 18:18:36.0", "children": {"1": "x"}})
+    assert (ticket.id, ticket.status, ticket.state, ticket.children) == (7, word, state, {"1": "x"})
+    assert ticket.created_at == pendulum.datetime(2013, 3, 28, 18, 18, 36, tz="UTC")
+    assert ticket.as_dict() == {
+        "id": 7,
+        "status": word,
+        "state": state.value,
+        "created_at": "2013-03-28T18:18:36+00:00",
+        "children": {"1": "x"},
+    }
+
+
+@pytest.mark.parametrize("created_at", [None, 5, "", "yesterday", "12:00", "99999-01-01"])
+def test_a_date_that_cannot_be_read_is_none(created_at: Any) -> None:
+    assert read_ticket(1, {"status": "DONE", "createdAt": created_at}).created_at is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ([], "ticket 7: the answer is list, not a JSON object"),
+        ("COMPLETED", "ticket 7: the answer is str"),
+        ({"ID": 7}, r"ticket 7: the answer has no status; it has \['ID'\]"),
+        ({"status": None}, "has no status"),
+        ({"status": " "}, "has no status"),
+        ({"status": {"code": 1}}, "has no status"),
+    ],
+)
+def test_a_body_that_is_no_ticket_is_refused(payload: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_ticket(7, payload)
+
+
+@pytest.mark.parametrize("value", [None, "None", "", True, False, -1, "-1", "abc", "1.5", 1.5, [1], {}, "1" * 20])
+def test_what_is_no_ticket_id_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"ticket_id\[3\] must be a ticketId"):
+        clean_ticket_id(value, "ticket_id[3]")
+
+
+@pytest.mark.parametrize(("value", "ticket_id"), [(0, 0), (1001, 1001), ("1001", 1001), ("007", 7)])
+def test_a_ticket_id_is_an_int(value: object, ticket_id: int) -> None:
+    assert clean_ticket_id(value) == ticket_id
+
+
+def test_words_of_the_user_outweigh_the_defaults() -> None:
+    words = StatusWords(success=["partly", "failed"], failure=["Vanished"])
+    assert words.state("PARTLY") is TicketState.SUCCEEDED
+    assert words.state("Failed") is TicketState.SUCCEEDED
+    assert words.state("vanished") is TicketState.FAILED
+    assert words.state("COMPLETED") is TicketState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("success", "failure", "message"),
+    [
+        ("DONE", (), "success_statuses must be a list of words"),
+        ((), [1], "failure_statuses must be a list of words"),
+        (["odd"], ["ODD"], "ODD cannot mean success and failure"),
+    ],
+)
+def test_words_that_cannot_be_used_are_refused(success: Any, failure: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StatusWords(success, failure)
+
+
+def test_an_unknown_word_is_running_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tickets, "_logged", set())
+    with caplog.at_level(logging.WARNING, logger=tickets.__name__):
+        for word in ("Snoozing", "SNOOZING", "snoozing"):
+            assert StatusWords().state(word) is TicketState.RUNNING
+        assert [record.getMessage().split("'")[1] for record in caplog.records] == ["Snoozing"]
+        for percent in range(1000):
+            StatusWords().state(f"{percent} %")
+    assert len(caplog.records) == 100

@@ -1,0 +1,333 @@
+"""The trigger against the sandbox: events, problems, what it shares with others, and what it must not do."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pendulum
+import pytest
+import requests
+
+from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from airflow_provider_passnotify.triggers import shared
+from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
+
+
+@pytest.fixture
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox(ticket_seconds=0) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(sandbox: RunningSandbox, connection: Callable[..., str]) -> Callable[..., str]:
+    """Make the connection to the sandbox, with more fields or options in its Extra."""
+
+    def make(*, password: str = "sandbox", **extra: Any) -> str:
+        fields = json.loads(sandbox.connection)
+        return connection(host=fields["host"], login=fields["login"], password=password, extra=extra)
+
+    return make
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The connections that were looked up."""
+    seen: list[str] = []
+    real = PassNotifyAsyncHook.get_config
+
+    async def get_config(self: PassNotifyAsyncHook) -> Any:
+        seen.append(self.passnotify_conn_id)
+        await asyncio.sleep(0.01)
+        return await real(self)
+
+    monkeypatch.setattr(PassNotifyAsyncHook, "get_config", get_config)
+    return seen
+
+
+def send(sandbox: RunningSandbox, count: int = 1) -> list[int]:
+    """Send notifications and return their tickets."""
+    with requests.Session() as session:
+        session.auth = sandbox.credential
+        return [
+            session.post(f"{sandbox.url}/v1/pass/123/notify", json={"value": "x"}).json()["ticketId"]
+            for _ in range(count)
+        ]
+
+
+def trigger(ticket_ids: list[int], *, seconds: float = 30, **more: Any) -> NotificationTicketTrigger:
+    """A trigger, as a triggerer makes it of what was serialised."""
+    end = pendulum.now("UTC").add(microseconds=int(seconds * 1e6)).isoformat()
+    path, arguments = NotificationTicketTrigger(
+        ticket_ids, end=end, **{"poll_interval": 0.1, "passnotify_conn_id": "passnotify_default", **more}
+    ).serialize()
+    module, _, name = path.rpartition(".")
+    made = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
+    assert made.serialize() == (path, arguments)
+    return made  # type: ignore[no-any-return]
+
+
+async def fire(one: NotificationTicketTrigger) -> dict[str, Any]:
+    """Run a trigger to its event, of which there is one."""
+    [event] = [event async for event in one.run()]
+    return dict(json.loads(json.dumps(event.payload)))
+
+
+@asynccontextmanager
+async def running(*triggers: NotificationTicketTrigger) -> AsyncIterator[list[asyncio.Task[dict[str, Any]]]]:
+    """Run triggers beside the test; what is left is cancelled, as a triggerer does."""
+    tasks = [asyncio.create_task(fire(one)) for one in triggers]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def received(sandbox: RunningSandbox, count: int) -> None:
+    """Wait until the sandbox received so many look-ups."""
+    await asyncio.to_thread(sandbox.wait_for, count, method="GET")
+
+
+@pytest.mark.usefixtures("connect")
+def test_it_fires_once_when_the_ticket_has_ended_and_never_sends(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
+    connect()
+    [ticket_id] = send(sandbox)
+    event = asyncio.run(fire(trigger([ticket_id])))
+    assert (event["status"], event["message"]) == ("success", "1 of 1 tickets succeeded.")
+    assert [(ticket["id"], ticket["status"]) for ticket in event["tickets"]] == [(ticket_id, "COMPLETED")]
+    assert sandbox.requests()["methods"] == {"POST": 1, "GET": 1, "DELETE": 0}
+
+
+def test_it_asks_on_only_for_what_has_not_ended(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect()
+    done, hanging = send(sandbox, 2)
+    sandbox.set_tickets(hanging, hang=True)
+
+    async def scenario() -> dict[str, Any]:
+        async with running(trigger([done, hanging])) as [task]:
+            await received(sandbox, 5)
+            sandbox.set_tickets(hanging, final="FAILED", seconds=0)
+            return await task
+
+    event = asyncio.run(scenario())
+    assert (event["status"], event["message"].partition(".")[0]) == (
+        "failed",
+        f"1 of 2 tickets failed: {hanging} (FAILED)",
+    )
+    assert event["tickets"][1]["children"]
+    paths = [request["path"] for request in sandbox.requests()["last"] if request["method"] == "GET"]
+    assert paths.count(f"/v1/ticket/{done}") == 1
+
+
+def test_two_thousand_tickets_of_which_one_fails(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect()
+    ticket_ids = send(sandbox, 2000)
+    sandbox.set_tickets(ticket_ids[1234], final="FAILED", seconds=0)
+    event = asyncio.run(fire(trigger(ticket_ids, seconds=120)))
+    assert event["status"] == "failed"
+    assert [ticket["id"] for ticket in event["tickets"]] == [ticket_ids[1234]]
+    assert [(group["status"], len(group["ids"])) for group in event["others"]] == [("COMPLETED", 1999)]
+    assert len(json.dumps(event)) < 40_000
+    assert sandbox.requests()["methods"]["GET"] == 2000
+
+
+def test_the_time_is_up_even_for_a_trigger_that_starts_again(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
+    connect()
+    [ticket_id] = send(sandbox)
+    sandbox.set_tickets(ticket_id, hang=True)
+    event = asyncio.run(fire(trigger([ticket_id], seconds=0.3)))
+    assert event["status"] == "timeout"
+    assert event["message"] == f"1 of 1 tickets did not end: {ticket_id} (PROCESSING)."
+
+    sandbox.set_tickets(ticket_id, seconds=0)
+    late = asyncio.run(fire(trigger([ticket_id], seconds=-3600, poll_interval=3600)))
+    assert late["status"] == "success", "it looks once more, and does not wait"
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        ({"action": "status", "status": 429, "retry_after": 0}, "HTTP 429"),
+        ({"action": "status", "status": 500}, "HTTP 500"),
+        ({"action": "close_before"}, "no answer"),
+        ({"action": "body", "body": "<html>"}, "without a JSON body"),
+        ({"action": "body", "body": "[]"}, "the answer is list"),
+        ({"action": "body", "body": "{}"}, "has no status"),
+        ({"action": "redirect", "location": "/elsewhere"}, "a redirect"),
+    ],
+)
+def test_a_poll_that_fails_is_made_again_until_the_time_is_up(
+    sandbox: RunningSandbox, connect: Callable[..., str], fault: dict[str, Any], problem: str
+) -> None:
+    connect()
+    [ticket_id] = send(sandbox)
+    path = {} if fault["action"] == "close_before" else {"path": "/ticket/"}
+    sandbox.add_fault(**fault, **path, times=2)
+    assert asyncio.run(fire(trigger([ticket_id])))["status"] == "success"
+
+    sandbox.clear_faults()
+    sandbox.add_fault(**fault, **path)
+    event = asyncio.run(fire(trigger([ticket_id], seconds=0.5)))
+    assert event["status"] == "timeout"
+    assert f"The last problem: ticket {ticket_id}: " in event["message"]
+    assert problem in event["message"]
+
+
+def test_an_unknown_ticket_fails_at_once(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect()
+    known = send(sandbox, 20)
+    event = asyncio.run(fire(trigger([known[0], 999_999, *known[1:]], seconds=3600)))
+    assert event["status"] == "error"
+    assert event["message"].startswith("Ticket 999999 cannot be looked up: HTTP 404")
+    assert event["refused"]["ticket_id"] == 999_999
+
+
+@pytest.mark.parametrize("key_error", [True, False])
+def test_a_refused_credential_fails_at_once_and_shows_no_secret(
+    connection: Callable[..., str], key_error: bool
+) -> None:
+    with running_sandbox(api_key_error=key_error) as sandbox:
+        connection(host=sandbox.url, login="sandbox", password="wrong-secret")
+        one = trigger([1001], seconds=3600)
+        event = asyncio.run(fire(one))
+    assert event["status"] == "error"
+    assert event["refused"]["status_code"] == (500 if key_error else 401)
+    assert "wrong-secret" not in json.dumps(event) + repr(one)
+
+
+def test_a_connection_that_cannot_be_used_fails_at_once(connection: Callable[..., str]) -> None:
+    connection(login="x", password="y")
+    event = asyncio.run(fire(trigger([1], seconds=3600)))
+    assert (event["status"], event["message"].partition(".")[0]) == (
+        "error",
+        "Connection 'passnotify_default': it has no host",
+    )
+    missing = asyncio.run(fire(trigger([1], seconds=3600, passnotify_conn_id="nowhere")))
+    assert missing["status"] == "error"
+    assert "nowhere" in missing["message"]
+
+
+def test_a_look_up_of_the_connection_that_fails_is_made_again(
+    sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect()
+    [ticket_id] = send(sandbox)
+    real, calls = PassNotifyAsyncHook.get_config, []
+
+    async def get_config(self: PassNotifyAsyncHook) -> Any:
+        calls.append(self)
+        if len(calls) == 1:
+            raise ConnectionError("the API server is away")
+        return await real(self)
+
+    monkeypatch.setattr(PassNotifyAsyncHook, "get_config", get_config)
+    assert asyncio.run(fire(trigger([ticket_id])))["status"] == "success"
+    assert len(calls) == 2
+
+
+def test_a_thousand_triggers_share_one_look_up_one_rate_and_few_connections(
+    sandbox: RunningSandbox, connect: Callable[..., str], lookups: list[str]
+) -> None:
+    connect(requests_per_second=2000, max_connections=4)
+    ticket_ids = send(sandbox, 300)
+
+    async def scenario() -> list[dict[str, Any]]:
+        async with running(*(trigger([ticket_id]) for ticket_id in ticket_ids)) as tasks:
+            first = await asyncio.gather(*tasks)
+        assert not any(shared._shared.values()), "the last one closes the client"
+        return first
+
+    assert {event["status"] for event in asyncio.run(scenario())} == {"success"}
+    assert lookups == ["passnotify_default"]
+
+
+def test_the_rate_of_the_connection_holds_across_triggers(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect(requests_per_second=50)
+    sandbox.set_tickets(hang=True)
+    ticket_ids = send(sandbox, 40)
+
+    async def scenario() -> float:
+        started = asyncio.get_running_loop().time()
+        async with running(trigger(ticket_ids[:20]), *(trigger([ticket_id]) for ticket_id in ticket_ids[20:])):
+            await received(sandbox, 50)
+        return asyncio.get_running_loop().time() - started
+
+    assert asyncio.run(scenario()) > 0.9, "50 look-ups at 50 a second"
+
+
+def test_retry_after_quiets_every_trigger_of_the_connection(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
+    connect()
+    ticket_ids = send(sandbox, 20)
+    sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
+
+    async def scenario() -> list[dict[str, Any]]:
+        slow = [trigger([ticket_id], seconds=1) for ticket_id in ticket_ids]
+        async with running(*slow) as tasks:
+            return list(await asyncio.gather(*tasks))
+
+    events = asyncio.run(scenario())
+    assert {event["status"] for event in events} == {"timeout"}
+    assert all("HTTP 429" in event["message"] for event in events)
+    assert sandbox.requests()["methods"]["GET"] <= len(ticket_ids) // 2
+
+
+def test_a_new_password_is_noticed_where_the_old_one_is_refused(
+    sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, lookups: list[str]
+) -> None:
+    monkeypatch.setattr(shared, "RENEWABLE_SECONDS", 0.0)
+    connect()
+    ticket_ids = send(sandbox, 5)
+    sandbox.set_tickets(hang=True)
+    [hanging] = send(sandbox)
+    connect(password="old")
+
+    async def scenario() -> list[dict[str, Any]]:
+        async with shared.shared_client("passnotify_default") as client:
+            await client.ready()
+            connect()
+            async with running(*(trigger([ticket_id]) for ticket_id in ticket_ids)) as tasks:
+                return list(await asyncio.gather(*tasks))
+
+    assert {event["status"] for event in asyncio.run(scenario())} == {"success"}
+    assert 2 <= len(lookups) <= 3
+    assert hanging
+
+
+def test_the_one_that_looks_up_may_be_cancelled_without_harm_to_the_others(
+    sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect()
+    ticket_ids = send(sandbox, 3)
+    real = PassNotifyAsyncHook.get_config
+
+    async def scenario() -> list[str]:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def get_config(self: PassNotifyAsyncHook) -> Any:
+            asked.set()
+            await go_on.wait()
+            return await real(self)
+
+        monkeypatch.setattr(PassNotifyAsyncHook, "get_config", get_config)
+        monkeypatch.setattr("random.uniform", lambda low, high: low)  # noqa: ARG005
+        async with running(*(trigger([ticket_id], poll_interval=0.1) for ticket_id in ticket_ids)) as tasks:
+            await asked.wait()
+            tasks[0].cancel()
+            go_on.set()
+            return [event["status"] for event in await asyncio.gather(*tasks[1:])]
+
+    assert asyncio.run(scenario()) == ["success", "success"]

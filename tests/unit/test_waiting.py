@@ -1,0 +1,201 @@
+"""The state of a waiting: what answers add up to, when to ask again, and how it survives a deferral."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_passnotify.protocol import (
+    Outcome,
+    TransportFailure,
+    Verdict,
+    judge,
+    judge_failure,
+    ticket_request,
+)
+from airflow_provider_passnotify.tickets import StatusWords, TicketState
+from airflow_provider_passnotify.waiting import LONGEST_BACK_OFF, LONGEST_RETRY_AFTER, End, Rhythm, Waiting
+
+
+def answer(status_code: int, body: Any, **headers: str) -> Verdict:
+    """What the protocol makes of an answer."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return judge(ticket_request(1), status_code, headers, content)
+
+
+def status(word: str, **more: Any) -> Verdict:
+    return answer(200, {"Status": word, **more})
+
+
+TROUBLE = [
+    pytest.param(answer(429, {}, **{"Retry-After": "7"}), "HTTP 429", True, id="429"),
+    pytest.param(answer(500, b"oops"), "HTTP 500", True, id="500"),
+    pytest.param(answer(307, b"", Location="http://x"), "a redirect", True, id="redirect"),
+    pytest.param(judge_failure(TransportFailure.UNREACHABLE, "refused"), "not connected", True, id="unreachable"),
+    pytest.param(judge_failure(TransportFailure.LOST, "reset"), "no answer", True, id="lost"),
+    pytest.param(answer(200, b"<html>"), "without a JSON body", False, id="no JSON"),
+    pytest.param(answer(200, [1]), "is list, not a JSON object", False, id="list"),
+    pytest.param(answer(200, {"ID": 1}), "has no status", False, id="no status"),
+]
+
+
+def test_nothing_to_wait_for_has_succeeded() -> None:
+    assert Waiting([]).end is End.SUCCESS
+
+
+def test_it_ends_when_all_have_ended_and_asks_only_those_that_have_not() -> None:
+    waiting = Waiting([3, 1, 2, 3])
+    assert waiting.begin_round() == [3, 1, 2]
+    waiting.take(1, status("COMPLETED"))
+    waiting.take(2, status("PENDING"))
+    assert waiting.end is None
+    assert waiting.begin_round() == [3, 2]
+    waiting.take(3, status("done"))
+    waiting.take(2, status("PROCESSING"))
+    assert waiting.message == "1 of 3 tickets did not end: 2 (PROCESSING)."
+    waiting.take(2, status("SUCCESS"))
+    assert (waiting.end, waiting.message) == (End.SUCCESS, "3 of 3 tickets succeeded.")
+
+
+def test_one_failure_among_many_is_named_once_all_have_ended() -> None:
+    waiting = Waiting(range(2000))
+    for ticket_id in waiting.begin_round():
+        waiting.take(ticket_id, status("FAILED" if ticket_id == 1234 else "DONE", children={"5": "gone"}))
+        if ticket_id == 1234:
+            assert waiting.end is None
+    assert waiting.end is End.FAILED
+    assert waiting.message == '1 of 2000 tickets failed: 1234 (FAILED). Children of 1234: {"5": "gone"}.'
+    [failed] = waiting.tickets(TicketState.FAILED)
+    assert (failed.id, failed.children) == (1234, {"5": "gone"})
+
+
+@pytest.mark.parametrize(("verdict", "reason", "of_the_server"), TROUBLE)
+def test_a_problem_is_asked_again_and_named_when_the_time_is_up(
+    verdict: Verdict, reason: str, of_the_server: bool
+) -> None:
+    waiting = Waiting([1, 2])
+    assert waiting.take(1, verdict) is not of_the_server
+    assert (waiting.end, waiting.server_failed) == (None, of_the_server)
+    assert reason in waiting.problem
+    waiting.begin_round()
+    assert not waiting.server_failed
+    waiting.timed_out = True
+    assert waiting.end is End.TIMEOUT
+    assert "1 (no answer yet)" in waiting.message
+    assert "ticket 1: " in waiting.message.partition("The last problem: ")[2]
+    waiting.take(1, status("DONE"))
+    waiting.take(2, status("DONE"))
+    assert waiting.end is End.SUCCESS
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404])
+def test_a_refusal_ends_it_at_once_and_names_the_ticket(code: int) -> None:
+    waiting = Waiting([1, 404404, 3])
+    assert not waiting.take(404404, answer(code, {"code": code, "description": "no"}))
+    assert waiting.end is End.ERROR
+    assert waiting.message == f"Ticket 404404 cannot be looked up: HTTP {code}: no."
+
+
+def test_the_users_words_count() -> None:
+    waiting = Waiting([1, 2], StatusWords(["Shown"], ["Lost"]))
+    waiting.take(1, status("SHOWN"))
+    waiting.take(2, status("lost"))
+    assert waiting.end is End.FAILED
+    assert [ticket.id for ticket in waiting.tickets(TicketState.SUCCEEDED)] == [1]
+
+
+@pytest.mark.parametrize("count", [1, 100, 101, 2000])
+def test_an_event_holds_the_state_of_every_ticket_and_stays_small(count: int) -> None:
+    waiting = Waiting(range(10**9, 10**9 + count))
+    for number, ticket_id in enumerate(waiting.begin_round()):
+        word = "FAILED" if number % 10 == 0 else "COMPLETED" if number % 2 else "PROCESSING"
+        waiting.take(ticket_id, status(word, createdAt="2013-03-28 18:18:36.0", children={"a": "b" * 50}))
+    waiting.timed_out = True
+    event = json.loads(json.dumps(waiting.as_event()))
+    assert len(json.dumps(event)) < 60_000
+    assert event["status"] == ("timeout" if count > 1 else "failed")
+
+    resumed = Waiting([])
+    resumed.load(event)
+    assert (resumed.end, resumed.message) == (waiting.end, waiting.message)
+    key = lambda ticket: ticket.id  # noqa: E731
+    assert sorted(resumed.tickets(), key=key) == sorted(waiting.tickets(), key=key)
+    assert resumed.tickets(TicketState.FAILED)[0].children == {"a": "b" * 50}
+
+
+def test_long_children_are_left_out_of_an_event() -> None:
+    waiting = Waiting([1, 2])
+    waiting.take(1, status("FAILED", children="x" * 5_000))
+    waiting.take(2, status("y" * 5_000))
+    assert waiting.as_event()["tickets"][0]["children"] == "left out: 5002 characters"
+    assert len(json.dumps(waiting.as_event())) < 2_000
+
+
+def test_what_was_known_before_a_deferral_and_what_the_trigger_saw_add_up() -> None:
+    before = Waiting([1, 2, 3])
+    before.take(1, status("FAILED", children=["why"]))
+    before.take(2, status("PENDING"))
+    trigger = Waiting(before.left)
+    trigger.take(2, status("DONE"))
+    trigger.take(3, status("DONE"))
+
+    after = Waiting([3, 2, 1])
+    after.load(before.as_event())
+    after.load(trigger.as_event())
+    assert after.end is End.FAILED
+    assert [ticket.children for ticket in after.tickets(TicketState.FAILED)] == [["why"]]
+
+
+def test_a_refusal_and_an_error_survive_the_event() -> None:
+    refused = Waiting([5])
+    refused.take(5, answer(404, {"code": 404, "description": "gone"}))
+    resumed = Waiting([5])
+    resumed.load(refused.as_event())
+    assert resumed.refused is not None
+    assert resumed.refused[0] == 5
+    assert (resumed.refused[1].outcome, resumed.refused[1].status_code) == (Outcome.REJECTED, 404)
+    assert resumed.message == refused.message
+
+    broken = Waiting([5])
+    broken.error = "Connection 'x': it has no host."
+    resumed = Waiting([5])
+    resumed.load(broken.as_event())
+    assert (resumed.end, resumed.message) == (End.ERROR, broken.error)
+
+
+def test_the_interval_has_jitter_but_keeps_to_the_poll_interval() -> None:
+    waiting, rhythm = Waiting([1]), Rhythm(30)
+    waits = [rhythm.next(waiting) for _ in range(200)]
+    assert all(27 <= wait <= 33 for wait in waits)
+    assert len(set(waits)) > 100
+    firsts = [rhythm.first() for _ in range(200)]
+    assert min(firsts) < 5 < 25 < max(firsts) <= 30
+
+
+def test_problems_of_the_server_lengthen_the_interval_until_it_answers() -> None:
+    waiting, rhythm = Waiting([1]), Rhythm(10)
+    for factor in (2, 4, 8, 16):
+        waiting.begin_round()
+        waiting.take(1, answer(500, b""))
+        assert rhythm.next(waiting) == pytest.approx(10 * factor, rel=0.11)
+    for _ in range(20):
+        wait = rhythm.next(waiting)
+    assert wait <= LONGEST_BACK_OFF * 1.1
+    waiting.begin_round()
+    waiting.take(1, answer(200, b"odd"))
+    assert rhythm.next(waiting) == pytest.approx(10, rel=0.11)
+
+
+@pytest.mark.parametrize(("asked", "obeyed"), [("120", 120), ("1", 22), ("86400", LONGEST_RETRY_AFTER)])
+def test_retry_after_is_obeyed_within_reason(asked: str, obeyed: float) -> None:
+    waiting = Waiting([1])
+    waiting.take(1, answer(429, {}, **{"Retry-After": asked}))
+    assert Rhythm(10).next(waiting) == pytest.approx(obeyed, rel=0.21)
+
+
+def test_growth_ends_at_the_longest() -> None:
+    waiting, rhythm = Waiting([1]), Rhythm(10, growth=2, longest=25)
+    waits = [rhythm.next(waiting) for _ in range(5)]
+    assert [round(wait / 5) * 5 for wait in waits] == pytest.approx([10, 20, 25, 25, 25], abs=5)
