@@ -50,7 +50,7 @@ class Throttle:
 
     def rate(self, now: float) -> float:
         """Return the requests per second that are allowed now."""
-        age = (now - self._resumed) / RECOVERY - 1
+        age = max(0.0, now - self._resumed) / RECOVERY - 1
         return min(self._limit, self._refused_rate * (1 + (1 - CUT) * age**3))
 
     def wait(self, now: float) -> float:
@@ -77,16 +77,16 @@ class Throttle:
         What had started before the last cut says nothing new: it only lengthens the pause.
 
         :param started: when the refused request started.
-        :param retry_after: the pause that the server asks for; where it says nothing, or asks for more than a worker
-            should be held, the pause doubles from cut to cut.
+        :param retry_after: the pause that the server asks for, unless it is more than a worker should be held. In any
+            case there is a short one, which doubles from cut to cut as long as nothing is accepted.
         """
+        pause = 0.0 if retry_after is None or retry_after > LONGEST_RETRY_WAIT else retry_after
         lower = started >= self._cut_at
         if lower:
             self._cut(now)
-        if retry_after is None or retry_after > LONGEST_RETRY_WAIT:
-            ceiling = min(_BACK_OFF_MAX, _BACK_OFF_BASE * 2 ** min(self._vain_cuts - 1, 10))
-            retry_after = random.uniform(ceiling / 2, ceiling) if lower else 0.0  # noqa: S311 (jitter)
-        self._next = self._resumed = max(self._next, now + retry_after)
+            back_off = min(_BACK_OFF_MAX, _BACK_OFF_BASE * 2 ** min(self._vain_cuts - 1, 10))
+            pause = max(pause, random.uniform(back_off / 2, back_off))  # noqa: S311 (jitter)
+        self._next = self._resumed = max(self._next, now + pause)
         return lower
 
     def _cut(self, now: float) -> None:
