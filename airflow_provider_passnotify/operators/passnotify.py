@@ -12,6 +12,7 @@ from airflow_provider_passnotify.delivery.journal import is_first_try, open_jour
 from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
 from airflow_provider_passnotify.operators.waits import TicketOperator
 from airflow_provider_passnotify.protocol import Request
 from airflow_provider_passnotify.targets import ID_NAMES, Id, PassTarget, Target, TargetType, clean_id, make_target
@@ -19,6 +20,13 @@ from airflow_provider_passnotify.tickets import Ticket
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+__all__ = [
+    "DeleteNotificationBatchOperator",
+    "DeleteNotificationOperator",
+    "SendNotificationBatchOperator",
+    "SendNotificationOperator",
+]
 
 T = TypeVar("T")
 Read = Callable[[str], Any]

@@ -1,0 +1,177 @@
+"""One try of a batch: the sender in a thread of its own, and the main thread free for what Airflow has to say.
+
+Airflow ends a task by an exception that a signal raises in the main thread. In a callback of an event loop such an
+exception may be swallowed, and the sending would go on; so the loop does not run there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import pendulum
+
+from airflow_provider_passnotify.config import Config
+from airflow_provider_passnotify.delivery.chunks import ChunkJournal
+from airflow_provider_passnotify.delivery.ledger import Counts, Ledger, Status
+from airflow_provider_passnotify.delivery.pump import Pump
+from airflow_provider_passnotify.delivery.sender import GRACE, Job, Sender
+from airflow_provider_passnotify.protocol import Verdict
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 5.0
+
+
+class StoppedError(Exception):
+    """Nothing more may be sent; the message says why."""
+
+
+class BatchRun:
+    """Sends what waits in a ledger.
+
+    :param journal: read to its end; ``None`` where rows may be repeated at will (deletions).
+    :param send_before: the moment after which nothing more is sent.
+    :param on_progress: called every few seconds, in another thread.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: Config,
+        journal: ChunkJournal | None = None,
+        *,
+        send_before: pendulum.DateTime | None = None,
+        on_progress: Callable[[Counts], None] = lambda _: None,
+    ) -> None:
+        self._ledger, self._config, self._journal = ledger, config, journal
+        self._send_before = send_before
+        self._deadline = send_before.timestamp() if send_before else None
+        self._on_progress = on_progress
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        self._sender: Sender | None = None
+        self._pump: Pump | None = None
+        self._before = ledger.counts()
+        self.ended_early: str | None = None
+        """Why rows were left unsent."""
+        self.final = False
+        """Whether it ended for a reason that another try would meet again."""
+        self.must_fail = False
+        """Whether it ended for a reason that no tolerance for failures covers."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the ledger is the caller's again."""
+        return self._ended.is_set()
+
+    @property
+    def retryable(self) -> int:
+        """How many rows were surely not sent for a reason that may pass."""
+        return self._pump.retryable if self._pump else 0
+
+    def run(self) -> None:
+        """Send; return when every row has its result in the ledger.
+
+        :raises JournalError: when the journal did not accept a write.
+        :raises BaseException: what a signal raised, after in-flight requests had :data:`GRACE` seconds.
+        """
+        if not self._before.waiting:
+            self._ended.set()
+            return
+        threading.Thread(target=self._run_loop, name="passnotify-batch", daemon=True).start()
+        try:
+            self._ended.wait()
+        except BaseException as error:
+            self.stop(f"the task was interrupted by {type(error).__name__}")
+            self._ended.wait(GRACE + 2)
+            raise
+        finally:
+            if self._ended.is_set():  # else the ledger is the thread's
+                self._ledger.give_up(f"not sent: {self.ended_early or 'the batch ended before it'}")
+        if self._error is not None:
+            raise self._error
+
+    def stop(self, reason: str = "the task was told to stop") -> None:
+        """Start nothing more, and give what is in flight a few seconds; from any thread or signal handler."""
+        self._end(reason)
+        if self._sender is not None:
+            self._sender.stop(GRACE)
+
+    def _end(self, reason: str, *, final: bool = False, must_fail: bool = True) -> None:
+        if self.ended_early is None:
+            self.ended_early, self.final, self.must_fail = reason, final, must_fail
+
+    def _run_loop(self) -> None:
+        try:
+            asyncio.run(self._send())
+        except BaseException as error:  # noqa: BLE001 (raised in the main thread)
+            self._error = error
+        finally:
+            self._ended.set()
+
+    async def _send(self) -> None:
+        from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+
+        async with PassNotifyAsyncClient(self._config) as client:
+            sender = self._sender = Sender(client, may_send=self._check_may_send)
+            pump = self._pump = Pump(
+                self._ledger,
+                self._journal,
+                smallest=self._config.max_connections // 2,
+                on_error=lambda: self.stop("the journal did not accept a write"),
+            )
+            if self.ended_early is not None:
+                sender.stop(0)
+            progress = asyncio.create_task(self._tell_progress(pump))
+            try:
+                await sender.run(pump.jobs(), self._on_result)
+            finally:
+                progress.cancel()
+                await pump.finish()
+
+    def _check_may_send(self) -> None:
+        if self._deadline is not None and self.ended_early is None and time.time() >= self._deadline:
+            self._end(f"send_before={self._send_before} has passed", final=True, must_fail=False)
+        if self.ended_early is not None:
+            if self._pump is not None:
+                self._pump.halt()
+            raise StoppedError(f"not sent: {self.ended_early}")
+
+    def _on_result(self, job: Job, verdict: Verdict) -> None:
+        if self._pump is not None:
+            self._pump.on_result(job, verdict)
+            if verdict.credentials_refused:
+                self._end(f"the API refused the credential ({verdict.reason})", final=True)
+                self._pump.halt()
+
+    async def _tell_progress(self, pump: Pump) -> None:
+        started = time.monotonic()
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            done = pump.done
+            finished = sum(done.values())
+            counts = Counts(
+                waiting=self._before.waiting - finished,
+                sent=self._before.sent + done[Status.SENT],
+                failed=self._before.failed + done[Status.FAILED],
+                unknown=self._before.unknown + done[Status.UNKNOWN],
+                duplicate=self._before.duplicate,
+            )
+            self._on_progress(counts)
+            log.info("%s", progress_line(counts, finished / (time.monotonic() - started)))
+
+
+def progress_line(counts: Counts, rate: float) -> str:
+    """Return how far a batch is.
+
+    :param rate: rows a second.
+    """
+    left = pendulum.duration(seconds=round(counts.waiting / rate)).in_words() if rate else "unknown"
+    return (
+        f"{counts.sent:,} of {counts.total:,} sent, {counts.failed:,} failed, {counts.unknown:,} in doubt, "
+        f"{counts.duplicate:,} equal to another; {rate:,.0f} a second, time left: {left or 'none'}."
+    )

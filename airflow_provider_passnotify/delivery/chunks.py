@@ -1,0 +1,162 @@
+"""The journal of a batch: what :mod:`.journal` is for one notification, for chunks of rows.
+
+Before the first row of a chunk goes out, the *intent* is written: digests of the chunk's rows, each "in flight". When
+the chunk is done, the same key gets the *outcome*: sent (and its ticket), not sent, or unknown. A row is sent only if
+the write of its intent returned, and at most two chunks are in flight; so a process that dies leaves at most two chunks
+of rows of which the next try cannot tell whether they were sent. A row that keeps its chunk waiting does not keep the
+others: the chunk is written as far as it is done, and the next one may start.
+
+Keys (``...try.N.chunk.C``) belong to one try, as in :mod:`.journal`, and why that is enough stands there. Chunks are
+written in order by one thread, so that a reader goes from 0 until there is none.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pendulum
+
+from airflow_provider_passnotify.delivery.journal import KEY, RETENTION, MemoryStore, Store
+from airflow_provider_passnotify.delivery.ledger import Waiting
+from airflow_provider_passnotify.delivery.resume import Entry
+from airflow_provider_passnotify.delivery.rows import DIGEST_SIZE
+from airflow_provider_passnotify.exceptions import JournalError
+
+LARGEST = 1000
+"""Rows in a chunk: with tickets of 19 digits, its value stays under the 64 KB above which Airflow warns."""
+IN_FLIGHT, SENT, NOT_SENT, UNKNOWN = "i", "s", "n", "u"
+
+
+class Chunk:
+    """Rows that are journaled together.
+
+    :param number: its place within the try.
+    """
+
+    def __init__(self, number: int, rows: list[Waiting]) -> None:
+        self.number = number
+        self.rows: list[Waiting | None] = list(rows)  # None once handed out: a request may be large
+        self.numbers = [row.row for row in rows]
+        self.states = [IN_FLIGHT] * len(rows)
+        self.tickets: list[int | None] = [None] * len(rows)
+        self.open = len(rows)
+        self.in_doubt = 0
+        """Rows that a reader of the journal would find in flight."""
+        self._identities = b64encode(b"".join(row.identity for row in rows)).decode()
+        self._texts = b64encode(b"".join(row.text for row in rows)).decode()
+
+    def settle(self, index: int, state: str, ticket_id: int | None = None) -> None:
+        """Note what became of a row."""
+        self.states[index], self.tickets[index] = state, ticket_id
+        self.open -= 1
+
+    def as_value(self) -> dict[str, Any]:
+        """Return it as JSON for the journal."""
+        return {
+            "identities": self._identities,
+            "texts": self._texts,
+            "states": "".join(self.states),
+            "tickets": [ticket_id for ticket_id in self.tickets if ticket_id is not None],
+        }
+
+
+class ChunkJournal:
+    """The chunks of one task instance.
+
+    :param store: where they live; its calls block, so they belong into a thread.
+    :param try_number: of this try, from 1.
+    :param max_tries: the task instance's, which tells a clear from a retry.
+    :param resume: whether chunks from before a clear count.
+    """
+
+    def __init__(self, store: Store, *, try_number: int, max_tries: int, resume: bool) -> None:
+        self._store = store
+        self._try_number, self._max_tries, self._resume = try_number, max_tries, resume
+        self.next_number = 0
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a later try can read what this one writes."""
+        return not isinstance(self._store, MemoryStore)
+
+    def read(self) -> Iterator[Entry]:
+        """Yield what the tries so far sent, or may have sent; after a clear, only what counts.
+
+        :raises JournalError: when it cannot be read, or was written by a release that is not understood.
+        """
+        failed: set[int] = set()  # of the newer tries: what a failed ticket was for may be sent again
+        for try_number in range(self._try_number, 0, -1):
+            failed |= set((self._get(_failed_key(try_number)) or {}).get("tickets", ()))
+            number = 0
+            while (value := self._get(_key(try_number, number))) is not None:
+                if not self._resume and _max_tries(value) != self._max_tries:
+                    return  # from before a clear
+                yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
+                number += 1
+            if try_number == self._try_number:
+                self.next_number = number  # where a process of the same try came before
+
+    def write(self, value: dict[str, Any], number: int) -> None:
+        """Record a chunk.
+
+        :raises JournalError: when it was not accepted.
+        """
+        at = pendulum.now("UTC").isoformat(timespec="seconds")
+        self._set(_key(self._try_number, number), {**value, "max_tries": self._max_tries, "at": at})
+
+    def write_failed(self, tickets: Iterable[int]) -> None:
+        """Record tickets that ended as failed, so that a later try sends again to whom they were for.
+
+        :raises JournalError: when it was not accepted.
+        """
+        self._set(_failed_key(self._try_number), {"tickets": sorted(tickets)})
+
+    def _get(self, key: str) -> Any:
+        try:
+            return self._store.get(key)
+        except Exception as error:
+            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+
+    def _set(self, key: str, value: dict[str, Any]) -> None:
+        try:
+            self._store.set(key, value, retention=RETENTION)
+        except Exception as error:
+            raise JournalError(
+                f"The journal did not accept {key}: {type(error).__name__}: {error}. Nothing more is sent: a try that "
+                "was superseded, or has lost its supervisor, must not; if the API server was down, a retry goes on."
+            ) from error
+
+
+def _key(try_number: int, number: int) -> str:
+    return f"{KEY.format(try_number=try_number)}.chunk.{number}"
+
+
+def _failed_key(try_number: int) -> str:
+    return f"{KEY.format(try_number=try_number)}.failed_tickets"
+
+
+def _max_tries(value: Any) -> Any:
+    return value.get("max_tries") if isinstance(value, dict) else None
+
+
+def _entries(value: Any, try_number: int) -> list[Entry]:
+    try:
+        identities, texts = _digests(value["identities"]), _digests(value["texts"])
+        tickets = iter(value["tickets"])
+        return [
+            Entry(identity, text, int(next(tickets)) if state == SENT else None, try_number)
+            for identity, text, state in zip(identities, texts, value["states"], strict=True)
+            if state != NOT_SENT
+        ]
+    except (TypeError, KeyError, ValueError, StopIteration, RuntimeError):
+        raise JournalError(
+            f"The journal of try {try_number} was written by a release that this one does not understand: "
+            f"{value!r:.200}"
+        ) from None
+
+
+def _digests(packed: str) -> list[bytes]:
+    data = b64decode(packed)
+    return [data[at : at + DIGEST_SIZE] for at in range(0, len(data), DIGEST_SIZE)]

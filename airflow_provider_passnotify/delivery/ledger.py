@@ -1,0 +1,255 @@
+"""The rows of one try in a temporary SQLite file: what is to be sent, and what became of it. No Airflow here.
+
+All rows of the source go in before the first send: the total is known, a source that fails half-way sends nothing, and
+memory does not grow with the rows. The file belongs to this process alone and goes with it; what must outlive a crash
+stands in the journal (:mod:`.chunks`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from airflow_provider_passnotify.delivery.rows import Message, RowReader
+from airflow_provider_passnotify.delivery.sources import BadRow, Rows
+from airflow_provider_passnotify.protocol import Request
+
+_BATCH = 500
+_CACHE_KB = 8192
+_LONGEST_ERROR = 1000
+_LARGEST_INT = 2**63 - 1
+_SCHEMA = """
+CREATE TABLE rows (
+    row INTEGER PRIMARY KEY, identity BLOB, text BLOB, target TEXT, address TEXT, body BLOB,
+    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER
+)
+"""
+# Sorting once is faster by far than keeping a unique index while rows come in.
+_FIND_DUPLICATES = """
+CREATE INDEX rows_by_text ON rows (text);
+CREATE TABLE twice AS
+    SELECT text, MIN(row) AS first FROM rows WHERE text IS NOT NULL GROUP BY text HAVING COUNT(*) > 1;
+CREATE INDEX twice_by_text ON twice (text);
+UPDATE rows
+    SET status = {duplicate}, same_as = (SELECT first FROM twice WHERE twice.text = rows.text)
+    WHERE row IN (SELECT rows.row FROM twice JOIN rows USING (text) WHERE rows.row > twice.first);
+DROP TABLE twice;
+"""
+
+
+class Status(IntEnum):
+    """What became of a row; the names are those of the report."""
+
+    WAITING = 0
+    SENT = 1
+    FAILED = 2
+    UNKNOWN = 3
+    DUPLICATE = 4
+
+
+class TooManyRowsError(ValueError):
+    """The source has more rows than the batch may have."""
+
+
+class Waiting(NamedTuple):
+    """A row that is to be sent."""
+
+    row: int
+    identity: bytes
+    text: bytes
+    request: Request
+
+
+class Result(NamedTuple):
+    """What became of a row."""
+
+    row: int
+    status: Status
+    ticket_id: int | None = None
+    error: str | None = None
+    status_code: int | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows there are of each status."""
+
+    waiting: int = 0
+    sent: int = 0
+    failed: int = 0
+    unknown: int = 0
+    duplicate: int = 0
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return self.waiting + self.sent + self.failed + self.unknown + self.duplicate
+
+
+class Ledger:
+    """The rows of a batch. Use it as a context manager, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="passnotify-")  # only this user may read it
+        self.connection = sqlite3.connect(
+            Path(self._folder.name) / "ledger.sqlite", isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{_CACHE_KB}"):
+            self.connection.execute(f"PRAGMA {pragma}")
+        self.total = 0  # of the source; a row above it is a message of an earlier try to which no row is left
+        self.script(_SCHEMA)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.close()
+        self._folder.cleanup()
+
+    def fill(
+        self,
+        source: Rows,
+        reader: RowReader,
+        *,
+        most: int | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take in all rows of a source, and find those that are equal.
+
+        :param most: the number of rows above which the batch is refused.
+        :param check: called now and then; it stops the filling by raising.
+        :raises TooManyRowsError: above ``most``.
+        """
+        records: list[tuple[Any, ...]] = []
+        held = 0
+        for number, row in enumerate(source, 1):
+            if most is not None and number > most:
+                raise TooManyRowsError(f"The source has more than {most} rows (max_notifications); nothing was sent.")
+            record = _record(number, row, reader)
+            records.append(record)
+            held += len(record[5] or b"")
+            if len(records) >= _BATCH or held > 1_000_000:
+                self._insert(records)
+                records, held = [], 0
+                check()
+        self._insert(records)
+        (self.total,) = self.connection.execute("SELECT COUNT(*) FROM rows").fetchone()
+        self.script(_FIND_DUPLICATES.format(duplicate=int(Status.DUPLICATE)))
+
+    def script(self, statements: str) -> None:
+        """Run SQL statements; what follows is one transaction without end, as nobody else reads the file."""
+        self.connection.executescript(statements)
+        self.connection.execute("BEGIN")
+
+    def waiting(self, after: int, limit: int, most_bytes: int = 4_000_000) -> list[Waiting]:
+        """Return the next rows to send.
+
+        :param after: the last row that was taken.
+        :param most_bytes: of all bodies together, above one row.
+        """
+        cursor = self.connection.execute(
+            "SELECT row, identity, text, address, body FROM rows WHERE row > ? AND status = 0 ORDER BY row LIMIT ?",
+            (after, limit),
+        )
+        found: list[Waiting] = []
+        size = 0
+        for row, identity, text, address, body in cursor:
+            size += len(body or b"")
+            if found and size > most_bytes:
+                break
+            method = "DELETE" if body is None else "POST"
+            found.append(Waiting(row, identity, text, Request(method, address, body)))
+        cursor.close()
+        return found
+
+    def record(self, results: list[Result]) -> None:
+        """Note what became of rows."""
+        self.connection.executemany(
+            "UPDATE rows SET status = ?, ticket_id = ?, error = ?, status_code = ? WHERE row = ?",
+            [(int(r.status), storable(r.ticket_id), _short(r.error), r.status_code, r.row) for r in results],
+        )
+
+    def give_up(self, reason: str) -> None:
+        """Note for every row that waits that it was not sent, and why."""
+        self.connection.execute(
+            "UPDATE rows SET status = ?, error = ? WHERE status = 0", (int(Status.FAILED), _short(reason))
+        )
+
+    def counts(self) -> Counts:
+        """Count the rows."""
+        found = self.connection.execute("SELECT status, COUNT(*) FROM rows GROUP BY status")
+        return Counts(**{Status(status).name.lower(): count for status, count in found})
+
+    def ticket_ids(self, most: int) -> list[int] | None:
+        """Return the tickets of the rows that were sent, or ``None`` if they are more than ``most``."""
+        found = self.connection.execute(
+            "SELECT ticket_id FROM rows WHERE ticket_id IS NOT NULL ORDER BY row LIMIT ?", (most + 1,)
+        ).fetchall()
+        return [int(ticket_id) for (ticket_id,) in found] if len(found) <= most else None
+
+    def failures(self, most: int) -> list[dict[str, Any]]:
+        """Return the first rows that were not surely sent."""
+        found = self.connection.execute(
+            "SELECT row, target, error, status_code FROM rows WHERE status IN (2, 3) ORDER BY row LIMIT ?", (most,)
+        )
+        return [
+            {"row": self._place(row), "target": json.loads(target), "error": error, "status_code": status_code}
+            for row, target, error, status_code in found
+        ]
+
+    def report(self) -> Iterator[str]:
+        """Yield one line of JSON for each row."""
+        for row, target, status, ticket_id, error, status_code, same_as in self.connection.execute(
+            "SELECT row, target, status, ticket_id, error, status_code, same_as FROM rows ORDER BY row"
+        ):
+            line = f'{{"row": {json.dumps(self._place(row))}, "target": {target}, "status": "{_NAMES[status]}"'
+            if ticket_id is not None:
+                line += f', "ticket_id": {ticket_id}'
+            if error is not None:
+                line += f', "error": {json.dumps(error)}, "status_code": {json.dumps(status_code)}'
+            if same_as is not None:
+                line += f', "same_as": {same_as}'
+            yield line + "}\n"
+
+    def _place(self, row: int) -> int | None:
+        return row if row <= self.total else None
+
+    def _insert(self, records: list[tuple[Any, ...]]) -> None:
+        self.connection.executemany(
+            "INSERT INTO rows (row, identity, text, target, address, body, status, error)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            records,
+        )
+
+
+_NAMES = {status.value: status.name.lower() for status in Status}
+
+
+def _record(number: int, row: Any, reader: RowReader) -> tuple[Any, ...]:
+    if isinstance(row, BadRow):
+        return (number, None, None, "{}", None, None, int(Status.FAILED), _short(row.reason))
+    try:
+        message: Message = reader.read(row)
+    except ValueError as error:
+        return (number, None, None, json.dumps(reader.name(row)), None, None, int(Status.FAILED), _short(str(error)))
+    target, request, identity, text = message
+    named = {"target_type": target.target_type.value, **{k: v for k, v in vars(target).items() if v is not None}}
+    return (number, identity, text, json.dumps(named), request.address, request.body, int(Status.WAITING), None)
+
+
+def _short(text: str | None) -> str | None:
+    return text and text[:_LONGEST_ERROR].encode("utf-8", "replace").decode()
+
+
+def storable(ticket_id: int | None) -> int | str | None:
+    """Return a ticketId as SQLite can hold it: its integers have 64 bits."""
+    return ticket_id if ticket_id is None or ticket_id <= _LARGEST_INT else str(ticket_id)

@@ -1,0 +1,120 @@
+"""What earlier tries sent, set against the rows of this one: in SQL, as both may be a million. No Airflow here.
+
+Rows are matched by whom they are for, not by their place or text, as a query may return others on the next try:
+
+1. an earlier message with the very same target and text is this row's;
+2. of what is left, each earlier message to a target (or ``dedupe_key``) stands for one row to it, whatever that says
+   now. So a target that has n different rows gets at most n messages over all tries.
+
+Earlier messages to which no row is left become rows of their own, without a target, so that their tickets and doubts
+are in the summary and the report.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from airflow_provider_passnotify.delivery.ledger import Ledger, Status, storable
+
+_SENT, _DOUBT = 0, 1
+_SCHEMA = """
+CREATE TABLE tries (identity BLOB, text BLOB, state INTEGER, ticket_id, try_number INTEGER);
+CREATE TABLE pairs (row INTEGER PRIMARY KEY, entry INTEGER, same_text INTEGER);
+"""
+# One entry for each text; where several tries sent the same, a ticket outweighs a doubt (SQLite takes the other
+# columns from the row that has the minimum).
+_ADD_UP = """
+CREATE TABLE earlier (
+    entry INTEGER PRIMARY KEY, identity BLOB, text BLOB, state INTEGER, ticket_id, try_number INTEGER
+);
+INSERT INTO earlier (identity, text, state, ticket_id, try_number)
+    SELECT identity, text, MIN(state), ticket_id, try_number FROM tries GROUP BY text;
+DROP TABLE tries;
+INSERT INTO pairs SELECT rows.row, entry, 1 FROM earlier JOIN rows USING (text) WHERE rows.status = 0;
+CREATE TABLE left_over AS
+    SELECT entry, identity, ROW_NUMBER() OVER (PARTITION BY identity ORDER BY state, entry) AS place
+    FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
+CREATE INDEX left_over_by_identity ON left_over (identity, place);
+INSERT INTO pairs
+    SELECT candidate.row, left_over.entry, 0 FROM (
+        SELECT row, identity, ROW_NUMBER() OVER (PARTITION BY identity ORDER BY row) AS place FROM rows
+        WHERE status = 0 AND row NOT IN (SELECT row FROM pairs) AND identity IN (SELECT identity FROM left_over)
+    ) AS candidate JOIN left_over USING (identity, place);
+"""
+_TAKE_OVER = """
+UPDATE rows SET (status, ticket_id, error) = (
+    SELECT CASE state WHEN 0 THEN {sent} ELSE {unknown} END, ticket_id,
+           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it, and ended before it '
+               || 'could tell; it is not sent again' END
+    FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row
+) WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE {which});
+INSERT INTO rows (target, status, ticket_id, error)
+    SELECT '{{}}', CASE state WHEN 0 THEN {sent} ELSE {unknown} END, ticket_id,
+           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it, and ended before it '
+               || 'could tell; the source has its row no more' END
+    FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
+"""
+
+
+class Entry(NamedTuple):
+    """A message of an earlier try: sent where it has a ticket, else in doubt.
+
+    :param identity: a digest of whom it was for.
+    :param text: a digest of target, label and value.
+    """
+
+    identity: bytes
+    text: bytes
+    ticket_id: int | None
+    try_number: int
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What came of it.
+
+    :param sent: rows that an earlier try sent.
+    :param in_doubt: rows that an earlier try may have sent.
+    :param changed: rows, of both, whose text is another now.
+    :param gone: earlier messages to which no row is left.
+    """
+
+    sent: int = 0
+    in_doubt: int = 0
+    changed: int = 0
+    gone: int = 0
+
+
+def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> Resumed:
+    """Mark the rows that earlier tries sent, or may have sent.
+
+    :param entries: what the journal has of earlier tries.
+    :param send_doubtful: whether rows in doubt are sent again.
+    """
+    entries = iter(entries)
+    first = next(entries, None)
+    if first is None:
+        return Resumed()
+    connection = ledger.connection
+    ledger.script(_SCHEMA)
+    connection.executemany(
+        "INSERT INTO tries VALUES (?, ?, ?, ?, ?)",
+        (
+            (e.identity, e.text, _DOUBT if e.ticket_id is None else _SENT, storable(e.ticket_id), e.try_number)
+            for e in itertools.chain([first], entries)
+        ),
+    )
+    which = f"state = {_SENT}" if send_doubtful else "TRUE"
+    ledger.script(_ADD_UP)
+    take_over = _TAKE_OVER.format(sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
+    ledger.script(take_over)
+    sent, in_doubt, changed = connection.execute(
+        "SELECT COALESCE(SUM(state = 0), 0), COALESCE(SUM(state = 1), 0), COALESCE(SUM(NOT same_text), 0)"
+        " FROM pairs JOIN earlier USING (entry)"
+    ).fetchone()
+    (gone,) = connection.execute("SELECT COUNT(*) FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs)").fetchone()
+    ledger.script("DROP TABLE pairs; DROP TABLE left_over; DROP TABLE earlier;")
+    return Resumed(sent, in_doubt, changed, gone)

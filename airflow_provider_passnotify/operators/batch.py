@@ -1,0 +1,85 @@
+"""The operators for many notifications at once; :mod:`.passnotify` offers them to users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_passnotify.delivery.sources import LiteralRows, Rows, check_file_name, read_file, read_list
+from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.operators.batch_base import BatchOperator
+from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class _NotificationsMixin(BatchOperator):
+    """Rows from the DAG file, an XCom or a file."""
+
+    def __init__(self, *, notifications: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Rows that stand in the DAG file are not for Jinja: what a person is called may hold braces.
+        self.notifications = LiteralRows(notifications) if isinstance(notifications, list | tuple) else notifications
+        self._check()
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        rows = self.notifications
+        if isinstance(rows, LiteralRows):
+            _refuse_xcom_in_row(rows)
+        elif isinstance(rows, str) and not is_known_later(rows):
+            check_file_name(rows)
+        elif isinstance(rows, Mapping | int | float | bytes):
+            raise ValueError(_NO_ROWS.format(kind=type(rows).__name__))
+
+    def _rows(self, context: Context) -> Rows:  # noqa: ARG002
+        from airflow_provider_passnotify.storage import open_for_reading
+
+        rows = self.notifications
+        if isinstance(rows, LiteralRows):
+            return read_list(rows.rows)
+        if not isinstance(rows, str) and hasattr(rows, "open"):
+            rows = str(rows)  # an ObjectStoragePath or a Path
+        if isinstance(rows, str):
+            if rows.lstrip().startswith(("[", "{")):
+                raise ValueError("notifications is text that looks like rows: give the task's output, not a template.")
+            path = rows
+            return read_file(path, lambda: open_for_reading(path))
+        if isinstance(rows, Mapping | bytes) or not isinstance(rows, Iterable):
+            raise ValueError(_NO_ROWS.format(kind="None (an empty XCom?)" if rows is None else type(rows).__name__))
+        return read_list(rows)
+
+
+_NO_ROWS = "notifications must be a list of mappings, an XCom of one, or the path of a file; it is {kind}."
+
+
+class SendNotificationBatchOperator(_NotificationsMixin, SendingBatchOperator):
+    """Send many notifications, each to its own target with its own text; a push is never repeated by accident.
+
+    :param notifications: rows (mappings with ``target_type``, ids, ``value``, ``label``, ``dedupe_key``): a list, an
+        XCom, or the path of a ``.jsonl`` or ``.csv`` file, also ``.gz``, local or in any object storage.
+    """
+
+    template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "notifications")
+
+
+class DeleteNotificationBatchOperator(_NotificationsMixin, BatchOperator):
+    """Take many notifications off the back of the passes. Deleting twice is as good as once, so Airflow may retry it.
+
+    :param notifications: rows (mappings with ``target_type`` and ids; a message in them is ignored): a list, an XCom,
+        or the path of a ``.jsonl`` or ``.csv`` file, also ``.gz``, local or in any object storage.
+    """
+
+    template_fields: Sequence[str] = (*BatchOperator.template_fields, "notifications")
+    deletes = True
+
+
+def _refuse_xcom_in_row(rows: LiteralRows) -> None:
+    for number, row in enumerate(rows.rows, 1):
+        if is_known_later(row) or (
+            isinstance(row, Mapping) and any(hasattr(v, "iter_references") for v in row.values())
+        ):
+            raise ValueError(
+                f"row {number} of notifications holds an XCom. Build the whole list in a task, and give its output."
+            )

@@ -1,0 +1,280 @@
+"""What the batch operators have in common: rows into a ledger, the ledger through the sender, the summary out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import Stats
+
+from airflow_provider_passnotify.delivery.rows import RowReader
+from airflow_provider_passnotify.exceptions import (
+    BatchFailedError,
+    BatchIncompleteError,
+    InvalidNotificationError,
+    PassNotifyError,
+)
+from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.operators.waits import TicketOperator
+from airflow_provider_passnotify.targets import ID_NAMES, Id, TargetType
+
+if TYPE_CHECKING:
+    import pendulum
+    from airflow.sdk import Context
+
+    from airflow_provider_passnotify.delivery.batch import BatchRun
+    from airflow_provider_passnotify.delivery.chunks import ChunkJournal
+    from airflow_provider_passnotify.delivery.ledger import Counts, Ledger
+    from airflow_provider_passnotify.storage import ReportFile
+
+log = logging.getLogger(__name__)
+
+MOST_TICKETS = 10_000
+"""Above this, the tickets are in the report only: an XCom is no place for a million numbers."""
+MOST_FAILURES = 100
+
+
+class BatchOperator(TicketOperator):
+    """What all batches have in common: rows, defaults for their keys, limits and a report.
+
+    :param target_type: the default for rows that have none; so are the ids.
+    :param max_notifications: the number of rows above which nothing is sent: a wrong WHERE clause must not ring a
+        million phones.
+    :param max_failures: how many rows (an int), or which share of them (a float up to 1.0), may fail or stay in doubt
+        before the task fails. It fails at the end, after everything that could be sent was sent.
+    :param report_path: where to write what became of each row, as JSON Lines: a local path, or any URL of Airflow's
+        object storage.
+    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.waits.TicketOperator`: the connection, and
+        whether and how to wait for the tickets (at most 10,000 of them).
+    """
+
+    template_fields: Sequence[str] = ("target_type", *ID_NAMES, "passnotify_conn_id", "report_path")
+    ui_color = "#e6f0fa"
+    deletes = False
+
+    def __init__(
+        self,
+        *,
+        target_type: str | TargetType | None = None,
+        pass_id: Id | None = None,
+        template_id: Id | None = None,
+        pass_external_id: Id | None = None,
+        project_id: Id | None = None,
+        segment_id: Id | None = None,
+        tag: Id | None = None,
+        template_external_id: Id | None = None,
+        max_notifications: int | None = None,
+        max_failures: float = 0,
+        report_path: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.target_type = target_type
+        self.pass_id = pass_id
+        self.template_id = template_id
+        self.pass_external_id = pass_external_id
+        self.project_id = project_id
+        self.segment_id = segment_id
+        self.tag = tag
+        self.template_external_id = template_external_id
+        self.max_notifications = max_notifications
+        self.max_failures = max_failures
+        self.report_path = report_path
+        self._run: BatchRun | None = None
+        self._killed = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send or delete what the rows say.
+
+        :return: the summary, each key of which is an XCom of its own too.
+        :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are in doubt.
+        """
+        # Imported here, as a DAG file that is parsed needs neither SQLite nor an event loop.
+        from airflow_provider_passnotify.delivery.batch import BatchRun
+        from airflow_provider_passnotify.delivery.ledger import Ledger
+
+        self._check()
+        config = self.hook.get_config()
+        journal = self._open_journal(context)
+        report = self._open_report()
+        with Ledger() as ledger:
+            self._fill(ledger, context)
+            send_before = self._prepare(ledger, journal)
+            metrics = Metrics(ledger.counts())
+            run = self._run = BatchRun(ledger, config, journal, send_before=send_before, on_progress=metrics.tell)
+            if self._killed:
+                run.stop()
+            try:
+                run.run()
+            except BaseException:
+                if run.ended:
+                    self._keep(context, ledger, report)
+                raise
+            metrics.tell(ledger.counts())
+            summary, counts = self._summary(ledger), ledger.counts()
+            error = self._judge(run, counts, summary, remembers=journal is None or journal.remembers)
+            if error is not None:
+                self._push(context, summary)  # what raises pushes no XCom
+            try:
+                self._write(report, ledger)
+            except Exception as problem:
+                self._push(context, summary)
+                raise BatchFailedError(
+                    f"The batch is done ({words(counts)}), but its report could not be written to {self.report_path}: "
+                    f"{type(problem).__name__}: {problem}",
+                    summary,
+                ) from problem
+            log.info("Done: %s.", words(counts))
+        if error is not None:
+            raise error
+        return self.wait_for_tickets(context, summary["ticket_ids"] or (), summary)
+
+    def on_kill(self) -> None:
+        """Start nothing more; what is in flight gets 3 s."""
+        self._killed = True
+        if self._run is not None:
+            self._run.stop()
+
+    def _rows(self, context: Context) -> Iterable[Any]:
+        """Return the rows; nothing has been sent yet, and if it raises, nothing is."""
+        raise NotImplementedError
+
+    def _defaults(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("target_type", *ID_NAMES)}
+
+    def _open_journal(self, context: Context) -> ChunkJournal | None:  # noqa: ARG002
+        return None
+
+    def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:  # noqa: ARG002
+        """Mark what needs no sending, and return the moment after which nothing is sent."""
+        return None
+
+    def _check(self) -> None:
+        """Refuse what is surely wrong; called while the DAG is parsed, and again when the task runs."""
+        try:
+            self._check_arguments()
+        except ValueError as error:
+            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
+
+    def _check_arguments(self) -> None:
+        limit, most = self.max_failures, self.max_notifications
+        is_count = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
+        if not is_count and not (isinstance(limit, float) and 0 <= limit <= 1):
+            raise ValueError(f"max_failures must be a count (0, 1, ...) or a share (0.0 to 1.0), not {limit!r:.60}.")
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 0):
+            raise ValueError(f"max_notifications must be a whole number from 0, not {most!r:.60}.")
+        RowReader({key: None if is_known_later(value) else value for key, value in self._defaults().items()})
+
+    def _open_report(self) -> ReportFile | None:
+        from airflow_provider_passnotify.storage import ReportFile
+
+        if self.report_path is None:
+            return None
+        try:
+            return ReportFile(self.report_path)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise PassNotifyError(
+                f"Nothing was sent: report_path {self.report_path!r} cannot be written ({why})."
+            ) from error
+
+    def _fill(self, ledger: Ledger, context: Context) -> None:
+        reader = RowReader(self._defaults(), delete=self.deletes)
+        try:
+            with closing(iter(self._rows(context))) as rows:  # type: ignore[type-var]  # all of them are generators
+                ledger.fill(rows, reader, most=self.max_notifications, check=self._check_not_killed)
+        except ValueError as error:
+            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from error
+        counts = ledger.counts()
+        if self.wait_for_completion and counts.total > MOST_TICKETS:
+            raise InvalidNotificationError(
+                f"Task {self.task_id!r}: nothing was sent: wait_for_completion follows {MOST_TICKETS:,} tickets, and "
+                f"there are {counts.total:,} rows. Send without waiting, or in shards."
+            )
+        log.info("%d rows, %d of them not usable, %d equal to another.", counts.total, counts.failed, counts.duplicate)
+        if warning := reader.warning:
+            log.warning("%s", warning)
+
+    def _check_not_killed(self) -> None:
+        if self._killed:
+            raise PassNotifyError("The task was told to stop; nothing was sent.")
+
+    def _summary(self, ledger: Ledger) -> dict[str, Any]:
+        counts = ledger.counts()
+        return {
+            "total": counts.total,
+            "sent": counts.sent,
+            "failed": counts.failed,
+            "unknown": counts.unknown,
+            "duplicates": counts.duplicate,
+            "ticket_ids": ledger.ticket_ids(MOST_TICKETS),
+            "failures": ledger.failures(MOST_FAILURES),
+            "report": self.report_path,
+        }
+
+    def _judge(
+        self, run: BatchRun, counts: Counts, summary: dict[str, Any], *, remembers: bool
+    ) -> BatchIncompleteError | None:
+        lost = counts.failed + counts.unknown
+        allowed = self.max_failures * (counts.total if isinstance(self.max_failures, float) else 1)
+        if lost <= allowed and not run.must_fail:
+            return None
+        named = "".join(
+            f"\n  row {failure['row']} {failure['target']}: {failure['error']:.300}"
+            for failure in summary["failures"][:5]
+        )
+        early = f" It ended early: {run.ended_early}." if run.ended_early else ""
+        where = f" All are in {self.report_path}." if self.report_path else ""
+        message = f"{words(counts)}.{early}{where}{named}"
+        if remembers and not run.final and self._may_help(run, counts):
+            return BatchIncompleteError(message, summary)
+        return BatchFailedError(message, summary)
+
+    def _may_help(self, run: BatchRun, counts: Counts) -> bool:
+        """Whether a retry can send a row that is lost."""
+        return run.retryable > 0 or run.ended_early is not None or (self.deletes and counts.unknown > 0)
+
+    def _write(self, report: ReportFile | None, ledger: Ledger) -> None:
+        if report is not None:
+            report.write(ledger.report())
+
+    def _push(self, context: Context, summary: dict[str, Any]) -> None:
+        if self.do_xcom_push:
+            for key, value in {**summary, "return_value": summary}.items():
+                context["ti"].xcom_push(key=key, value=value)
+
+    def _keep(self, context: Context, ledger: Ledger, report: ReportFile | None) -> None:
+        """Keep what is known when the task is being ended; what goes wrong here must not hide why."""
+        try:
+            self._write(report, ledger)
+            self._push(context, self._summary(ledger))
+        except Exception as problem:  # noqa: BLE001
+            log.warning("The summary could not be kept: %s: %s", type(problem).__name__, problem)
+
+
+class Metrics:
+    """Airflow metrics: ``passnotify.sent`` and the like, counted up as the batch goes on.
+
+    :param before: what stood when this try began to send; earlier tries have counted what they sent.
+    """
+
+    def __init__(self, before: Counts) -> None:
+        self._told = {"sent": before.sent, "unknown": before.unknown}
+
+    def tell(self, counts: Counts) -> None:
+        """Count what was done since the last call."""
+        now = {"sent": counts.sent, "failed": counts.failed, "unknown": counts.unknown, "duplicates": counts.duplicate}
+        for name, number in now.items():
+            if (more := number - self._told.get(name, 0)) > 0:
+                Stats.incr(f"passnotify.{name}", more)
+                self._told[name] = number
+
+
+def words(counts: Counts) -> str:
+    return (
+        f"{counts.sent:,} of {counts.total:,} sent, {counts.failed:,} failed, {counts.unknown:,} in doubt, "
+        f"{counts.duplicate:,} equal to another"
+    )

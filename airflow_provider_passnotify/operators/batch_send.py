@@ -1,0 +1,147 @@
+"""What the batches that send have in common: a message, and the care that nobody gets it twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_passnotify import steering
+from airflow_provider_passnotify.deadline import parse_deadline
+from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
+from airflow_provider_passnotify.delivery.single import Delivery, OnClear
+from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
+from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.operators.batch_base import BatchOperator
+from airflow_provider_passnotify.tickets import Ticket
+
+if TYPE_CHECKING:
+    import pendulum
+    from airflow.sdk import Context
+
+    from airflow_provider_passnotify.delivery.batch import BatchRun
+    from airflow_provider_passnotify.delivery.chunks import ChunkJournal
+    from airflow_provider_passnotify.delivery.ledger import Counts, Ledger
+
+log = logging.getLogger(__name__)
+
+
+class SendingBatchOperator(BatchOperator):
+    """What batches that send have in common: a message, and the care that nobody gets it twice.
+
+    :param value: the text for rows that have none; ``{column}`` stands for another column of the row.
+    :param notification_label: the header for rows that have no ``label``.
+    :param dedupe_key: for rows that have none: what tells one message from another where not the target does, such as
+        ``"{order_id}"``.
+    :param delivery: ``at_most_once`` (default), or ``at_least_once``: what to do with rows of which nobody knows
+        whether an earlier try sent them.
+    :param on_clear: ``resume`` (default): a cleared task goes on where it stood; ``resend``: it sends all again.
+    :param send_before: a datetime or ISO string; what has not been sent by then is not sent.
+    """
+
+    template_fields: Sequence[str] = (
+        *BatchOperator.template_fields,
+        "value",
+        "notification_label",
+        "dedupe_key",
+        "send_before",
+    )
+
+    def __init__(
+        self,
+        *,
+        value: str | None = None,
+        notification_label: str | None = None,
+        dedupe_key: str | None = None,
+        delivery: str = Delivery.AT_MOST_ONCE.value,
+        on_clear: str = OnClear.RESUME.value,
+        send_before: datetime | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if "label" in kwargs:
+            raise InvalidNotificationError(
+                f"Task {kwargs.get('task_id')!r}: label is the task's own name in the graph; "
+                "write notification_label for the header of the messages."
+            )
+        super().__init__(**kwargs)
+        self.value = value
+        self.notification_label = notification_label
+        self.dedupe_key = dedupe_key
+        self.delivery = delivery
+        self.on_clear = on_clear
+        self.send_before = send_before
+        if getattr(self, "retry_policy", None) is None:
+            self.retry_policy = steering.retry_policy()
+
+    def _defaults(self) -> dict[str, Any]:
+        mine = {"value": self.value, "label": self.notification_label, "dedupe_key": self.dedupe_key}
+        return {**super()._defaults(), **mine}
+
+    def _check_arguments(self) -> None:
+        for name, kinds in (("delivery", Delivery), ("on_clear", OnClear)):
+            if getattr(self, name) not in {kind.value for kind in kinds}:
+                raise ValueError(
+                    f"{name} must be {' or '.join(kind.value for kind in kinds)}, not {getattr(self, name)!r:.60}."
+                )
+        for name in ("value", "notification_label", "dedupe_key"):
+            text = getattr(self, name)
+            if text is not None and not is_known_later(text) and not isinstance(text, str):
+                raise ValueError(f"{name} must be a string, not {type(text).__name__}.")
+        if not is_known_later(self.send_before):
+            parse_deadline(self.send_before)
+        super()._check_arguments()
+
+    def _open_journal(self, context: Context) -> ChunkJournal:
+        from airflow_provider_passnotify.delivery.chunks import ChunkJournal
+
+        resume = self.on_clear == OnClear.RESUME.value
+        own = open_journal(context, resume=resume)
+        first = is_first_try(context, self.retries)
+        if self.delivery == Delivery.AT_MOST_ONCE.value and not own.remembers and own.try_number > 1:
+            if not first:
+                raise SendRefusedError(
+                    "Nothing is sent: this is a retry, and before Airflow 3.3 nothing tells which rows an earlier try "
+                    "sent. Ways on: Airflow 3.3, which keeps a journal between tries; delivery='at_least_once'; or "
+                    "send the rows that the report names as failed in a run of their own."
+                )
+            if resume:
+                raise SendRefusedError(
+                    "Nothing is sent: the task was cleared, and before Airflow 3.3 nothing tells which rows were sent. "
+                    "Ways on: on_clear='resend' sends all of them again; or send the rows that the report names as "
+                    "failed in a run of their own."
+                )
+        return ChunkJournal(own.store, try_number=own.try_number, max_tries=own.max_tries, resume=resume)
+
+    def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:
+        from airflow_provider_passnotify.delivery.resume import resume
+
+        again = self.delivery == Delivery.AT_LEAST_ONCE.value
+        known = resume(ledger, journal.read() if journal else (), send_doubtful=again)
+        if known.sent or known.in_doubt or known.gone:
+            log.info(
+                "Earlier tries sent %d of these rows, and may have sent %d more, which are %s. %d of both have "
+                "another text now; %d messages were to rows that are no longer there.",
+                known.sent,
+                known.in_doubt,
+                "sent again, which may be duplicates" if again else "not sent again",
+                known.changed,
+                known.gone,
+            )
+        send_before = parse_deadline(self.send_before)
+        if send_before is not None and send_before.is_past() and not (known.sent or known.in_doubt or known.gone):
+            raise AirflowSkipException(f"Not sent: send_before={send_before.isoformat()} has passed.")
+        return send_before
+
+    def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
+        """Let a retry send again to whom these tickets were for."""
+        self._open_journal(context).write_failed(ticket.id for ticket in tickets)
+
+    def is_final(self, context: Context) -> bool:
+        """Whether a retry would have to refuse."""
+        return self.delivery == Delivery.AT_MOST_ONCE.value and not self._open_journal(context).remembers
+
+    def _may_help(self, run: BatchRun, counts: Counts) -> bool:
+        return super()._may_help(run, counts) or (self.delivery == Delivery.AT_LEAST_ONCE.value and counts.unknown > 0)

@@ -1,0 +1,133 @@
+"""Send a notification for each row of a query."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_passnotify.exceptions import PassNotifyConfigError
+from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+_FETCH = 2000
+
+
+class SqlToPassNotifyOperator(SendingBatchOperator):
+    """Send a notification for each row of a query; a push is never repeated by accident.
+
+    The columns have the names of the shared vocabulary, in any case: ``target_type``, the ids, ``value``, ``label``,
+    ``dedupe_key``; others fill ``{column}`` in ``value``. All rows are spooled to a temporary file first: a query that
+    fails sends nothing, and no transaction is open while sending. Rows are streamed where the connection has a
+    SQLAlchemy engine; elsewhere they are fetched in parts, and some drivers then hold the whole result in memory.
+
+    :param sql: one query, or the path of a ``.sql`` file.
+    :param sql_conn_id: any connection of Airflow's common SQL provider.
+    :param parameters: the query's, in the style of the database's driver.
+    :param hook_params: arguments for the connection's hook.
+    """
+
+    template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "sql", "sql_conn_id", "parameters")
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}  # noqa: RUF012 (as Airflow declares it)
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        sql_conn_id: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        hook_params: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.hook_params = hook_params
+        self._check()
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        if not self.sql or isinstance(self.sql, list | tuple):  # type: ignore[unreachable]  # users write anything
+            raise ValueError(f"sql must be one query, not {self.sql!r:.60}.")
+
+    def _rows(self, context: Context) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+        return stream_rows(self._sql_hook(), self.sql, self.parameters)
+
+    def _sql_hook(self) -> DbApiHook:
+        try:
+            from airflow.providers.common.sql.hooks.sql import DbApiHook
+        except ImportError as error:
+            raise PassNotifyConfigError(
+                "SqlToPassNotifyOperator needs the common SQL provider: install airflow-provider-passnotify[sql]."
+            ) from error
+        hook = BaseHook.get_connection(self.sql_conn_id).get_hook(  # type: ignore[no-untyped-call]
+            hook_params=self.hook_params
+        )
+        if not isinstance(hook, DbApiHook):
+            raise PassNotifyConfigError(
+                f"Connection {self.sql_conn_id!r} is not a SQL connection (its hook is {type(hook).__name__})."
+            )
+        return hook
+
+
+def stream_rows(
+    hook: DbApiHook, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a query; its connection is closed at the end.
+
+    :raises ValueError: when it returns no rows at all, as an UPDATE, or two columns of one name.
+    """
+    sql = sql.strip().removesuffix(";") if hook.strip_semicolon else sql
+    given = tuple(parameters) if isinstance(parameters, list) else parameters
+    with _execute(hook, sql, given) as (columns, fetch_many):
+        if len(set(columns)) < len(columns):
+            twice = next(name for name in columns if columns.count(name) > 1)
+            raise ValueError(f"the query has two columns called {twice!r:.60}; name them with AS.")
+        while rows := fetch_many(_FETCH):
+            for row in rows:
+                yield dict(zip(columns, row, strict=True))
+
+
+@contextmanager
+def _execute(hook: DbApiHook, sql: str, parameters: Any) -> Iterator[tuple[list[str], Any]]:
+    """Run a query, streamed if it can be, and give its columns and the function that fetches many rows."""
+    connection = _connect(hook)
+    if connection is not None:
+        with closing(connection):
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCH, no_parameters=True)
+            log.info("Running the query: %s", sql)
+            result = streamed.exec_driver_sql(sql, parameters)
+            if not result.returns_rows:
+                raise ValueError("sql returns no rows; it must be a query.")
+            yield [str(name).lower() for name in result.keys()], result.fetchmany  # noqa: SIM118
+        return
+    with closing(hook.get_conn()) as plain, closing(plain.cursor()) as cursor:
+        log.info("Running the query: %s", sql)
+        cursor.execute(*((sql,) if parameters is None else (sql, parameters)))
+        if cursor.description is None:
+            raise ValueError("sql returns no rows; it must be a query.")
+        yield [str(column[0]).lower() for column in cursor.description], cursor.fetchmany
+
+
+def _connect(hook: DbApiHook) -> Any:
+    """Return a SQLAlchemy connection, or ``None`` where the hook has none that works."""
+    try:
+        from sqlalchemy.pool import NullPool
+
+        return hook.get_sqlalchemy_engine({"poolclass": NullPool}).connect()
+    except Exception as error:  # noqa: BLE001 (each hook has its own reasons)
+        log.info(
+            "No streaming through SQLAlchemy (%s); the driver's cursor is used.",
+            f"{type(error).__name__}: {error}"[:300],
+        )
+        return None
