@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 GRACE = 3.0
 """Seconds that what is in flight gets when the sender stops; SIGKILL follows a SIGTERM about 5 s later."""
-MAX_REFUSALS = 20
+MAX_REFUSALS = 10
 """A row that was refused this often while others are accepted is refused for its own sake."""
 
 _NOT_STARTED = Verdict(Outcome.NOT_SENT, "the task was stopped before this one was sent")

@@ -1,0 +1,473 @@
+"""The sender against a real server in the same loop; only randomness and the time constants are the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from clients import config_for
+
+from airflow_provider_passnotify import throttle
+from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.delivery.sender import MAX_REFUSALS, Job, Sender
+from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
+
+OK = (200, {}, '{"ticketId": 7}')
+REFUSED = (429, {"Retry-After": "0"}, "")
+UNAVAILABLE = (503, {"Retry-After": "0"}, "")
+HANG = None
+Reply = tuple[int, dict[str, str], str] | None
+
+
+class Api:
+    """A server whose answers the test decides, by the number in the path; ``HANG`` keeps the request open."""
+
+    def __init__(self, decide: Callable[[int], Reply] = lambda _: OK, latency: float = 0.0) -> None:
+        self.decide, self.latency = decide, latency
+        self.arrived: list[tuple[float, int]] = []
+        self.busy = self.most_busy = 0
+
+    async def __aenter__(self) -> Api:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    def count(self, number: int) -> int:
+        """How often a job's request arrived."""
+        return sum(number == arrived for _, arrived in self.arrived)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+                await reader.readexactly(int(length or 0))
+                number = int(head.split(b"/")[3])
+                self.arrived.append((asyncio.get_running_loop().time(), number))
+                self.busy += 1
+                self.most_busy = max(self.most_busy, self.busy)
+                await asyncio.sleep(self.latency)
+                if (reply := self.decide(number)) is HANG:
+                    await reader.read()
+                    return
+                status, headers, body = reply
+                lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
+                lines += [f"{name}: {value}" for name, value in headers.items()]
+                writer.write("\r\n".join([*lines, "", body]).encode())
+                self.busy -= 1
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+class Run:
+    """One run of a sender: what it was given, what came of it."""
+
+    def __init__(self, url: str, *, may_send: Callable[[], None] | None = None, **options: Any) -> None:
+        self.client = PassNotifyAsyncClient(config_for(url, **options))
+        self.sender = Sender(self.client, may_send=may_send)
+        self.pulled = 0
+        self.results: dict[int, Verdict] = {}
+        self.on_result: Callable[[Job, Verdict], None] = lambda _job, _verdict: None
+
+    async def jobs(self, count: int, method: str = "POST") -> AsyncIterator[Job]:
+        for number in range(count):
+            self.pulled += 1
+            yield Job(number, Request(method, f"/pass/{number}/notify", b"{}" if method == "POST" else None))
+
+    async def send(self, jobs: AsyncIterator[Job]) -> None:
+        try:
+            await self.sender.run(jobs, self._note)
+        finally:
+            await self.client.close()
+
+    def _note(self, job: Job, verdict: Verdict) -> None:
+        assert job.number not in self.results, "two results for one job"
+        self.results[job.number] = verdict
+        self.on_result(job, verdict)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many jobs ended how."""
+        return Counter(verdict.outcome.value for verdict in self.results.values())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that happens elsewhere in the loop."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test's coroutine, and fail it if it hangs."""
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_every_job_has_one_result_and_workers_pull() -> None:
+    async def test() -> None:
+        tasks, ahead = set(), set()
+
+        async with Api(latency=0.001) as api:
+            one = Run(api.url, max_connections=8)
+
+            def look(_job: Job, _verdict: Verdict) -> None:
+                tasks.add(len([task for task in asyncio.all_tasks() if "Sender" in repr(task)]))
+                ahead.add(one.pulled - len(one.results))
+
+            one.on_result = look
+            await one.send(one.jobs(300))
+        assert sorted(one.results) == list(range(300))
+        assert one.outcomes == {"accepted": 300}
+        assert one.results[0].ticket_id == 7
+        assert api.most_busy == 8
+        assert max(tasks) == 8, "no task for a job"
+        assert max(ahead) <= 8, "nothing is read ahead"
+
+    run(test)
+
+
+def test_empty_source() -> None:
+    async def test() -> None:
+        async with Api() as api:
+            one = Run(api.url)
+            await one.send(one.jobs(0))
+            assert (one.results, api.arrived) == ({}, [])
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("method", "replies", "outcome"),
+    [
+        ("POST", [OK], "accepted"),
+        ("POST", [(404, {}, '{"code": 404, "description": "gone"}')], "rejected"),
+        ("POST", [(401, {}, "")], "rejected"),
+        ("POST", [(500, {}, "")], "unknown"),
+        ("POST", [(503, {}, "")], "unknown"),
+        ("POST", [(200, {}, "{}")], "unknown"),
+        ("POST", [(302, {"Location": "/"}, "")], "unknown"),
+        ("POST", [UNAVAILABLE, REFUSED, OK], "accepted"),
+        ("POST", [UNAVAILABLE, (500, {}, "")], "unknown"),
+        ("POST", [(429, {"Retry-After": "3600"}, "")], "not_sent"),
+        ("DELETE", [(500, {}, ""), OK], "accepted"),
+        ("DELETE", [(500, {}, ""), (500, {}, ""), (500, {}, "")], "unknown"),
+        ("DELETE", [(500, {}, ""), (429, {"Retry-After": "3600"}, "")], "unknown"),
+        ("DELETE", [(404, {}, "")], "rejected"),
+    ],
+)
+@pytest.mark.usefixtures("no_back_off")
+def test_error_table(method: str, replies: list[Reply], outcome: str) -> None:
+    async def test() -> None:
+        rest = list(replies)
+        async with Api(lambda _: rest.pop(0)) as api:
+            one = Run(api.url, max_retries=2)
+            await one.send(one.jobs(1, method))
+        assert one.outcomes == {outcome: 1}
+        assert api.count(0) == len(replies)
+        assert one.results[0].retry_after == (3600 if outcome == "not_sent" else None)
+
+    run(test)
+
+
+@pytest.mark.usefixtures("no_back_off")
+def test_not_connected_is_tried_again() -> None:
+    async def test() -> None:
+        attempts = []
+        async with Api() as api:
+            pass  # nobody listens there any more
+        one = Run(api.url, max_retries=2, may_send=lambda: attempts.append(1))
+        await one.send(one.jobs(1))
+        assert one.outcomes == {"not_sent": 1}
+        assert "not connected" in one.results[0].reason
+        assert len(attempts) == 3
+
+    run(test)
+
+
+def test_may_send_stops_rows() -> None:
+    async def test() -> None:
+        asked = []
+
+        def may_send() -> None:
+            asked.append(1)
+            if len(asked) > 5:
+                raise ValueError("too late")
+
+        async with Api() as api:
+            one = Run(api.url, may_send=may_send, max_connections=2)
+            await one.send(one.jobs(20))
+        assert len(api.arrived) == 5
+        assert len(asked) == 20
+        assert one.outcomes == {"accepted": 5, "not_sent": 15}
+        assert one.results[19].reason == "too late"
+
+    run(test)
+
+
+def test_rate_is_smooth() -> None:
+    async def test() -> None:
+        async with Api() as api:
+            one = Run(api.url, max_connections=16, requests_per_second=100)
+            begun = asyncio.get_running_loop().time()
+            await one.send(one.jobs(40))
+        assert one.outcomes == {"accepted": 40}
+        for turn, (arrived, _) in enumerate(sorted(api.arrived)):
+            assert arrived - begun >= turn / 100 - 0.001, "no burst, at the start or later"
+
+    run(test)
+
+
+@pytest.mark.usefixtures("no_back_off")
+def test_storm_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        tokens, filled = 10.0, 0.0
+
+        def decide(_: int) -> Reply:
+            nonlocal tokens, filled
+            now = asyncio.get_running_loop().time()
+            tokens, filled = min(10.0, tokens + (now - filled) * 200), now
+            if tokens < 1:
+                return REFUSED
+            tokens -= 1
+            return OK
+
+        async with Api(decide) as api:
+            one = Run(api.url, max_connections=64, max_retries=0)
+            await one.send(one.jobs(400))
+        assert one.outcomes == {"accepted": 400}
+        assert one.sender.refused == len(api.arrived) - 400 > 0
+        assert one.sender.throttled > 0
+
+    monkeypatch.setattr(throttle, "RECOVERY", 0.3)
+    run(test)
+
+
+def test_a_refusal_slows_every_worker() -> None:
+    async def test() -> None:
+        replies = [OK] * 20 + [(429, {"Retry-After": "1"}, "")]
+        async with Api(lambda _: replies.pop(0) if replies else OK, latency=0.02) as api:
+            one = Run(api.url, max_connections=10)
+            await one.send(one.jobs(50))
+        times = sorted(arrived for arrived, _ in api.arrived)
+        pause = max(later - earlier for earlier, later in itertools.pairwise(times))
+        assert pause >= 0.95, "nobody sent until Retry-After had passed"
+        assert one.outcomes == {"accepted": 50}
+
+    run(test)
+
+
+@pytest.mark.usefixtures("no_back_off")
+def test_server_that_only_refuses_is_given_up() -> None:
+    async def test() -> None:
+        async with Api(lambda _: REFUSED) as api:
+            one = Run(api.url, max_connections=4)
+            one.sender.patience = 0.2
+            await one.send(one.jobs(1000))
+        assert one.outcomes == {"not_sent": 1000}
+        assert "given up" in one.results[999].reason
+        assert "429" in one.results[999].reason
+        assert len(api.arrived) < 50
+
+    run(test)
+
+
+@pytest.mark.usefixtures("no_back_off")
+def test_row_that_is_refused_for_its_own_sake(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with Api(lambda number: REFUSED if number == 3 else OK) as api:
+            one = Run(api.url, max_connections=4)
+            await one.send(one.jobs(400))
+        assert one.outcomes == {"accepted": 399, "not_sent": 1}
+        assert one.results[3].status_code == 429
+        assert api.count(3) == MAX_REFUSALS + 1
+
+    monkeypatch.setattr(throttle, "RECOVERY", 0.01)
+    run(test)
+
+
+def test_stop_gives_what_is_in_flight_its_grace() -> None:
+    async def test() -> None:
+        async with Api(lambda number: HANG if number == 0 else OK, latency=0.1) as api:
+            one = Run(api.url, max_connections=3)
+            sending = asyncio.create_task(one.send(one.jobs(100)))
+            await until(lambda: len(api.arrived) == 3)
+            stopped = asyncio.get_running_loop().time()
+            threading.Thread(target=one.sender.stop, args=(0.5,)).start()
+            await sending
+        assert asyncio.get_running_loop().time() - stopped >= 0.5
+        assert one.pulled == len(api.arrived) == 3, "nothing is started after it"
+        assert one.outcomes == {"accepted": 2, "unknown": 1}
+        assert one.results[0].outcome is Outcome.UNKNOWN
+        assert "stopped" in one.results[0].reason
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("reply", "options"),
+    [
+        pytest.param(OK, {"requests_per_second": 0.01}, id="waiting for its turn"),
+        pytest.param((429, {"Retry-After": "60"}, ""), {}, id="waiting for the server"),
+    ],
+)
+def test_stop_ends_what_waits_at_once_as_not_sent(reply: Reply, options: dict[str, Any]) -> None:
+    async def test() -> None:
+        async with Api(lambda _: reply, latency=0.01) as api:
+            one = Run(api.url, max_connections=4, **options)
+            sending = asyncio.create_task(one.send(one.jobs(100)))
+            await until(lambda: one.pulled >= 4 and api.arrived and not api.busy)
+            await asyncio.sleep(0.05)
+            one.sender.stop(50)
+            await asyncio.wait_for(sending, 10)
+        waiting = [verdict for verdict in one.results.values() if verdict.outcome is Outcome.NOT_SENT]
+        assert len(waiting) == 4
+        assert all(verdict.reason for verdict in waiting)
+        assert len(one.results) == one.pulled
+
+    run(test)
+
+
+def test_stop_while_the_source_waits() -> None:
+    async def test() -> None:
+        async def endless() -> AsyncIterator[Job]:
+            yield Job(0, Request("POST", "/pass/0/notify", b"{}"))
+            await asyncio.Event().wait()
+
+        async with Api() as api:
+            one = Run(api.url)
+            sending = asyncio.create_task(one.send(endless()))
+            await until(lambda: one.results)
+            one.sender.stop()
+            await asyncio.wait_for(sending, 10)
+            one.sender.stop()
+        assert one.outcomes == {"accepted": 1}
+        one.sender.stop()
+
+    run(test)
+
+
+def test_stop_before_run_and_after_the_loop() -> None:
+    async def test() -> None:
+        async with Api() as api:
+            one = runs[0] = Run(api.url)
+            one.sender.stop()
+            await one.send(one.jobs(10))
+            assert (one.pulled, api.arrived) == (0, [])
+
+    runs: dict[int, Run] = {}
+    run(test)
+    runs[0].sender.stop()
+
+
+def test_error_of_the_source_comes_after_the_results() -> None:
+    async def test() -> None:
+        async def broken(one: Run) -> AsyncIterator[Job]:
+            async for job in one.jobs(5):
+                yield job
+            raise LookupError("the query broke")
+
+        async with Api(latency=0.1) as api:
+            one = Run(api.url, max_connections=8)
+            with pytest.raises(LookupError, match="the query broke"):
+                await one.send(broken(one))
+        assert one.outcomes == {"accepted": 5}
+
+    run(test)
+
+
+def test_source_that_cancels_itself_is_no_normal_end() -> None:
+    async def test() -> None:
+        async def cancelled(one: Run) -> AsyncIterator[Job]:
+            async for job in one.jobs(2):
+                yield job
+            raise asyncio.CancelledError
+
+        async with Api() as api:
+            one = Run(api.url)
+            with pytest.raises(asyncio.CancelledError):
+                await one.send(cancelled(one))
+        assert one.outcomes == {"accepted": 2}
+
+    run(test)
+
+
+class TimeOutLikeAirflows(BaseException):
+    """Airflow's task time-out is no Exception, so that nothing swallows it."""
+
+
+@pytest.mark.parametrize("error", [TimeOutLikeAirflows, LookupError])
+def test_error_of_the_caller_ends_the_run(error: type[BaseException]) -> None:
+    async def test() -> None:
+        def fail(job: Job, _verdict: Verdict) -> None:
+            if job.number == 2:
+                raise error
+
+        async with Api(latency=0.05) as api:
+            one = Run(api.url, max_connections=4)
+            one.on_result = fail
+            with pytest.raises(error):
+                await one.send(one.jobs(100))
+        assert one.pulled == len(api.arrived) == len(one.results) < 20
+        assert one.outcomes == {"accepted": len(one.results)}, "what was in flight had its grace"
+
+    run(test)
+
+
+def test_time_out_in_may_send_is_not_taken_for_a_reason() -> None:
+    async def test() -> None:
+        def may_send() -> None:
+            raise TimeOutLikeAirflows
+
+        async with Api() as api:
+            one = Run(api.url, may_send=may_send, max_connections=2)
+            with pytest.raises(TimeOutLikeAirflows):
+                await one.send(one.jobs(10))
+        assert api.arrived == []
+        assert set(one.outcomes) <= {"not_sent"}
+
+    run(test)
+
+
+def test_cancelling_the_run_reports_and_passes_on() -> None:
+    async def test() -> None:
+        async with Api(lambda _: HANG) as api:
+            one = Run(api.url, max_connections=4)
+            sending = asyncio.create_task(one.send(one.jobs(100)))
+            await until(lambda: len(api.arrived) == 4)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        assert one.outcomes == {"unknown": 4}
+
+    run(test)
+
+
+def test_memory_does_not_grow_with_the_jobs() -> None:
+    tracemalloc = pytest.importorskip("tracemalloc")
+
+    async def peak(count: int) -> int:
+        async with Api() as api:
+            one = Run(api.url)
+            one._note = lambda _job, _verdict: None  # type: ignore[method-assign]
+            api.arrived = _Forgetful()
+            tracemalloc.start()
+            await one.send(one.jobs(count))
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return most
+
+    small = asyncio.run(peak(200))
+    assert asyncio.run(peak(2000)) < 1.5 * small
+
+
+class _Forgetful(list[tuple[float, int]]):
+    def append(self, _: tuple[float, int]) -> None:
+        pass
