@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def say_where() -> None:
         print(f"PassNotify sandbox on {server.url} (stop it with Ctrl+C)")
-        print(f"export AIRFLOW_CONN_PASSNOTIFY_DEFAULT='{server.connection}'", flush=True)
+        print(f"export AIRFLOW_CONN_PASSNOTIFY_DEFAULT={shlex.quote(server.connection)}", flush=True)
 
     try:
         server = SandboxServer(options, given.host, given.port, say_where)

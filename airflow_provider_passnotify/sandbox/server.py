@@ -23,6 +23,7 @@ import uvicorn
 from airflow_provider_passnotify.sandbox.app import SandboxApp
 from airflow_provider_passnotify.sandbox.connection import protocol_for
 from airflow_provider_passnotify.sandbox.faults import FAULT, AnyFault
+from airflow_provider_passnotify.sandbox.request_log import RequestLog
 from airflow_provider_passnotify.sandbox.state import Options, SandboxState
 from airflow_provider_passnotify.sandbox.tickets import TicketBehaviour
 
@@ -139,10 +140,17 @@ class RunningSandbox:
 
         :raises TimeoutError: when they were not.
         """
+        self.wait_until(lambda log: log.count(method) >= count and log.held >= held, timeout=timeout)
+
+    def wait_until(self, reached: Callable[[RequestLog], bool], *, timeout: float = 30) -> None:
+        """Wait until something is true of the requests.
+
+        :raises TimeoutError: when it did not become true.
+        """
         log = self.state.requests
-        waiting = log.wait_until(lambda: log.count(method) >= count and log.held >= held, timeout)
+        waiting = log.wait_until(lambda: reached(log), timeout)
         if not asyncio.run_coroutine_threadsafe(waiting, self._server.loop).result():
-            raise TimeoutError(f"After {timeout:g} s there were {log.count(method)} requests, {log.held} held")
+            raise TimeoutError(f"After {timeout:g} s there were {log.count()} requests, {log.held} held")
 
     def add_fault(self, action: str, **fields: Any) -> None:
         """Set one more fault, as ``POST /_sandbox/faults``."""
