@@ -77,9 +77,8 @@ def test_example_of_the_reference_works(sandbox, path):
     assert deleted.status_code == 200
     assert deleted.json() == {"ticketId": 1002}
     delivered = sandbox.deliveries()["passes"]
-    assert {key: (entry["count"], entry["shows"]) for key, entry in delivered.items()} == dict.fromkeys(
-        EXAMPLES[path], (1, None)
-    )
+    assert set(delivered) == EXAMPLES[path]
+    assert all((entry["count"], entry["shows"]) == (1, None) for entry in delivered.values())
 
 
 def test_segment_is_deleted_without_template(sandbox):

@@ -118,6 +118,12 @@ def test_only_this_machine_can_connect():
         assert running.call(lambda _: running._server._socket.getsockname()[0]) == "127.0.0.1"
 
 
+def test_answers_are_not_delayed():
+    """asyncio asks the socket whether it is TCP; an answer of two packets takes 40 ms if it cannot tell."""
+    with running_sandbox() as running:
+        assert running.call(lambda _: running._server._socket.proto) == socket.IPPROTO_TCP
+
+
 def test_shares_no_code_with_the_rest():
     """One could otherwise hide the other's mistake; and nobody wants a web server in a worker."""
     package = Path(sandbox.__file__).parent
