@@ -19,6 +19,7 @@ from airflow_provider_passnotify.triggers.shared import SharedClient, shared_cli
 from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, Rhythm, Waiting
 
 CALLS_AT_ONCE = 16
+_NO_ANSWER = "no answer in the time that was left (the API is slow, or requests_per_second holds the look-ups back)"
 _ARGUMENTS = (
     "ticket_ids",
     "end",
@@ -93,6 +94,7 @@ class NotificationTicketTrigger(BaseTrigger):
                 await asyncio.wait_for(_look(waiting, shared), LAST_LOOK_SECONDS if last else end - loop.time())
             except asyncio.TimeoutError:
                 last = True
+                waiting.problem = waiting.problem or _NO_ANSWER
             except (PassNotifyConfigError, AirflowNotFoundException) as error:
                 waiting.error = str(error)
             waiting.timed_out = last

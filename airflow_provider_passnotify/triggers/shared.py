@@ -27,6 +27,14 @@ log = logging.getLogger(__name__)
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()
 
 
+class _QuietError(Exception):
+    """Not asked: the verdict is an earlier one, with ``Retry-After``."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(verdict.reason)
+
+
 class SharedClient:
     """The client of one connection; triggers that ask for it at once wait for one look-up.
 
@@ -55,17 +63,29 @@ class SharedClient:
 
     async def look(self, request: Request) -> Verdict:
         """Ask once, within the rate; after :meth:`ready`."""
-        now = asyncio.get_running_loop().time()
-        if self._quiet_verdict is not None and now < self._quiet_until:
-            return replace(self._quiet_verdict, retry_after=self._quiet_until - now)
         client = self._client
         assert client is not None  # noqa: S101 (ready() was awaited)
-        verdict = await client.call(request)
-        if verdict.retry_after and verdict.outcome is not Outcome.ACCEPTED:
-            self._quiet_until, self._quiet_verdict = now + min(verdict.retry_after, LONGEST_RETRY_AFTER), verdict
+        verdict = await self._ask(client, request)
         if verdict.credentials_refused and await self._changed(client):
-            verdict = await self._client.call(request)  # type: ignore[union-attr]
+            verdict = await self._ask(self._client, request)  # type: ignore[arg-type]
         return verdict
+
+    async def _ask(self, client: PassNotifyAsyncClient, request: Request) -> Verdict:
+        try:
+            self._check_quiet()
+            verdict = await client.call(request, before_attempt=self._check_quiet)
+        except _QuietError as quiet:
+            return quiet.verdict
+        if verdict.retry_after and verdict.outcome is not Outcome.ACCEPTED:
+            self._quiet_until = asyncio.get_running_loop().time() + min(verdict.retry_after, LONGEST_RETRY_AFTER)
+            self._quiet_verdict = verdict
+        return verdict
+
+    def _check_quiet(self) -> None:
+        """Ask nothing, not even what stood in line for the rate, while the server has asked to be left alone."""
+        left = self._quiet_until - asyncio.get_running_loop().time()
+        if self._quiet_verdict is not None and left > 0:
+            raise _QuietError(replace(self._quiet_verdict, retry_after=left))
 
     async def close(self) -> None:
         """Close the connections."""

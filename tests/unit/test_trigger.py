@@ -270,12 +270,12 @@ def test_the_rate_of_the_connection_holds_across_triggers(sandbox: RunningSandbo
 def test_retry_after_quiets_every_trigger_of_the_connection(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
-    connect()
+    connect(requests_per_second=10)  # the others stand in line when the first answer comes
     ticket_ids = send(sandbox, 20)
     sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
 
     async def scenario() -> list[dict[str, Any]]:
-        slow = [trigger([ticket_id], seconds=1) for ticket_id in ticket_ids]
+        slow = [trigger([ticket_id], seconds=3) for ticket_id in ticket_ids]
         async with running(*slow) as tasks:
             return list(await asyncio.gather(*tasks))
 
