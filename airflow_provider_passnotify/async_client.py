@@ -16,7 +16,7 @@ from yarl import URL
 from airflow_provider_passnotify import protocol
 from airflow_provider_passnotify.config import Config
 from airflow_provider_passnotify.pace import Pace
-from airflow_provider_passnotify.protocol import Outcome, Request, TransportFailure, Verdict
+from airflow_provider_passnotify.protocol import Request, TransportFailure, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,11 @@ class PassNotifyAsyncClient:
                 proxy=self.config.proxy,
                 allow_redirects=False,
             ) as response:
-                verdict = protocol.judge(request, response.status, response.headers, await _read_body(response))
+                body = await _read_body(response)
+                redact = self.config.redact
+                return protocol.judge(request, response.status, response.headers, body, redact=redact)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            verdict = protocol.judge_failure(_classify(error), f"{type(error).__name__}: {error}")
-        return verdict if verdict.outcome is Outcome.ACCEPTED else verdict.redacted(self.config.redact)
+            return protocol.judge_failure(_classify(error), self.config.redact(f"{type(error).__name__}: {error}"))
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from airflow_provider_passnotify import protocol
 from airflow_provider_passnotify.config import Config
 from airflow_provider_passnotify.pace import Pace
-from airflow_provider_passnotify.protocol import Outcome, Request, TransportFailure, Verdict
+from airflow_provider_passnotify.protocol import Request, TransportFailure, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,11 @@ class PassNotifyClient:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                verdict = protocol.judge(request, response.status_code, response.headers, _read_body(response))
+                body = _read_body(response)
+                redact = self.config.redact
+                return protocol.judge(request, response.status_code, response.headers, body, redact=redact)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            verdict = protocol.judge_failure(*_classify(error))
-        return verdict if verdict.outcome is Outcome.ACCEPTED else verdict.redacted(self.config.redact)
+            return protocol.judge_failure(_classify(error), self.config.redact(_describe(error)))
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -139,15 +140,15 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
-def _classify(error: BaseException) -> tuple[TransportFailure, str]:
+def _classify(error: BaseException) -> TransportFailure:
     """Tell whether anything was written when it failed, from the exceptions that libraries wrap around each other."""
     chain = list(_chain(error))
     # (By no means every ValueError: requests.InvalidHeader tells of an answer, too.)
     unusable = isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema)
     if not unusable and not any(getattr(link, "not_connected", False) for link in chain):
-        return TransportFailure.LOST, _describe(error)
+        return TransportFailure.LOST
     tls = any(isinstance(link, requests.exceptions.SSLError | urllib3.exceptions.SSLError) for link in chain)
-    return (TransportFailure.TLS if tls else TransportFailure.UNREACHABLE), _describe(error)
+    return TransportFailure.TLS if tls else TransportFailure.UNREACHABLE
 
 
 def _chain(error: BaseException | None) -> Any:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from airflow_provider_passnotify import __version__
 
@@ -86,9 +86,19 @@ class Config:
 
     def redact(self, text: str) -> str:
         """Return the text without the credential, should a server have echoed it."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
+        for form in self._secret_forms:
+            text = text.replace(form, "***")
         return text
+
+    @functools.cached_property
+    def _secret_forms(self) -> list[str]:
+        """Each secret as it is, percent-encoded, and escaped as JSON and ``repr`` do; the longest first."""
+        forms = {
+            form
+            for secret in (*self.secrets, *_password_of(self.proxy))
+            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1])
+        }
+        return sorted(forms, key=len, reverse=True)
 
 
 def read_config(
@@ -112,10 +122,11 @@ def read_config(
     allow_http = options.pop("allow_http", False)
     base_url = _read_base_url(host, schema, port, allow_http=allow_http)
     key = _read_key(login, password)
-    proxies = options.get("proxies") or {}
-    proxy_passwords = (urlsplit(url).password for url in proxies.values())
-    secrets = sorted({text for text in (key, password, *proxy_passwords) if text}, key=len, reverse=True)
-    return Config(base_url, key, secrets=tuple(secrets), **options)
+    proxies = (options.get("proxies") or {}).values()
+    proxy_passwords = (password for url in proxies for password in _password_of(url))
+    # (Base64 without its padding, too: that is how it is quoted in some places.)
+    secrets = {text for text in (key, key.rstrip("="), password, _password_in(key), *proxy_passwords) if text}
+    return Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
 
 
 def is_loopback(hostname: str) -> bool:
@@ -139,6 +150,18 @@ def _read_key(login: str | None, password: str | None) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError("it has no login, and its password is not a Base64 key. Give the login, or the key.")
     return key
+
+
+def _password_of(url: str | None) -> tuple[str, ...]:
+    password = urlsplit(url or "").password
+    return (unquote(password), password) if password else ()
+
+
+def _password_in(key: str) -> str:
+    try:
+        return base64.b64decode(key, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _read_base_url(host: str | None, schema: str | None, port: int | None, *, allow_http: bool) -> str:

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timezone
 from enum import Enum
 from typing import Any
 
@@ -149,16 +150,6 @@ class Verdict:
         """The question that everything else follows from."""
         return self.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
 
-    def redacted(self, redact: Callable[[str], str]) -> Verdict:
-        """Return the verdict with every text that came from outside passed through ``redact``."""
-        return replace(
-            self,
-            reason=redact(self.reason),
-            code=redact(self.code) if isinstance(self.code, str) else self.code,
-            description=self.description and redact(self.description),
-            details=self.details and redact(self.details),
-        )
-
     @property
     def credentials_refused(self) -> bool:
         """Whether the API refused who asks, not what was asked."""
@@ -171,29 +162,37 @@ def judge_failure(failure: TransportFailure, detail: str) -> Verdict:
     return Verdict(outcome, f"{failure.value}: {detail:.500}", failure=failure)
 
 
-def judge(request: Request, status_code: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+def judge(
+    request: Request,
+    status_code: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    redact: Callable[[str], str] = str,
+) -> Verdict:
     """Judge an answer by the error table ("Did it go out?" in the guide).
 
     :param headers: with case-insensitive look-up, as both HTTP libraries give them.
+    :param redact: takes out of a text what a server may have echoed, before the text is cut or quoted.
     """
     payload = _parse_json(body)
     if 200 <= status_code < 300:
-        return _judge_success(request, status_code, payload)
+        return _judge_success(request, status_code, payload, redact)
     error = payload if isinstance(payload, dict) else {}
     is_api_error = "code" in error and ("description" in error or "details" in error)
     retry_after = parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
     verdict = Verdict(
         Outcome.UNKNOWN,
         status_code=status_code,
-        code=error.get("code") if isinstance(error.get("code"), int | str) else None,
-        description=_short(error.get("description")),
-        details=_short(error.get("details")) if is_api_error else _short(body.decode("utf-8", "replace")),
+        code=error["code"] if isinstance(error.get("code"), int) else _short(error.get("code"), redact),
+        description=_short(error.get("description"), redact),
+        details=_short(error.get("details") if is_api_error else body.decode("utf-8", "replace"), redact),
         retry_after=retry_after,
     )
     said = "; ".join(part for part in (verdict.description, verdict.details) if part)
     reason = f"HTTP {status_code}" + (f": {said}" if said else "")
     if 300 <= status_code < 400:
-        location = headers.get("Location", "nowhere")
+        location = redact(headers.get("Location", "nowhere"))
         reason = f"HTTP {status_code}: a redirect to {location!r:.200}, not followed (check the connection's host)"
     elif status_code == 429 or (status_code == 503 and (retry_after is not None or is_api_error)):
         return replace(verdict, outcome=Outcome.NOT_SENT, reason=reason)
@@ -221,15 +220,10 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
         return None
     if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
         return float(value)
-    try:
-        until = email.utils.parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
+    if (until := _read_http_date(value)) is None:
         return None
-    try:
-        now = email.utils.parsedate_to_datetime(date or "").timestamp()
-    except (ValueError, OverflowError):
-        now = time.time()
-    return max(0.0, until - now)
+    now = _read_http_date(date or "")
+    return max(0.0, until - (time.time() if now is None else now))
 
 
 def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries: int) -> float | None:
@@ -247,16 +241,26 @@ def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311 (jitter)
 
 
-def _judge_success(request: Request, status_code: int, payload: Any) -> Verdict:
+def _judge_success(request: Request, status_code: int, payload: Any, redact: Callable[[str], str]) -> Verdict:
     if request.method == "GET":
         if payload is None:
             return Verdict(Outcome.UNKNOWN, f"HTTP {status_code} without a JSON body", status_code=status_code)
         return Verdict(Outcome.ACCEPTED, status_code=status_code, payload=payload)
     ticket_id = parse_ticket_id(payload.get("ticketId")) if isinstance(payload, dict) else None
     if ticket_id is None:
-        reason = f"HTTP {status_code}, but its body has no usable ticketId: {_short(payload)!r:.200}"
-        return Verdict(Outcome.UNKNOWN, reason, status_code=status_code, details=_short(payload))
+        details = _short(payload, redact)
+        reason = f"HTTP {status_code}, but its body has no usable ticketId: {details!r:.200}"
+        return Verdict(Outcome.UNKNOWN, reason, status_code=status_code, details=details)
     return Verdict(Outcome.ACCEPTED, status_code=status_code, ticket_id=ticket_id)
+
+
+def _read_http_date(text: str) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+        # One of the three forms of RFC 9110 names no zone; all three mean GMT.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _parse_json(body: bytes) -> Any:
@@ -266,7 +270,7 @@ def _parse_json(body: bytes) -> Any:
         return None
 
 
-def _short(value: Any) -> str | None:
+def _short(value: Any, redact: Callable[[str], str]) -> str | None:
     if value is None or value == "":
         return None
-    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT]
+    return redact(value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT]

@@ -41,7 +41,7 @@ def clean_id(name: str, value: object) -> str:
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"{name} must be a string or an int, not {type(value).__name__} ({value!r:.80}).")
-    text = str(value)
+    text = str.__str__(value) if isinstance(value, str) else int.__repr__(value)  # of an enum: what it stands for
     if not text.strip():
         raise ValueError(f"{name} is empty; give the id of what is to be notified.")
     if text in {".", ".."}:
