@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ def main() -> None:
 
 
 async def _play(home: Path, plans: list[Plan], chance: random.Random, seed: int) -> int:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)  # type: ignore[union-attr]
     began = time.monotonic()
     async with a_stage(home) as stage:
         ready = time.monotonic()

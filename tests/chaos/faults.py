@@ -208,7 +208,7 @@ async def clear_after_success(round_: Round) -> None:
 
 @fault("cleared after failure", unknown=True, connection="direct", modes=(AT_MOST_ONCE,))
 async def clear_after_failure(round_: Round) -> None:
-    await round_.stage.fault(action="close_after", path=_path(round_), times=1, deliver=True)
+    await round_.stage.fault("close_after", path=_path(round_), times=1, deliver=True)
     await round_.begin()
     assert await round_.ended() == "failed"
     round_.ordered += 1

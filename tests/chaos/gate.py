@@ -121,7 +121,10 @@ class Gate:
         way = await self._stop(exchange, Point.HEADERS)
         if way is not Way.ON:
             return self._leave(request, way)
-        exchange.body = await request.content.read()
+        try:
+            exchange.body = await request.content.read()
+        except OSError:
+            return self._leave(request, Way.DROP)  # the client died before it had written all of it
         self._watch(exchange)
         way = await self._stop(exchange, Point.BEFORE)
         if way is not Way.ON:

@@ -13,7 +13,7 @@ from tests.chaos.stage import TASK, Stage, has_ended
 from tests.chaos.watch import NOTIFY, Process, Trail, gone, state_in
 
 AT_MOST_ONCE, AT_LEAST_ONCE = MODES = ("at_most_once", "at_least_once")
-ROUND_SECONDS = 240.0
+ROUND_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

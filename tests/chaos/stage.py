@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import requests
 
-from airflow_provider_passnotify.sandbox.server import Sandbox, running_sandbox
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from tests.airflow_cluster import ENDED, Airflow, running_airflow
+from tests.chaos.database import a_database
 from tests.chaos.gate import Gate
 from tests.chaos.watch import Watch
 
@@ -58,7 +59,7 @@ class Board:
 class Stage:
     """Everything that a round needs."""
 
-    def __init__(self, airflow: Airflow, sandbox: Sandbox, journal: Gate, api: Gate, watch: Watch) -> None:
+    def __init__(self, airflow: Airflow, sandbox: RunningSandbox, journal: Gate, api: Gate, watch: Watch) -> None:
         self.airflow, self.sandbox, self.journal, self.api, self.watch = airflow, sandbox, journal, api, watch
         self.board = Board()
         self._thread = ThreadPoolExecutor(1)  # the client of Airflow's REST API is not for several threads
@@ -69,14 +70,12 @@ class Stage:
 
     async def deliveries(self, pass_id: str) -> int:
         """Return how often the sandbox delivered to a pass."""
-        url = f"{self.sandbox.url}/_sandbox/deliveries"
-        answer = await asyncio.to_thread(requests.get, url, params={"pass_id": pass_id}, timeout=30)
-        return int(answer.json()["passes"][pass_id]["count"])
+        counts = await asyncio.to_thread(self.sandbox.counts)
+        return counts.get(pass_id, 0)
 
-    async def fault(self, **fault: Any) -> None:
+    async def fault(self, action: str, **fields: Any) -> None:
         """Let something go wrong in the sandbox."""
-        url = f"{self.sandbox.url}/_sandbox/faults"
-        (await asyncio.to_thread(requests.post, url, json=fault, timeout=30)).raise_for_status()
+        await asyncio.to_thread(lambda: self.sandbox.add_fault(action, **fields))
 
     async def keep_board(self) -> None:
         """Look at Airflow again and again, for ever."""
@@ -108,10 +107,11 @@ async def a_stage(home: Path) -> AsyncIterator[Stage]:
     """Build the stage, and take it down."""
     watch = Watch()
     loop = asyncio.get_running_loop()
-    with running_sandbox(passes=100_000, ticket_seconds=1.0) as sandbox:
+    with running_sandbox(passes=100_000, ticket_seconds=1.0) as sandbox, a_database() as database:
         async with Gate("", watch).running() as journal, Gate(sandbox.url).running() as api:
             env = {
                 **SETTINGS,
+                **database,
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{journal.url}/execution/",
                 "AIRFLOW_CONN_DIRECT": _connection(sandbox, sandbox.url, timeout=3),
                 "AIRFLOW_CONN_GATED": _connection(sandbox, api.url, timeout=120),
@@ -126,9 +126,10 @@ async def a_stage(home: Path) -> AsyncIterator[Stage]:
                 yield stage
             finally:
                 board.cancel()
+                watch.end_all()
                 await loop.run_in_executor(None, cluster.__exit__, None, None, None)
 
 
-def _connection(sandbox: Sandbox, url: str, *, timeout: float) -> str:
+def _connection(sandbox: RunningSandbox, url: str, *, timeout: float) -> str:
     extra = {"timeout": timeout, "max_retries": 1}
-    return json.dumps({**sandbox.connection, "host": url, "extra": extra})
+    return json.dumps({**json.loads(sandbox.connection), "host": url, "extra": extra})

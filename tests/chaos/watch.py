@@ -60,6 +60,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.trails: dict[str, Trail] = defaultdict(Trail)
+        self._processes: list[Process] = []
         self._started: dict[str, Process] = {}
         self._pass_of: dict[str, str] = {}
 
@@ -68,6 +69,7 @@ class Watch:
         if exchange.status is None:
             if found := RUN.match(exchange.path):
                 self._started[found[1]] = Process(json.loads(exchange.body)["pid"])
+                self._processes.append(self._started[found[1]])
             elif found := RENDERED.match(exchange.path):
                 self._rendered(found[1], json.loads(exchange.body).get("pass_id"))
         elif exchange.status < 300 and (state := state_in(exchange)):
@@ -77,6 +79,11 @@ class Watch:
         """Return whom a request to the journal is about; empty for any other request."""
         found = STORE.match(exchange.path)
         return self._pass_of.get(found[1], "") if found else ""
+
+    def end_all(self) -> None:
+        """Make sure that no orphan is left."""
+        for process in self._processes:
+            send(process.task, signal.SIGKILL)
 
     def _rendered(self, ti_id: str, pass_id: object) -> None:
         if pass_id is None:

@@ -1,0 +1,56 @@
+"""A PostgreSQL of its own for one stage: with SQLite, several tasks at once are themselves chaos for the scheduler."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+USER = "postgres"
+
+
+@contextmanager
+def a_database() -> Iterator[dict[str, str]]:
+    """Give Airflow's settings for a database that lasts as long as the block; none, for SQLite, without PostgreSQL."""
+    programs = _programs()
+    if programs is None or importlib.util.find_spec("psycopg2") is None:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as home:
+        data = Path(home) / "data"
+        if os.geteuid() == 0:
+            shutil.chown(home, USER)
+        _run([programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "--no-sync"])
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        options = f"-h 127.0.0.1 -p {port} -k '' -F -c max_connections=300"
+        _run([programs / "pg_ctl", "-D", data, "-l", Path(home) / "log", "-o", options, "-w", "start"])
+        try:
+            address = f"{USER}@127.0.0.1:{port}/{USER}"
+            yield {
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{address}",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{address}",
+            }
+        finally:
+            _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"])
+
+
+def _programs() -> Path | None:
+    """Return where PostgreSQL's server programs are; Debian keeps them off the path."""
+    found = shutil.which("initdb")
+    places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    if found:
+        places.insert(0, Path(found).parent)
+    return next((place for place in places if (place / "initdb").exists()), None)
+
+
+def _run(command: Sequence[str | Path]) -> None:
+    """Run one of them; PostgreSQL refuses to run as root."""
+    user = USER if os.geteuid() == 0 else None
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user, cwd="/")
