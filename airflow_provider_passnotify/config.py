@@ -174,7 +174,9 @@ def _read_base_url(host: str | None, schema: str | None, port: int | None, *, al
     try:
         url_port = url.port
     except ValueError:
-        raise ValueError("the port in its host is not a number from 0 to 65535.") from None
+        raise ValueError("the port in its host is not a number from 1 to 65535.") from None
+    if 0 in (port, url_port) or not 0 <= (port or 1) <= 65535:
+        raise ValueError("its port is not a number from 1 to 65535.")
     if port and url_port and port != url_port:
         raise ValueError(f"its host says port {url_port} and its port field {port}; make them the same.")
     if scheme == "http" and not allow_http and not is_loopback(hostname):
@@ -191,6 +193,8 @@ def _split_host(host: str | None) -> tuple[SplitResult, str]:
     text = (host or "").strip()
     if not text:
         raise ValueError("it has no host. Give the API's host, such as https://wallet-api.example.com.")
+    if any(char.isspace() for char in text):  # (urlsplit would take some of them out)
+        raise ValueError(f"its host {text!r:.100} is not a host: it holds white space.")
     if "@" in text:
         raise ValueError("its host holds '@'. Put login and password into their own fields.")
     if text.count(":") > 1 and "://" not in text and not text.startswith("["):
@@ -249,7 +253,7 @@ def _flag(value: object) -> bool:
 
 def _number(value: object) -> float:
     number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    if not (math.isfinite(number) and number > 0):
+    if not 0.001 <= number <= 1_000_000:  # (beyond that, clocks and sockets overflow)
         raise ValueError
     return number
 
@@ -258,7 +262,7 @@ def _positive(value: object) -> float:
     try:
         return _number(value)
     except ValueError:
-        raise ValueError("a number above 0") from None
+        raise ValueError("a number from 0.001 to 1000000") from None
 
 
 def _count(low: int, high: int) -> Callable[[object], int]:
@@ -277,7 +281,7 @@ def _timeout(value: object) -> tuple[float, float]:
         numbers = [_number(part) for part in parts] if isinstance(parts, list) else [_number(parts)]
         connect, read = numbers * 2 if len(numbers) == 1 else numbers
     except ValueError:
-        raise ValueError("seconds above 0: one number, or two as [connect, read]") from None
+        raise ValueError("seconds from 0.001: one number, or two as [connect, read]") from None
     return connect, read
 
 

@@ -16,9 +16,17 @@ def parse_deadline(value: object) -> pendulum.DateTime | None:
     if value is None:
         return None
     try:
-        moment = pendulum.parse(value) if isinstance(value, str) else value
+        moment = _parse(value) if isinstance(value, str) else value
     except (ValueError, OverflowError):
         moment = None
     if not isinstance(moment, datetime):
         raise ValueError(f"send_before must be a datetime or an ISO 8601 string with a date, not {value!r:.80}.")
     return pendulum.instance(moment, tz="UTC").in_timezone("UTC")
+
+
+def _parse(text: str) -> object:
+    if text == "now":
+        return None  # pendulum knows that word, and every try would have a deadline of its own
+    parsed = pendulum.parse(text, exact=True)  # so that "12:00" is a time, and not one of today
+    is_day = isinstance(parsed, pendulum.Date) and not isinstance(parsed, datetime)
+    return pendulum.parse(text) if is_day else parsed
