@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, FastAPI, HTTPException, Query, Response
+from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_provider_passnotify.sandbox.faults import AnyFault
@@ -27,14 +28,20 @@ class TicketOrder(TicketBehaviour):
 class RateLimitOrder(BaseModel):
     """:param per_second: requests that are served in a second; ``None`` for no limit."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    per_second: float | None = Field(gt=0)
+    per_second: float | None = Field(ge=0.001)
 
 
 def control_app(state: SandboxState) -> FastAPI:
     """Return the application that serves the control endpoints."""
     app = FastAPI(title="PassNotify sandbox", openapi_url="/_sandbox/openapi.json", docs_url=None, redoc_url=None)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(_: Request, refused: RequestValidationError) -> Response:
+        # Without what was sent, which need not be anything that JSON can say.
+        problems = [{"loc": problem["loc"], "msg": problem["msg"]} for problem in refused.errors()]
+        return _json({"detail": problems}, 422)
 
     @app.get("/_sandbox")
     async def index() -> dict[str, list[str]]:
@@ -68,15 +75,15 @@ def control_app(state: SandboxState) -> FastAPI:
         return _json(log.as_json(), 200 if reached else 408)
 
     @app.get("/_sandbox/faults")
-    async def faults() -> dict[str, Any]:
+    async def faults() -> Response:
         """The faults that are set, and how many requests each has hit."""
-        return {"faults": state.trouble.as_json()}
+        return _json({"faults": state.trouble.as_json()})
 
-    @app.post("/_sandbox/faults", status_code=201)
-    async def add_fault(fault: Annotated[AnyFault, Body()]) -> dict[str, Any]:
+    @app.post("/_sandbox/faults")
+    async def add_fault(fault: Annotated[AnyFault, Body(discriminator="action")]) -> Response:
         """Set one more fault."""
         state.trouble.add(fault)
-        return {"faults": state.trouble.as_json()}
+        return _json({"faults": state.trouble.as_json()}, 201)
 
     @app.delete("/_sandbox/faults")
     async def clear_faults() -> dict[str, Any]:
@@ -96,13 +103,13 @@ def control_app(state: SandboxState) -> FastAPI:
         return {"per_second": order.per_second}
 
     @app.post("/_sandbox/tickets")
-    async def tickets(order: TicketOrder) -> dict[str, Any]:
+    async def tickets(order: TicketOrder) -> Response:
         """Say how new tickets go on, or one that there is."""
         try:
             state.tickets.set_behaviour(order, order.ticket_id)
         except KeyError:
             raise HTTPException(404, f"There is no ticket {order.ticket_id}") from None
-        return order.model_dump()
+        return _json(order.model_dump())
 
     @app.post("/_sandbox/reset")
     async def reset() -> dict[str, bool]:
@@ -114,5 +121,5 @@ def control_app(state: SandboxState) -> FastAPI:
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
-    # Not through FastAPI's encoder, which takes seconds for a million passes.
+    # Not through FastAPI's encoder: it takes seconds for a million passes, and stumbles over half a surrogate pair.
     return Response(json.dumps(content), status, media_type="application/json")

@@ -49,7 +49,7 @@ class Fault(BaseModel):
     :param seed: of the random choice, so that it can be repeated.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     action: str
     method: Literal["GET", "POST", "DELETE"] | None = None
@@ -184,7 +184,7 @@ class RedirectFault(_DeliveringFault):
     """The answer sends the client elsewhere."""
 
     action: Literal["redirect"]
-    location: str
+    location: Annotated[str, Field(pattern=f"^{HEADER_VALUE.pattern}$")]
     status: int = Field(default=307, ge=300, le=399)
     deliver: bool = False
 

@@ -25,7 +25,7 @@ class TicketBehaviour(BaseModel):
     :param raw: the whole body of the answer, whatever it is.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     seconds: float | None = Field(default=None, ge=0)
     final: str = "COMPLETED"

@@ -313,14 +313,51 @@ def test_first_fault_that_hits_decides(sandbox):
         ({"action": "latency"}, "latency"),
         ({"action": "close_before", "deliver": True}, "deliver"),
         ({"action": "redirect"}, "location"),
+        ({"action": "redirect", "location": "http://x/\r\nA: b"}, "location"),
+        ({"action": "redirect", "location": "http://x/🎉"}, "location"),
         (["status"], "dict"),
     ],
 )
 def test_faults_are_validated(sandbox, fault, word):
     answer = requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=30)
     assert answer.status_code == 422
+    assert len(answer.json()["detail"]) == 1  # only what is wrong with this action
     assert word in json.dumps(answer.json())
     assert requests.get(f"{sandbox.url}/_sandbox/faults", timeout=30).json() == {"faults": []}
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "1e999"])
+def test_endless_numbers_are_refused(sandbox, seconds):
+    """Python reads them from JSON, and could neither sleep so long nor write them back."""
+    for path, order in [
+        ("faults", '{"action": "latency", "latency": %s}'),
+        ("tickets", '{"seconds": %s}'),
+        ("rate-limit", '{"per_second": %s}'),
+    ]:
+        headers = {"Content-Type": "application/json"}
+        answer = requests.post(f"{sandbox.url}/_sandbox/{path}", data=order % seconds, headers=headers, timeout=30)
+        assert answer.status_code == 422
+        assert "finite" in answer.text
+
+
+def test_half_a_surrogate_pair_can_be_asked_for(sandbox):
+    fault = {"action": "status", "status": 500, "body": "\ud800"}
+    assert requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=30).json()["faults"][0]["hit"] == 0
+    assert push(sandbox).content == b"\xed\xa0\x80"
+
+
+def test_requests_written_at_once_are_told_apart(sandbox):
+    sandbox.add_fault("close_after", nth=2, deliver=False)
+    request = (
+        b"POST /v1/pass/123/notify HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2FuZGJveDpzYW5kYm94\r\n"
+        b'Content-Length: 14\r\n\r\n{"value": "x"}'
+    )
+    with raw_request(sandbox, b'{"value": "x"}' + 2 * request, 14) as connection:
+        answers = b""
+        while more := connection.recv(4096):
+            answers += more
+    assert answers.count(b"200 OK") == 1
+    assert delivered(sandbox) == 1
 
 
 def test_fault_by_the_control_endpoint(sandbox):
