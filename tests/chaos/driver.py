@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.rounds import AT_LEAST_ONCE, MODES, ROUND_SECONDS, Fault, Round, Run
+from tests.chaos.rounds import AT_LEAST_ONCE, ROUND_SECONDS, Fault, Round, Run
 from tests.chaos.stage import Stage
 
 FIRST_PASS = 1_000_001
@@ -136,9 +136,9 @@ async def judge(round_: Round, trouble: str) -> Result:
         problems.append("delivered twice")
     if duplicates and mode == AT_LEAST_ONCE and not fault.unknown:
         problems.append("delivered twice without doubt")
-    if delivered == 0 and not named:
+    if fault.sends and delivered == 0 and not named:
         problems.append("lost silently")
-    if delivered == 0 and mode == AT_LEAST_ONCE and not fault.gives_up:
+    if fault.sends and delivered == 0 and mode == AT_LEAST_ONCE and not fault.gives_up:
         problems.append("lost")
     if fault.deliveries is not None and delivered != fault.deliveries:
         problems.append(f"delivered {delivered} times, not {fault.deliveries}")
@@ -154,6 +154,3 @@ def _line(round_: Round, result: Result) -> str:
     text = f"{round_.pass_id} {round_.kind} {round_.mode} [{round_.fault.name}]: delivered {result.delivered}, "
     text += f"{result.state}, journal {writes}"
     return text + (f"  WRONG: {'; '.join(result.problems)}" if result.problems else "")
-
-
-__all__ = ["MODES", "Driver", "Plan", "Result", "long_plan", "short_plan"]

@@ -37,13 +37,14 @@ class Exchange:
     """One request.
 
     :param status: of the service's answer, once there is one.
+    :param answer: its body.
     """
 
     method: str
     path: str
     body: bytes = b""
     status: int | None = None
-    point: Point | None = None
+    answer: bytes = b""
     _way: asyncio.Future[Way] | None = None
 
     def go(self, way: Way = Way.ON) -> None:
@@ -70,6 +71,7 @@ class Trap:
     times: int = 1
     then: Way | None = None
     caught: asyncio.Queue[Exchange] = field(default_factory=asyncio.Queue)
+    _held: list[Exchange] = field(default_factory=list)
 
     async def catch(self, seconds: float = PATIENCE) -> Exchange:
         """Return the next request that was caught.
@@ -80,6 +82,18 @@ class Trap:
             return await asyncio.wait_for(self.caught.get(), seconds)
         except asyncio.TimeoutError:
             raise TimeoutError(f"nothing was caught when {self.point.value}") from None
+
+    def release(self) -> None:
+        """Catch nothing any more, and let go what is held."""
+        self.times = 0
+        for exchange in self._held:
+            exchange.go()
+
+    def take(self, exchange: Exchange) -> None:
+        """Catch a request."""
+        self.times -= 1
+        self._held.append(exchange)
+        self.caught.put_nowait(exchange)
 
 
 class Gate:
@@ -140,9 +154,7 @@ class Gate:
     async def _stop(self, exchange: Exchange, point: Point) -> Way:
         for trap in self.traps:
             if trap.point is point and trap.times > 0 and trap.matches(exchange):
-                trap.times -= 1
-                exchange.point = point
-                trap.caught.put_nowait(exchange)
+                trap.take(exchange)
                 way = trap.then or await exchange.hold()
                 if way is not Way.ON:
                     return way
@@ -154,7 +166,7 @@ class Gate:
             request.method, self.service + request.raw_path, headers=headers, data=exchange.body, allow_redirects=False
         ) as answer:
             body = await answer.read()
-            exchange.status = answer.status
+            exchange.status, exchange.answer = answer.status, body
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
             return web.Response(status=answer.status, headers=kept, body=body)
 

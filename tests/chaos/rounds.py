@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from tests.chaos.gate import Exchange, Point, Trap, Way
+from tests.chaos.gate import Exchange, Gate, Point, Trap
 from tests.chaos.stage import TASK, Stage, has_ended
-from tests.chaos.watch import NOTIFY, Process, Trail, gone, state_in
+from tests.chaos.watch import RENDERED, STATE, STORE, Process, Trail, gone, state_in
 
 AT_MOST_ONCE, AT_LEAST_ONCE = MODES = ("at_most_once", "at_least_once")
 ROUND_SECONDS = 120.0
+Act = Callable[["Round"], Awaitable[None]]
+Matches = Callable[[Exchange], bool]
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,12 @@ class Fault:
     :param kinds: the DAGs that it makes sense for; the first is the one that the short form takes.
     :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, or to ``nowhere``.
     :param size: bytes of the message.
+    :param sends: whether the task is one that sends.
     :param alone: whether it hits every round that runs, so that only rounds of its own may.
     """
 
     name: str
-    act: Callable[[Round], Awaitable[None]]
+    act: Act
     unknown: bool = False
     gives_up: bool = False
     deliveries: int | None = None
@@ -42,6 +47,7 @@ class Fault:
     connection: str = "gated"
     size: int = 1
     alone: bool = False
+    sends: bool = True
 
 
 class Run:
@@ -112,28 +118,53 @@ class Round:
         """Start the task; traps are to be set before."""
         await self.run.begin()
 
-    def at_read(self, point: Point) -> Trap:
-        """Catch the task when it reads the journal."""
-        watch = self.stage.watch
-        return self._trap_journal(lambda seen: seen.method == "GET" and watch.pass_of(seen) == self.pass_id, point)
+    @property
+    def path(self) -> str:
+        """The path of its POST, as a regular expression of the sandbox."""
+        return f"/pass/{self.pass_id}/notify$"
 
-    def at_write(self, state: str, point: Point, times: int = 1, then: Way | None = None) -> Trap:
+    def at_read(self, point: Point, **more: Any) -> Trap:
+        """Catch the task when it reads the journal."""
+        return self.at_journal_gate(lambda seen: seen.method == "GET" and bool(STORE.match(seen.path)), point, **more)
+
+    def at_write(self, state: str, point: Point, **more: Any) -> Trap:
         """Catch the task when it writes a state into the journal."""
+        return self.at_journal_gate(lambda seen: state_in(seen) == state, point, **more)
+
+    def at_resume(self, point: Point) -> Trap:
+        """Catch the task when it comes back from the triggerer."""
+        return self.at_journal_gate(
+            lambda seen: bool(RENDERED.match(seen.path)) and len(self.trail.processes) > 1, point
+        )
+
+    def at_journal_gate(self, matches: Matches, point: Point, **more: Any) -> Trap:
+        """Catch the task at the gate of Airflow's execution API.
+
+        :param more: see :class:`Trap`.
+        """
         watch = self.stage.watch
-        return self._trap_journal(
-            lambda seen: state_in(seen) == state and watch.pass_of(seen) == self.pass_id, point, times, then
+        return self._trap(
+            self.stage.journal, lambda seen: watch.pass_of(seen) == self.pass_id and matches(seen), point, **more
         )
 
     def at_post(self, point: Point) -> Trap:
         """Catch the POST."""
+        path = f"/v1/pass/{self.pass_id}/notify"
+        return self._trap(self.stage.api, lambda seen: seen.path == path, point)
 
-        def matches(seen: Exchange) -> bool:
-            found = NOTIFY.fullmatch(seen.path)
-            return found is not None and found[1] == self.pass_id
+    def at_ticket(self, point: Point, **more: Any) -> Trap:
+        """Catch the look-ups of the ticket."""
+        return self._trap(
+            self.stage.api,
+            lambda seen: self.trail.ticket_id > 0 and seen.path == f"/v1/ticket/{self.trail.ticket_id}",
+            point,
+            **more,
+        )
 
-        trap = self.stage.api.trap(Trap(matches, point))
-        self.traps.append(trap)
-        return trap
+    @staticmethod
+    def is_state(seen: Exchange, state: str) -> bool:
+        """Whether a request tells Airflow that a task instance is in a state now."""
+        return bool(STATE.match(seen.path)) and json.loads(seen.body)["state"] == state
 
     @property
     def process(self) -> Process:
@@ -177,13 +208,9 @@ class Round:
     def disarm(self) -> None:
         """Take its traps away, and let go what they hold."""
         for trap in self.traps:
-            trap.times = 0
-            while not trap.caught.empty():
-                trap.caught.get_nowait().go()
+            trap.release()
 
-    def _trap_journal(
-        self, matches: Callable[[Exchange], bool], point: Point, times: int = 1, then: Way | None = None
-    ) -> Trap:
-        trap = self.stage.journal.trap(Trap(matches, point, times, then))
+    def _trap(self, gate: Gate, matches: Matches, point: Point, **more: Any) -> Trap:
+        trap = gate.trap(Trap(matches, point, **more))
         self.traps.append(trap)
         return trap

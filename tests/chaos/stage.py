@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -11,23 +12,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import requests
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from tests.airflow_cluster import ENDED, Airflow, running_airflow
 from tests.chaos.database import a_database
 from tests.chaos.gate import Gate
-from tests.chaos.watch import Watch
+from tests.chaos.watch import Watch, send
 
 T = TypeVar("T")
 DAGS = Path(__file__).parent / "dags"
 TASK = "push"
+TICKET_SECONDS = 3.0  # longer than from the POST to the first look at it
 LOOK_EVERY = 0.5
+WATCHED = ("scheduler", "dag-processor", "triggerer")
 SETTINGS = {
     # Short, so that a dead supervisor is noticed within a round; longer than any other step of a round.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     # A supervisor waits for what a gate holds, and gives up soon on what a gate refuses.
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
@@ -62,6 +68,8 @@ class Stage:
     def __init__(self, airflow: Airflow, sandbox: RunningSandbox, journal: Gate, api: Gate, watch: Watch) -> None:
         self.airflow, self.sandbox, self.journal, self.api, self.watch = airflow, sandbox, journal, api, watch
         self.board = Board()
+        self._outage = asyncio.Lock()
+        self._below: list[psutil.Process] = []
         self._thread = ThreadPoolExecutor(1)  # the client of Airflow's REST API is not for several threads
 
     async def ask(self, call: Callable[[], T]) -> T:
@@ -76,6 +84,36 @@ class Stage:
     async def fault(self, action: str, **fields: Any) -> None:
         """Let something go wrong in the sandbox."""
         await asyncio.to_thread(lambda: self.sandbox.add_fault(action, **fields))
+
+    async def fail_ticket(self, ticket_id: int) -> None:
+        """Let a ticket end as failed."""
+        await asyncio.to_thread(lambda: self.sandbox.set_tickets(ticket_id, seconds=TICKET_SECONDS, final="FAILED"))
+
+    @asynccontextmanager
+    async def without(self, name: str, *, workers: bool = False) -> AsyncIterator[None]:
+        """Kill a component of Airflow, and start it again when the block ends.
+
+        :param workers: whether all below it die with it.
+        """
+        async with self._outage:
+            top = psutil.Process(self.airflow.processes[name].pid)
+            self._below += top.children(recursive=True)
+            if workers:
+                await self.ask(lambda: self.airflow.kill(name))
+            else:
+                top.kill()
+                self.airflow.processes.pop(name).wait()
+            try:
+                yield
+            finally:
+                self.airflow.start(name)
+                await self.ask(lambda: self.airflow.wait(lambda: self.airflow.healthy(*WATCHED), f"{name} to be back"))
+
+    def end_all(self) -> None:
+        """Make sure that nothing is left that has lost its parent."""
+        self.watch.end_all()
+        for process in self._below:
+            send(process, signal.SIGKILL)
 
     async def keep_board(self) -> None:
         """Look at Airflow again and again, for ever."""
@@ -107,8 +145,8 @@ async def a_stage(home: Path) -> AsyncIterator[Stage]:
     """Build the stage, and take it down."""
     watch = Watch()
     loop = asyncio.get_running_loop()
-    with running_sandbox(passes=100_000, ticket_seconds=1.0) as sandbox, a_database() as database:
-        async with Gate("", watch).running() as journal, Gate(sandbox.url).running() as api:
+    with running_sandbox(passes=100_000, ticket_seconds=TICKET_SECONDS) as sandbox, a_database() as database:
+        async with Gate("", watch.journal).running() as journal, Gate(sandbox.url, watch.api).running() as api:
             env = {
                 **SETTINGS,
                 **database,
@@ -126,7 +164,7 @@ async def a_stage(home: Path) -> AsyncIterator[Stage]:
                 yield stage
             finally:
                 board.cancel()
-                watch.end_all()
+                stage.end_all()
                 await loop.run_in_executor(None, cluster.__exit__, None, None, None)
 
 

@@ -17,7 +17,9 @@ from tests.chaos.gate import Exchange
 
 RUN = re.compile(r"/execution/task-instances/([0-9a-f-]+)/run")
 RENDERED = re.compile(r"/execution/task-instances/([0-9a-f-]+)/rtif")
+STATE = re.compile(r"/execution/task-instances/([0-9a-f-]+)/state")
 STORE = re.compile(r"/execution/store/ti/([0-9a-f-]+)/passnotify")
+OF_TASK = re.compile(r"/execution/(?:task-instances|store/ti)/([0-9a-f-]+)/")
 NOTIFY = re.compile(r"/v1/pass/([0-9]+)/notify")
 
 
@@ -40,12 +42,14 @@ class Trail:
 
     :param tries: the ids of the task instance's tries, oldest first (Airflow gives each a new one).
     :param processes: oldest first; more than tries where one was deferred.
+    :param ticket_id: of its last POST through the gate; 0 before.
     :param writes: the states that each try wrote into the journal, as often as Airflow took them.
     """
 
     tries: list[str] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     writes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    ticket_id: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def tried(self, count: int) -> None:
@@ -56,7 +60,7 @@ class Trail:
 
 
 class Watch:
-    """Reads along at the gate of Airflow's execution API."""
+    """Reads along at both gates."""
 
     def __init__(self) -> None:
         self.trails: dict[str, Trail] = defaultdict(Trail)
@@ -64,8 +68,8 @@ class Watch:
         self._started: dict[str, Process] = {}
         self._pass_of: dict[str, str] = {}
 
-    def __call__(self, exchange: Exchange) -> None:
-        """Take note of a request, and of its answer."""
+    def journal(self, exchange: Exchange) -> None:
+        """Take note of a request to Airflow's execution API, and of its answer."""
         if exchange.status is None:
             if found := RUN.match(exchange.path):
                 self._started[found[1]] = Process(json.loads(exchange.body)["pid"])
@@ -75,9 +79,14 @@ class Watch:
         elif exchange.status < 300 and (state := state_in(exchange)):
             self.trails[self.pass_of(exchange)].writes[STORE.match(exchange.path)[1]].append(state)  # type: ignore[index]
 
+    def api(self, exchange: Exchange) -> None:
+        """Take note of the ticket that a POST got."""
+        if exchange.status == 200 and (found := NOTIFY.fullmatch(exchange.path)):
+            self.trails[found[1]].ticket_id = int(json.loads(exchange.answer)["ticketId"])
+
     def pass_of(self, exchange: Exchange) -> str:
-        """Return whom a request to the journal is about; empty for any other request."""
-        found = STORE.match(exchange.path)
+        """Return whom the task is for that a request comes from; empty where that is not known yet."""
+        found = OF_TASK.match(exchange.path)
         return self._pass_of.get(found[1], "") if found else ""
 
     def end_all(self) -> None:

@@ -20,9 +20,12 @@ PUSH = {
 }
 SEND = {**PUSH, "value": VALUE}
 ONE = {"pass_id": "{{ dag_run.conf['passes'][0] }}"}
-PLAIN = {
+WAIT = {"wait_for_completion": True, "poll_interval": 1}
+SINGLE = {
     "plain": {},
     "timed": {"execution_timeout": timedelta(seconds=6)},
+    "waiting": WAIT,
+    "deferred": {**WAIT, "deferrable": True},
 }
 
 
@@ -45,7 +48,7 @@ def list_passes(dag_run=None):
 
 
 for delivery in ("at_most_once", "at_least_once"):
-    for kind, arguments in PLAIN.items():
+    for kind, arguments in SINGLE.items():
         with dag(kind, delivery) as made:
             SendNotificationOperator(**SEND, **ONE, **arguments, delivery=delivery)
         globals()[made.dag_id] = made

@@ -1,0 +1,175 @@
+"""Airflow itself fails: supervisors die or stand still, its API server is away, its scheduler dies."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.chaos.faults.registry import fault
+from tests.chaos.gate import Exchange, Point, Trap, Way
+from tests.chaos.rounds import Round
+from tests.chaos.watch import gone, send
+
+TRIES_OF_AIRFLOW = 5  # so often a supervisor repeats a request that got no answer
+
+
+# SIGKILL of the supervisor: the task process is left alone.
+
+
+@fault("SIGKILL of the supervisor before the intent", deliveries=1)
+async def supervisor_killed_before_intent(round_: Round) -> None:
+    trap = round_.at_write("intent", Point.BEFORE)
+    await round_.begin()
+    caught = await trap.catch()
+    await _kill_supervisor(round_)
+    caught.go(Way.DROP)
+
+
+@fault("SIGKILL of the supervisor after the intent", unknown=True)
+async def supervisor_killed_after_intent(round_: Round) -> None:
+    trap = round_.at_write("intent", Point.AFTER)
+    await round_.begin()
+    caught = await trap.catch()
+    await _kill_supervisor(round_)
+    caught.go()
+
+
+@fault("SIGKILL of the supervisor in mid-request, the orphan goes on", unknown=True)
+async def supervisor_killed_in_request(round_: Round) -> None:
+    trap = round_.at_post(round_.chance.choice([Point.BEFORE, Point.AFTER]))
+    await round_.begin()
+    caught = await trap.catch()
+    await _kill_supervisor(round_)
+    await round_.ended()
+    caught.go()
+
+
+async def _kill_supervisor(round_: Round) -> None:
+    send(round_.process.supervisor, signal.SIGKILL)
+    await gone(round_.process.supervisor)
+
+
+# SIGSTOP: a machine that stands still, and wakes when the next try is over.
+
+
+@fault("SIGSTOP of the supervisor before the intent", deliveries=1)
+async def supervisor_stopped_before_intent(round_: Round) -> None:
+    await _stop_supervisor(round_, round_.at_write("intent", Point.BEFORE))
+
+
+@fault("SIGSTOP of the supervisor after the intent", unknown=True)
+async def supervisor_stopped_after_intent(round_: Round) -> None:
+    await _stop_supervisor(round_, round_.at_write("intent", Point.AFTER))
+
+
+@fault("SIGSTOP of the supervisor in mid-request, the orphan goes on", unknown=True)
+async def supervisor_stopped_in_request(round_: Round) -> None:
+    await _stop_supervisor(round_, round_.at_post(round_.chance.choice([Point.BEFORE, Point.AFTER])))
+
+
+@fault("SIGSTOP of task and supervisor after the intent", unknown=True)
+async def both_stopped_after_intent(round_: Round) -> None:
+    await _stop_supervisor(round_, round_.at_write("intent", Point.AFTER), task=True)
+
+
+async def _stop_supervisor(round_: Round, trap: Trap, *, task: bool = False) -> None:
+    await round_.begin()
+    caught = await trap.catch()
+    process = round_.process
+    stopped = [process.supervisor, process.task] if task else [process.supervisor]
+    for each in stopped:
+        send(each, signal.SIGSTOP)
+    try:
+        await round_.ended()
+        caught.go()
+    finally:
+        for each in reversed(stopped):
+            send(each, signal.SIGCONT)
+
+
+# The API server of Airflow is away while the journal is read or written.
+
+
+@fault("API server away when the journal is read", deliveries=1)
+async def away_at_read(round_: Round) -> None:
+    round_.at_read(Point.BEFORE, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    await round_.begin()
+    await round_.trail.tried(2)
+
+
+@fault("API server away at the intent", deliveries=1)
+async def away_at_intent(round_: Round) -> None:
+    round_.at_write("intent", Point.BEFORE, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    await round_.begin()
+    await round_.trail.tried(2)
+
+
+@fault("API server takes the intent, its answer is lost once", deliveries=1)
+async def answer_to_intent_lost(round_: Round) -> None:
+    trap = round_.at_write("intent", Point.AFTER, then=Way.DROP)
+    await round_.begin()
+    await trap.catch()
+
+
+@fault("API server takes the intent, and is away then", unknown=True)
+async def away_after_intent(round_: Round) -> None:
+    round_.at_write("intent", Point.AFTER, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    await round_.begin()
+    await round_.trail.tried(2)
+
+
+@fault("API server away at the outcome", unknown=True)
+async def away_at_outcome(round_: Round) -> None:
+    round_.at_write("sent", Point.BEFORE, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    await round_.begin()
+    await round_.trail.tried(2)
+
+
+@fault("API server away when success is told", deliveries=1, writes=(("intent", "sent"), ()))
+async def away_at_success(round_: Round) -> None:
+    def matches(seen: Exchange) -> bool:
+        return round_.is_state(seen, "success")
+
+    round_.at_journal_gate(matches, Point.BEFORE, times=2 * TRIES_OF_AIRFLOW, then=Way.DROP)
+    await round_.begin()
+    await round_.trail.tried(2)
+
+
+@fault("SIGKILL of the API server at the intent", deliveries=1, alone=True, kinds=("plain",))
+async def api_server_killed_at_intent(round_: Round) -> None:
+    await _kill_api_server(round_, round_.at_write("intent", Point.BEFORE))
+
+
+@fault("SIGKILL of the API server at the outcome", unknown=True, alone=True, kinds=("plain",))
+async def api_server_killed_at_outcome(round_: Round) -> None:
+    await _kill_api_server(round_, round_.at_write("sent", Point.BEFORE))
+
+
+async def _kill_api_server(round_: Round, trap: Trap) -> None:
+    await round_.begin()
+    caught = await trap.catch()
+    async with round_.stage.without("api-server"):
+        caught.go()
+        await gone(round_.process.task)
+
+
+# The scheduler, which is the parent of every supervisor.
+
+
+@fault("SIGKILL of the scheduler in mid-request, the workers go on", unknown=True, alone=True, kinds=("plain",))
+async def scheduler_killed(round_: Round) -> None:
+    trap = round_.at_post(Point.BEFORE)
+    await round_.begin()
+    caught = await trap.catch()
+    async with round_.stage.without("scheduler"):
+        pass
+    await round_.ended()
+    caught.go()
+
+
+@fault("SIGKILL of the whole worker in mid-request", unknown=True, alone=True, kinds=("plain",))
+async def machine_killed(round_: Round) -> None:
+    trap = round_.at_post(round_.chance.choice([Point.BEFORE, Point.AFTER]))
+    await round_.begin()
+    caught = await trap.catch()
+    async with round_.stage.without("scheduler", workers=True):
+        caught.go()

@@ -1,0 +1,42 @@
+"""The service fails: it closes connections, is silent, answers nonsense or no."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.chaos.faults.registry import fault
+from tests.chaos.rounds import Round
+
+UNKNOWN = {"unknown": True, "connection": "direct"}
+KNOWN = {"deliveries": 1, "connection": "direct"}
+
+
+def service_fault(name: str, action: str, *, more: dict[str, Any], **fields: Any) -> None:
+    """Register a fault of the sandbox that meets the POST of a round."""
+
+    async def act(round_: Round) -> None:
+        await round_.stage.fault(action, **{"method": "POST", "path": round_.path, "times": 1, **fields})
+        await round_.begin()
+
+    fault(name, **more)(act)
+
+
+for done in (True, False):
+    end = "though it delivered" if done else "and did not deliver"
+    service_fault(f"closes the connection, {end}", "close_after", more=UNKNOWN, deliver=done)
+    service_fault(f"is silent until the time-out, {end}", "read_timeout", more=UNKNOWN, deliver=done)
+    service_fault(f"cuts its answer, {end}", "cut_body", more=UNKNOWN, deliver=done)
+    service_fault(f"answers 200 without a ticketId, {end}", "body", more=UNKNOWN, deliver=done)
+    service_fault(f"answers 500, {end}", "status", more=UNKNOWN, status=500, deliver=done)
+    service_fault(f"answers 502 like a proxy, {end}", "status", more=UNKNOWN, status=502, body="<html>", deliver=done)
+    service_fault(f"answers 503 like a proxy, {end}", "status", more=UNKNOWN, status=503, body="<html>", deliver=done)
+service_fault("closes the connection before it reads", "close_before", more=UNKNOWN)
+service_fault("redirects", "redirect", more=UNKNOWN, location="/elsewhere")
+service_fault("answers 429 three times", "status", more=KNOWN, status=429, retry_after=1, times=3)
+service_fault("answers 503 with Retry-After three times", "status", more=KNOWN, status=503, retry_after=1, times=3)
+service_fault("answers 404", "status", more={"deliveries": 0, "connection": "direct", "gives_up": True}, status=404)
+
+
+@fault("cannot be reached", deliveries=0, gives_up=True, connection="nowhere")
+async def nowhere(round_: Round) -> None:
+    await round_.begin()

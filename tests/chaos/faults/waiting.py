@@ -1,0 +1,133 @@
+"""What goes wrong while a task waits for its ticket, in the worker or in the triggerer: it was sent, once."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.chaos.faults.registry import fault
+from tests.chaos.gate import Exchange, Point, Trap, Way
+from tests.chaos.rounds import Round
+from tests.chaos.watch import gone, send
+
+ONCE = (("intent", "sent"),)
+WAITING = {"kinds": ("waiting",), "deliveries": 1}
+DEFERRED = {"kinds": ("deferred",), "deliveries": 1}
+
+
+@fault("none, waiting", kinds=("waiting", "deferred"), deliveries=1, writes=ONCE)
+async def nothing(round_: Round) -> None:
+    await round_.begin()
+
+
+@fault("SIGKILL while waiting", **WAITING, writes=(*ONCE, ()))
+async def kill_while_waiting(round_: Round) -> None:
+    trap = round_.at_ticket(Point.BEFORE)
+    await round_.begin()
+    caught = await trap.catch()
+    await round_.process.kill()
+    caught.go()
+
+
+@fault("SIGKILL of the supervisor while waiting", **WAITING, writes=(*ONCE, ()))
+async def supervisor_killed_while_waiting(round_: Round) -> None:
+    trap = round_.at_ticket(Point.AFTER)
+    await round_.begin()
+    caught = await trap.catch()
+    send(round_.process.supervisor, signal.SIGKILL)
+    await gone(round_.process.supervisor)
+    caught.go()
+
+
+@fault("cleared while waiting", **WAITING, writes=(*ONCE, ()))
+async def cleared_while_waiting(round_: Round) -> None:
+    trap = round_.at_ticket(Point.BEFORE)
+    await round_.begin()
+    caught = await trap.catch()
+    await round_.clear()
+    await gone(round_.process.task)
+    caught.go()
+    await round_.trail.tried(2)
+
+
+@fault("marked failed while waiting", **WAITING, writes=ONCE)
+async def failed_while_waiting(round_: Round) -> None:
+    trap = round_.at_ticket(Point.BEFORE)
+    await round_.begin()
+    caught = await trap.catch()
+    await round_.mark_failed()
+    await gone(round_.process.task)
+    caught.go()
+
+
+@fault("the ticket fails", kinds=("waiting", "deferred"), deliveries=2)
+async def ticket_fails(round_: Round) -> None:
+    trap = round_.at_post(Point.AFTER)
+    await round_.begin()
+    caught = await trap.catch()
+    await round_.stage.fail_ticket(round_.trail.ticket_id)
+    round_.ordered += 1
+    caught.go()
+
+
+@fault("SIGKILL when it defers", **DEFERRED, writes=ONCE)
+async def kill_when_deferring(round_: Round) -> None:
+    caught = await _caught_deferring(round_)
+    await round_.process.kill()
+    caught.go()
+
+
+@fault("SIGKILL of the supervisor when it defers", **DEFERRED, writes=(*ONCE, ()))
+async def supervisor_killed_when_deferring(round_: Round) -> None:
+    caught = await _caught_deferring(round_)
+    send(round_.process.supervisor, signal.SIGKILL)
+    await gone(round_.process.supervisor)
+    caught.go(Way.DROP)
+
+
+@fault("SIGKILL when it comes back from the triggerer", **DEFERRED, writes=(*ONCE, ()))
+async def kill_when_resuming(round_: Round) -> None:
+    trap = round_.at_resume(Point.BEFORE)
+    await round_.begin()
+    caught = await trap.catch()
+    await round_.process.kill()
+    caught.go()
+
+
+@fault("SIGKILL of the triggerer while deferred", **DEFERRED, writes=ONCE, alone=True)
+async def triggerer_killed(round_: Round) -> None:
+    trap = await _deferred(round_)
+    async with round_.stage.without("triggerer"):
+        trap.release()
+
+
+@fault("marked failed while deferred", **DEFERRED, writes=ONCE)
+async def failed_while_deferred(round_: Round) -> None:
+    trap = await _deferred(round_)
+    await round_.mark_failed()
+    trap.release()
+
+
+@fault("cleared while deferred", kinds=("deferred",), deliveries=2)
+async def cleared_while_deferred(round_: Round) -> None:
+    trap = await _deferred(round_)
+    round_.ordered += 1
+    await round_.clear()
+    trap.release()
+    await round_.trail.tried(2)
+
+
+async def _deferred(round_: Round) -> Trap:
+    """Begin, and hold the ticket's look-ups from the second on, so that the task stays deferred until released."""
+    first = round_.at_ticket(Point.AFTER)
+    await round_.begin()
+    caught = await first.catch()
+    held = round_.at_ticket(Point.BEFORE, times=100)
+    caught.go()
+    await round_.in_state("deferred")
+    return held
+
+
+async def _caught_deferring(round_: Round) -> Exchange:
+    trap = round_.at_journal_gate(lambda seen: round_.is_state(seen, "deferred"), Point.BEFORE)
+    await round_.begin()
+    return await trap.catch()
