@@ -115,7 +115,7 @@ def defer(
         ),
         method_name="execute_complete",
         kwargs={"so_far": waiting.as_event(), "by_execution_timeout": by_execution, **(kwargs or {})},
-        timeout=max(end - now, timedelta()) + GRACE,
+        timeout=timedelta(seconds=max(0.0, (end - now).total_seconds())) + GRACE,
     )
 
 

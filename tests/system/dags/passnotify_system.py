@@ -1,0 +1,49 @@
+"""DAGs of the system tests; tickets come in by the run's conf."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG
+
+from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+from airflow_provider_passnotify.sensors.passnotify import NotificationTicketSensor
+
+SENSORS: dict[str, dict[str, Any]] = {
+    "timeout": {"timeout": 4},
+    "timeout_soft": {"timeout": 4, "soft_fail": True},
+    "execution_timeout": {"execution_timeout": timedelta(seconds=4)},
+    "execution_timeout_soft": {"execution_timeout": timedelta(seconds=4), "soft_fail": True},
+    "failed": {"ticket_id": "{{ params.failed }}"},
+    "failed_soft": {"ticket_id": "{{ params.failed }}", "soft_fail": True},
+    "unknown": {"ticket_id": 999_999_999},
+    "unknown_soft": {"ticket_id": 999_999_999, "soft_fail": True},
+    "done": {"ticket_id": "{{ params.done }}"},
+}
+
+with DAG("system_send", schedule=None, catchup=False):
+    SendNotificationOperator(
+        task_id="send",
+        target_type="pass",
+        pass_id=123,
+        value="Your gate has changed: B 42.",
+        wait_for_completion=True,
+        deferrable=True,
+        poll_interval=1,
+        timeout=600,
+    )
+
+with DAG("system_sensors", schedule=None, catchup=False, params={"hanging": 0, "failed": 0, "done": 0}):
+    for mode, how in {"poke": {}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}.items():
+        for name, settings in SENSORS.items():
+            if mode == "reschedule" and name.startswith("execution"):
+                continue  # there it counts the running time only, and is not reached
+            arguments = {"ticket_id": "{{ params.hanging }}", "timeout": 300, **how, **settings}
+            NotificationTicketSensor(
+                task_id=f"{name}.{mode}",
+                poke_interval=1,
+                retries=1,
+                retry_delay=timedelta(seconds=1),
+                **arguments,
+            )

@@ -1,0 +1,103 @@
+"""Waiting under a real scheduler and a real triggerer, which dies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from airflow import __version__
+from airflow_cluster import ENDED, Airflow, running_airflow
+
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, __version__.split(".")[:2])) < (3, 3), reason="the four processes of Airflow 3.3"
+)
+DAGS = Path(__file__).parent / "dags"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox(ticket_seconds=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    env = {"AIRFLOW_CONN_PASSNOTIFY_DEFAULT": sandbox.connection}
+    with running_airflow(tmp_path_factory.mktemp("airflow"), dags_folder=DAGS, env=env) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _fresh(sandbox: RunningSandbox) -> None:
+    sandbox.reset()
+
+
+def test_send_defer_resume_succeed(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = airflow.trigger("system_send")
+    airflow.wait_for_task("system_send", run_id, "send", "deferred")
+    sandbox.wait_for(3, method="GET")  # the worker has looked once, the triggerer goes on
+    sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_send", run_id, "success")
+    assert airflow.xcom("system_send", run_id, "send") == 1001
+    assert sandbox.requests()["methods"]["POST"] == 1
+    assert sandbox.counts()["123"] == 1
+
+
+def test_a_triggerer_that_is_killed_and_started_again_goes_on(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = airflow.trigger("system_send")
+    airflow.wait_for_task("system_send", run_id, "send", "deferred")
+    sandbox.wait_for(3, method="GET")
+    airflow.kill("triggerer")
+    polls = sandbox.requests()["methods"]["GET"]
+    airflow.start("triggerer")
+    sandbox.wait_for(polls + 2, method="GET", timeout=120)
+    sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_send", run_id, "success")
+    assert airflow.xcom("system_send", run_id, "send") == 1001
+    assert sandbox.requests()["methods"]["POST"] == 1
+    assert sandbox.counts()["123"] == 1
+
+
+def test_a_sensor_ends_alike_in_every_mode(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    tickets = {}
+    for name, behaviour in {"hanging": {"hang": True}, "failed": {"final": "FAILED"}, "done": {}}.items():
+        sandbox.set_tickets(**behaviour, seconds=0)  # type: ignore[arg-type]
+        answer = requests.post(f"{sandbox.url}/v1/pass/124/notify", json={"value": name}, auth=sandbox.credential)
+        tickets[name] = answer.json()["ticketId"]
+    run_id = airflow.trigger("system_sensors", conf=tickets)
+    airflow.wait(
+        lambda: all(task["state"] in ENDED for task in airflow.tasks("system_sensors", run_id)),
+        "all sensors to end",
+        seconds=300,
+    )
+    ends: dict[str, dict[str, tuple[str, int]]] = {}
+    for task in airflow.tasks("system_sensors", run_id):
+        name, _, mode = task["task_id"].partition(".")
+        # Rescheduling now and then counts as a try (Airflow's scheduler, not the sensor), so it is left out there.
+        tries = 1 if mode == "reschedule" else task["try_number"]
+        ends.setdefault(name, {})[mode] = (task["state"], tries)
+    print(*ends.items(), sep="\n")
+    once, twice = ("failed", 1), ("failed", 2)
+    expected = {
+        "timeout": once,
+        "timeout_soft": ("skipped", 1),
+        "execution_timeout": twice,
+        "execution_timeout_soft": twice,
+        "failed": once,
+        "failed_soft": ("skipped", 1),
+        "unknown": once,
+        "unknown_soft": ("skipped", 1),
+        "done": ("success", 1),
+    }
+    assert ends == {name: dict.fromkeys(ends[name], end) for name, end in expected.items()}
+    for mode in ("poke", "reschedule", "deferrable"):
+        [state] = airflow.xcom("system_sensors", run_id, f"done.{mode}")
+        assert (state["id"], state["state"]) == (tickets["done"], "succeeded")
+        [state] = airflow.xcom("system_sensors", run_id, f"failed.{mode}")
+        assert (state["id"], state["state"]) == (tickets["failed"], "failed")
