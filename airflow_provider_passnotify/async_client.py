@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import aiohttp
 import certifi
@@ -88,9 +89,20 @@ class PassNotifyAsyncClient:
             self._session = None
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Marks what ends an attempt before a byte of the request was written, also when it was cancelled."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().connect(*args, **kwargs)
+        except BaseException as error:
+            error.not_connected = True  # type: ignore[attr-defined]
+            raise
+
+
 def _open_session(config: Config) -> aiohttp.ClientSession:
     connect, read = config.timeout
-    connector = aiohttp.TCPConnector(
+    connector = _Connector(
         limit=config.max_connections, keepalive_timeout=protocol.MAX_IDLE_SECONDS, ssl=_tls(config.ca_bundle)
     )
     # A proxy's answer to CONNECT has no time-out of its own in aiohttp; this one also covers waiting for a connection.

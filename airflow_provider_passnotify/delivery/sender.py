@@ -152,7 +152,12 @@ class Sender:
                     verdict = verdict if verdict.may_have_been_sent else obstacle
                     return
                 earlier, verdict = verdict, _IN_FLIGHT
-                answer = await self._attempt(job.request)
+                try:
+                    answer = await self._attempt(job.request)
+                except asyncio.CancelledError as error:
+                    if getattr(error, "not_connected", False):
+                        verdict = earlier
+                    raise
                 still_in_doubt = earlier.may_have_been_sent and answer.outcome is Outcome.NOT_SENT  # a DELETE
                 verdict = earlier if still_in_doubt else answer
                 if _is_refusal(answer):

@@ -335,6 +335,29 @@ def test_stop_ends_what_waits_at_once_as_not_sent(reply: Reply, options: dict[st
     run(test)
 
 
+def test_stop_while_connecting_is_not_sent() -> None:
+    async def test() -> None:
+        connected = asyncio.Event()
+
+        async def never_shake_hands(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connected.set()
+            await stopped.wait()
+            writer.close()
+
+        stopped = asyncio.Event()
+        server = await asyncio.start_server(never_shake_hands, "127.0.0.1", 0)
+        one = Run(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=2)
+        sending = asyncio.create_task(one.send(one.jobs(10)))
+        await connected.wait()
+        one.sender.stop(0.05)
+        await sending
+        stopped.set()
+        server.close()
+        assert one.outcomes == {"not_sent": 2}
+
+    run(test)
+
+
 def test_stop_while_the_source_waits() -> None:
     async def test() -> None:
         async def endless() -> AsyncIterator[Job]:
