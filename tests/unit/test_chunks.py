@@ -1,0 +1,151 @@
+"""The journal of a batch: what is written before and after, and what the next try reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_passnotify.delivery.chunks import LARGEST, NOT_SENT, SENT, UNKNOWN, Chunk, ChunkJournal
+from airflow_provider_passnotify.delivery.journal import MemoryStore
+from airflow_provider_passnotify.delivery.ledger import Waiting
+from airflow_provider_passnotify.exceptions import JournalError
+from airflow_provider_passnotify.protocol import Request
+
+
+class Store:
+    """What Airflow's store does to values: JSON in and out."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.values[key]) if key in self.values else None
+
+    def set(self, key: str, value: Any, *, retention: object = None) -> None:  # noqa: ARG002
+        self.values[key] = json.dumps(value, allow_nan=False)
+
+
+def rows(*numbers: int) -> list[Waiting]:
+    return [
+        Waiting(number, b"who%9d" % number, b"what%8d" % number, Request("POST", "/pass/1/notify", b"{}"))
+        for number in numbers
+    ]
+
+
+def journal(store: Any, try_number: int = 1, max_tries: int = 3, *, resume: bool = True) -> ChunkJournal:
+    return ChunkJournal(store, try_number=try_number, max_tries=max_tries, resume=resume)
+
+
+def write(store: Any, number: int, chunk: Chunk, **options: Any) -> None:
+    journal(store, **options).write(chunk.as_value(), number)
+
+
+def read(store: Any, **options: Any) -> list[tuple[int, int | None, int]]:
+    return [(int(e.identity[3:]), e.ticket_id, e.try_number) for e in journal(store, **options).read()]
+
+
+def test_intent_leaves_its_rows_in_doubt() -> None:
+    store = Store()
+    write(store, 0, Chunk(0, rows(1, 2)))
+    assert read(store, try_number=2) == [(1, None, 1), (2, None, 1)]
+
+
+def test_outcome_takes_the_place_of_the_intent() -> None:
+    store = Store()
+    chunk = Chunk(0, rows(1, 2, 3, 4, 5))
+    write(store, 0, chunk)
+    chunk.settle(0, SENT, 70)
+    chunk.settle(1, NOT_SENT)
+    chunk.settle(2, UNKNOWN)
+    chunk.settle(4, SENT, 10**19 - 1)
+    write(store, 0, chunk)
+    assert list(store.values) == ["passnotify.v1.try.1.chunk.0"]
+    assert read(store, try_number=2) == [(1, 70, 1), (3, None, 1), (4, None, 1), (5, 10**19 - 1, 1)]
+
+
+def test_all_tries_and_chunks_are_read() -> None:
+    store = Store()
+    for try_number in (1, 3):
+        for number in range(3):
+            write(store, number, Chunk(number, rows(100 * try_number + number)), try_number=try_number)
+    found = read(store, try_number=4)
+    assert sorted(row for row, _, _ in found) == [100, 101, 102, 300, 301, 302]
+    assert {try_number for _, _, try_number in found} == {1, 3}
+
+
+def test_process_of_the_same_try_writes_behind_the_one_before() -> None:
+    store = Store()
+    write(store, 0, Chunk(0, rows(1)))
+    write(store, 1, Chunk(1, rows(2)))
+    later = journal(store)
+    assert len(list(later.read())) == 2
+    assert later.next_number == 2
+
+
+def test_clear_counts_unless_resumed() -> None:
+    store = Store()
+    write(store, 0, Chunk(0, rows(1)), try_number=1, max_tries=3)
+    write(store, 0, Chunk(0, rows(2)), try_number=2, max_tries=5)
+    assert read(store, try_number=3, max_tries=5, resume=False) == [(2, None, 2)]
+    assert read(store, try_number=3, max_tries=5) == [(2, None, 2), (1, None, 1)]
+    assert read(store, try_number=3, max_tries=9, resume=False) == []
+
+
+def test_failed_tickets_may_be_sent_again() -> None:
+    store = Store()
+    chunk = Chunk(0, rows(1, 2))
+    chunk.settle(0, SENT, 70)
+    chunk.settle(1, SENT, 71)
+    write(store, 0, chunk)
+    journal(store, try_number=2).write_failed([71])
+    assert read(store, try_number=3) == [(1, 70, 1)]
+    assert read(store, try_number=2) == [(1, 70, 1)]
+
+
+def test_largest_chunk_is_small_enough_for_airflow() -> None:
+    store = Store()
+    chunk = Chunk(0, rows(*range(LARGEST)))
+    for index in range(LARGEST):
+        chunk.settle(index, SENT, 10**19 - 1)
+    write(store, 0, chunk)
+    (value,) = store.values.values()
+    assert len(value) < 64 * 1024
+    assert len(read(store, try_number=2)) == LARGEST
+
+
+def test_refused_write_is_an_error() -> None:
+    class Refusing(MemoryStore):
+        def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+            raise RuntimeError("superseded")
+
+    with pytest.raises(JournalError, match=r"try\.1\.chunk\.0: RuntimeError: superseded"):
+        write(Refusing(), 0, Chunk(0, rows(1)))
+    with pytest.raises(JournalError, match="did not accept"):
+        journal(Refusing()).write_failed([1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identities": None},
+        {"texts": "AAAA"},
+        {"states": "ssss"},
+        {"states": "s"},
+        {"tickets": ["x"], "states": "si"},
+        {"tickets": [], "states": "ss"},
+    ],
+)
+def test_value_of_another_release_is_refused(change: dict[str, Any]) -> None:
+    store = Store()
+    write(store, 0, Chunk(0, rows(1, 2)))
+    key = "passnotify.v1.try.1.chunk.0"
+    store.set(key, {**store.get(key), **change})
+    with pytest.raises(JournalError, match="does not understand"):
+        read(store, try_number=2)
+
+
+def test_memory_does_not_remember() -> None:
+    assert not journal(MemoryStore()).remembers
+    assert journal(Store()).remembers
