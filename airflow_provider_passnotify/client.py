@@ -19,6 +19,8 @@ from airflow_provider_passnotify.protocol import Request, TransportFailure, Verd
 
 log = logging.getLogger(__name__)
 
+_NAP_SECONDS = 0.5
+
 
 class PassNotifyClient:
     """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.protocol.Verdict`.
@@ -31,23 +33,29 @@ class PassNotifyClient:
         self._pace = Pace(config.requests_per_second)
         self._session: requests.Session | None = None
         self._last_used = 0.0
+        self.in_flight = False
+        """Whether the last request may have been on its way when the call was interrupted."""
 
     def call(self, request: Request, before_attempt: Callable[[], None] | None = None) -> Verdict:
         """Do a request, again where that is safe and may help.
 
-        :param before_attempt: called right before anything is written; it stops the call by raising.
+        :param before_attempt: called right before anything is written, and now and then during waits; it stops the
+            call by raising.
         """
         attempt = 1
+        self.in_flight = False
         while True:
-            time.sleep(self._pace.reserve(time.monotonic()))
+            _wait(self._pace.reserve(time.monotonic()), before_attempt)
             if before_attempt:
                 before_attempt()
+            self.in_flight = True
             verdict = self.attempt(request)
             delay = protocol.retry_delay(request, verdict, attempt=attempt, max_retries=self.config.max_retries)
             if delay is None:
                 return verdict
             log.warning(protocol.RETRY_MESSAGE, request.method, request.url_path, verdict.reason, delay, attempt)
-            time.sleep(delay)
+            self.in_flight = False  # not before it is certain that nothing was done
+            _wait(delay, before_attempt)
             attempt += 1
 
     def attempt(self, request: Request) -> Verdict:
@@ -82,6 +90,15 @@ class PassNotifyClient:
             self._session.close()
         self._last_used = now
         return self._session
+
+
+def _wait(seconds: float, check: Callable[[], None] | None) -> None:
+    """Sleep in naps, as a signal does not end a sleep: a task that was told to stop has only moments to say so."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _NAP_SECONDS))
+        if check:
+            check()
 
 
 def _open_session(config: Config) -> requests.Session:

@@ -64,11 +64,11 @@ class History:
         """Add up records, oldest first."""
         sent = doubt = None
         for record in records:
-            if record.state is State.SENT:
+            if record.state is State.SENT and record.ticket_id is not None:
                 sent, doubt = record, None
             elif record.state is State.TICKET_FAILED:
                 sent = doubt = None
-            elif record.state in (State.INTENT, State.UNKNOWN):
+            elif record.state is not State.NOT_SENT:
                 doubt = record
         return cls(sent, doubt)
 
@@ -104,7 +104,7 @@ class SinglePush:
         :raises PassNotifyError: as the error table has it; nothing is sent where the intent was not accepted.
         """
         history = History.of(self.journal.read())
-        if history.sent is not None and history.sent.ticket_id is not None:
+        if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
             self._log_adopted(history.sent)
             return history.sent.ticket_id
         if history.doubt is not None:
@@ -141,16 +141,23 @@ class SinglePush:
         try:
             verdict = client.call(self.request, before_attempt=self._check_may_send)
         except (AirflowSkipException, NotSentError) as error:
-            self._write(State.NOT_SENT, reason=str(error))
+            with suppress(JournalError):  # what it means stands in the error already
+                self._write(State.NOT_SENT, reason=str(error))
             raise
         except BaseException as error:
-            # A time-out or a signal in mid-request: recorded as far as it got, and passed on.
+            # A time-out or a signal: recorded as far as it got, and passed on.
+            state = State.UNKNOWN if client.in_flight else State.NOT_SENT
             with suppress(JournalError):
-                self._write(State.UNKNOWN, reason=f"interrupted by {type(error).__name__}")
+                self._write(state, reason=f"interrupted by {type(error).__name__}")
             raise
         if verdict.outcome is not Outcome.ACCEPTED or verdict.ticket_id is None:
-            self._write(State.UNKNOWN if verdict.may_have_been_sent else State.NOT_SENT, reason=verdict.reason)
-            raise self._error(verdict)
+            failure = self._error(verdict)
+            try:
+                self._write(State.UNKNOWN if verdict.may_have_been_sent else State.NOT_SENT, reason=verdict.reason)
+            except JournalError as error:
+                log.error("%s A retry will find the intent alone, and take it that it may have been sent.", error)
+                raise failure from error
+            raise failure
         try:
             self._write(State.SENT, ticket_id=verdict.ticket_id)
         except JournalError as error:

@@ -73,6 +73,8 @@ class _TargetOperator(TicketOperator):
         self.segment_id = segment_id
         self.tag = tag
         self.template_external_id = template_external_id
+        if getattr(self, "retry_policy", None) is None:
+            self.retry_policy = steering.retry_policy()
 
     def _request(self, read: Read) -> Request:
         """Build the request from the arguments that ``read`` gives by name."""
@@ -143,8 +145,6 @@ class SendNotificationOperator(_TargetOperator):
         self.on_clear = on_clear
         self.send_before = send_before
         self._push: SinglePush | None = None
-        if getattr(self, "retry_policy", None) is None:
-            self.retry_policy = steering.retry_policy()
         self._check_what_is_known()
 
     def execute(self, context: Context) -> int:

@@ -1,0 +1,250 @@
+"""The journal: each row of the table in ``delivery/journal.py``, and what surrounds it.
+
+A *try* here is a process that dies, or not, at one of the moments of the table; the next one is a new operator with
+the same store, as Airflow makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from servers import NOTHING, TICKET, Answer, Server, answer, serving
+from stores import Store, context_of
+
+from airflow_provider_passnotify.delivery.journal import RETENTION, State, is_first_try, open_journal
+from airflow_provider_passnotify.exceptions import (
+    DeliveryUnknownError,
+    JournalError,
+    NotSentError,
+    PassNotifyApiError,
+    RejectedError,
+)
+from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+
+pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
+
+
+class Died(BaseException):
+    """The process is gone; nothing of it runs on."""
+
+
+def operator(**arguments: Any) -> SendNotificationOperator:
+    return SendNotificationOperator(
+        **{"task_id": "send", "target_type": "pass", "pass_id": 123, "value": "20% off", "retries": 5, **arguments}
+    )
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def run(store: Store, connection: Callable[..., str]) -> Callable[..., int]:
+    """Run one try against a server."""
+
+    def run_try(server: Server, *, try_number: int = 1, max_tries: int = 5, **arguments: Any) -> int:
+        connection(host=server.url, login="me", password="secret", extra={"max_retries": 0})
+        return operator(**arguments).execute(context_of(store, try_number, max_tries))
+
+    return run_try
+
+
+def states(store: Store) -> list[str]:
+    return [store.get(key)["state"] for key in store.values]
+
+
+def dies_on(state: State) -> Callable[[Any], bool]:
+    def refuse(value: Any) -> bool:
+        if value["state"] == state.value:
+            raise Died
+        return False
+
+    return refuse
+
+
+@pytest.fixture(params=["at_most_once", "at_least_once"])
+def delivery(request: pytest.FixtureRequest) -> Iterator[str]:
+    return request.param
+
+
+def test_row_1_and_2_died_before_the_intent_stood(store: Store, run: Callable[..., int], delivery: str) -> None:
+    with serving() as server:
+        store.refuse = dies_on(State.INTENT)
+        with pytest.raises(Died):
+            run(server, delivery=delivery)
+        assert server.received == []
+        store.refuse = lambda _: False
+        assert run(server, try_number=2, delivery=delivery) == 12345
+    assert len(server.received) == 1
+
+
+def test_row_2_a_refused_intent_sends_nothing(store: Store, run: Callable[..., int], delivery: str) -> None:
+    store.refuse = lambda _: True
+    with serving() as server, pytest.raises(JournalError, match="Nothing was sent.*the store refused"):
+        run(server, delivery=delivery)
+    assert server.received == []
+
+
+def test_a_journal_that_cannot_be_read_sends_nothing(store: Store, run: Callable[..., int], delivery: str) -> None:
+    store.unreadable = True
+    with serving() as server, pytest.raises(JournalError, match="cannot be read"):
+        run(server, delivery=delivery)
+    assert server.received == []
+
+
+def test_rows_3_to_5_died_with_the_intent_alone(store: Store, run: Callable[..., int], delivery: str) -> None:
+    with serving() as server:
+        store.refuse = dies_on(State.SENT)
+        with pytest.raises(Died):
+            run(server, delivery=delivery)
+        assert states(store) == ["intent"]
+        store.refuse = lambda _: False
+        if delivery == "at_least_once":
+            assert run(server, try_number=2, delivery=delivery) == 12345
+        else:
+            for try_number in (2, 3):
+                with pytest.raises(DeliveryUnknownError, match="try 1 set out to send") as caught:
+                    run(server, try_number=try_number, delivery=delivery)
+                assert caught.value.may_have_been_sent
+    assert len(server.received) == (2 if delivery == "at_least_once" else 1)
+
+
+def test_row_6_sent(store: Store, run: Callable[..., int], delivery: str) -> None:
+    with serving() as server:
+        tickets = [run(server, try_number=number, delivery=delivery) for number in (1, 2, 3)]
+    assert tickets == [12345] * 3
+    assert len(server.received) == 1
+    assert states(store) == ["sent"]
+    assert set(store.retentions) == {RETENTION}
+
+
+def test_row_6_not_sent(store: Store, run: Callable[..., int], delivery: str) -> None:
+    with serving(answer(429), TICKET) as server:
+        with pytest.raises(NotSentError):
+            run(server, delivery=delivery)
+        assert states(store) == ["not_sent"]
+        assert run(server, try_number=2, delivery=delivery) == 12345
+    assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("reply", [NOTHING, answer(502), answer(200, body={})])
+def test_row_6_unknown(store: Store, run: Callable[..., int], delivery: str, reply: Answer) -> None:
+    with serving(reply, TICKET) as server:
+        expected = DeliveryUnknownError if delivery == "at_most_once" else PassNotifyApiError
+        with pytest.raises(PassNotifyApiError) as caught:
+            run(server, delivery=delivery)
+        assert type(caught.value) is expected
+        assert states(store) == ["unknown"]
+        if delivery == "at_most_once":
+            with pytest.raises(DeliveryUnknownError):
+                run(server, try_number=2, delivery=delivery)
+        else:
+            assert run(server, try_number=2, delivery=delivery) == 12345
+    assert len(server.received) == (1 if delivery == "at_most_once" else 2)
+
+
+def test_row_8_a_ticket_that_failed_is_sent_again(store: Store, run: Callable[..., int], delivery: str) -> None:
+    with serving() as server:
+        run(server, delivery=delivery)
+        operator()._new_push(context_of(store, 1, 5)).ticket_failed("ticket 12345: FAILED")
+        assert run(server, try_number=2, delivery=delivery) == 12345
+    assert len(server.received) == 2
+
+
+def test_doubt_outlives_a_try_that_did_not_send(run: Callable[..., int]) -> None:
+    with serving(NOTHING, answer(429), TICKET) as server:
+        for number in (1, 2):
+            with pytest.raises(PassNotifyApiError):
+                run(server, try_number=number, delivery="at_least_once")
+        with pytest.raises(DeliveryUnknownError, match="try 1 set out"):
+            run(server, try_number=3)
+    assert len(server.received) == 2
+
+
+def test_a_refusal_that_cannot_be_recorded_is_still_told(store: Store, run: Callable[..., int]) -> None:
+    store.refuse = lambda value: value["state"] != "intent"
+    with serving(answer(404), NOTHING) as server:
+        with pytest.raises(RejectedError, match="HTTP 404"):
+            run(server)
+        with pytest.raises(DeliveryUnknownError):
+            run(server, try_number=2)
+    assert len(server.received) == 1
+
+
+def test_a_ticket_that_cannot_be_recorded_is_told(store: Store, run: Callable[..., int]) -> None:
+    store.refuse = lambda value: value["state"] == "sent"
+    with serving() as server, pytest.raises(JournalError, match=r"It was sent \(ticketId 12345\), but not recorded"):
+        run(server)
+
+
+@pytest.mark.parametrize("on_clear", ["resend", "resume"])
+def test_a_clear_starts_afresh_or_goes_on(run: Callable[..., int], on_clear: str) -> None:
+    with serving() as server:
+        run(server, try_number=1, max_tries=2, on_clear=on_clear)
+        run(server, try_number=2, max_tries=3, on_clear=on_clear)
+        run(server, try_number=3, max_tries=3, on_clear=on_clear)
+    assert len(server.received) == (2 if on_clear == "resend" else 1)
+
+
+def test_a_clear_after_doubt_sends_again_only_if_that_was_asked_for(run: Callable[..., int]) -> None:
+    with serving(NOTHING, TICKET) as server:
+        with pytest.raises(DeliveryUnknownError):
+            run(server, max_tries=0)
+        with pytest.raises(DeliveryUnknownError):
+            run(server, try_number=2, max_tries=1, on_clear="resume")
+        assert run(server, try_number=2, max_tries=1) == 12345
+    assert len(server.received) == 2
+
+
+def test_whom_counts_and_not_what(run: Callable[..., int], caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as server:
+        run(server, value="at 10:00")
+        run(server, try_number=2, value="at 10:05")
+    assert len(server.received) == 1
+    assert "has changed" in caplog.text
+
+
+def test_an_old_try_cannot_change_what_a_newer_one_wrote(store: Store, run: Callable[..., int]) -> None:
+    stale = open_journal(context_of(store, 1, 5), resume=False)
+    with serving() as server:
+        run(server, try_number=2)
+        stale.write(State.NOT_SENT, address="/pass/123/notify", message="")
+        assert run(server, try_number=3) == 12345
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("value", ["text", {}, {"state": "danced"}, {"state": "sent", "more": 1}, [1]])
+def test_a_record_that_is_not_understood_sends_nothing(store: Store, run: Callable[..., int], value: Any) -> None:
+    store.set("passnotify.v1.try.1", value)
+    with serving() as server, pytest.raises(JournalError, match="does not understand"):
+        run(server, try_number=2)
+    assert server.received == []
+
+
+def test_a_record_of_a_ticket_without_its_number_is_doubt(store: Store, run: Callable[..., int]) -> None:
+    with serving() as server:
+        run(server)
+        record = store.get("passnotify.v1.try.1")
+        store.set("passnotify.v1.try.1", {**record, "ticket_id": None})
+        with pytest.raises(DeliveryUnknownError):
+            run(server, try_number=2)
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("try_number", "max_tries", "retries", "first"),
+    [
+        (1, 0, 0, True),
+        (2, 1, 0, True),
+        (1, 2, 2, True),
+        (2, 2, 2, False),
+        (3, 2, 2, False),
+        (2, 3, 2, True),
+        (3, 3, 2, False),
+    ],
+)
+def test_the_first_try_of_a_chain(try_number: int, max_tries: int, retries: int, first: bool) -> None:
+    assert is_first_try(context_of(None, try_number, max_tries), retries) is first

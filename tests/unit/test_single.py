@@ -1,0 +1,232 @@
+"""The one path of a single push: deadlines, stopping, interruptions, and Airflow before 3.3, which remembers nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pendulum
+import pytest
+from airflow.exceptions import AirflowFailException, AirflowSkipException
+from servers import HANG, NOTHING, TICKET, Answer, answer, serving
+from stores import Store, context_of
+
+from airflow_provider_passnotify import steering
+from airflow_provider_passnotify.exceptions import (
+    DeliveryUnknownError,
+    NotSentError,
+    PassNotifyApiError,
+    PassNotifyConfigError,
+    RejectedError,
+    SendRefusedError,
+)
+from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+
+pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
+
+WAIT = answer(503, {"Retry-After": "30"})
+Connect = Callable[..., str]
+
+
+def operator(**arguments: Any) -> SendNotificationOperator:
+    return SendNotificationOperator(
+        **{"task_id": "send", "target_type": "pass", "pass_id": 123, "value": "20% off", "retries": 2, **arguments}
+    )
+
+
+def state_in(store: Store) -> str:
+    (key,) = store.values
+    return str(store.get(key)["state"])
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Instead of sleeping: what is to happen during each nap, in turn."""
+    events: list[Callable[[], None]] = []
+    clock = [1000.0]
+
+    def nap(seconds: float) -> None:
+        clock[0] += seconds
+        if events:
+            events.pop(0)()
+
+    monkeypatch.setattr("time.sleep", nap)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    return events
+
+
+def test_a_deadline_that_has_passed_skips_and_writes_nothing(connection: Connect) -> None:
+    store = Store()
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(AirflowSkipException, match="send_before=2020-01-01T00:00:00"):
+            operator(send_before="2020-01-01").execute(context_of(store))
+    assert server.received == []
+    assert store.values == {}
+
+
+def test_a_deadline_to_come_lets_it_out(connection: Connect) -> None:
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        assert operator(send_before=pendulum.now("UTC").add(hours=1)).execute(context_of(Store())) == 12345
+
+
+def test_a_deadline_that_passes_while_waiting(connection: Connect, naps: list[Callable[[], None]]) -> None:
+    store, task = Store(), operator(send_before=pendulum.now("UTC").add(hours=1))
+    naps += [lambda: None, lambda: setattr(task._push, "send_before", pendulum.datetime(2020, 1, 1))]
+    with serving(WAIT, TICKET) as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(AirflowSkipException):
+            task.execute(context_of(store))
+    assert len(server.received) == 1
+    assert state_in(store) == "not_sent"
+
+
+def test_what_was_sent_is_returned_even_after_the_deadline(connection: Connect) -> None:
+    store = Store()
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        operator().execute(context_of(store))
+        assert operator(send_before="2020-01-01").execute(context_of(store, 2)) == 12345
+
+
+def test_a_task_told_to_stop_while_waiting_says_that_it_did_not_send(
+    connection: Connect, naps: list[Callable[[], None]]
+) -> None:
+    store, task = Store(), operator()
+    naps += [lambda: None, task.on_kill]
+    with serving(WAIT, TICKET) as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(NotSentError, match="told to stop"):
+            task.execute(context_of(store))
+    assert len(server.received) == 1
+    assert naps == []
+    assert state_in(store) == "not_sent"
+
+
+class TimedOut(BaseException):
+    """As Airflow raises it out of a signal handler."""
+
+
+def test_an_interruption_while_waiting_is_no_doubt(connection: Connect, naps: list[Callable[[], None]]) -> None:
+    store = Store()
+
+    def time_out() -> None:
+        raise TimedOut
+
+    naps.append(time_out)
+    with serving(WAIT, TICKET) as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(TimedOut):
+            operator().execute(context_of(store))
+        assert state_in(store) == "not_sent"
+        assert operator().execute(context_of(store, 2)) == 12345
+
+
+def test_an_interruption_in_mid_request_is_doubt(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal's handler raises out of the read; here the read itself does, once the request is out."""
+    from http.client import HTTPResponse
+
+    store = Store()
+
+    def begin(_: HTTPResponse) -> None:
+        raise TimedOut
+
+    with serving(Answer(then=HANG)) as server:
+        connection(host=server.url, login="me", password="secret")
+        monkeypatch.setattr(HTTPResponse, "begin", begin)
+        with pytest.raises(TimedOut):
+            operator().execute(context_of(store))
+        monkeypatch.undo()
+        assert state_in(store) == "unknown"
+        with pytest.raises(DeliveryUnknownError, match="interrupted by TimedOut"):
+            operator().execute(context_of(store, 2))
+
+
+def test_an_interruption_right_after_the_answer_is_doubt(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise TimedOut
+
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        monkeypatch.setattr("airflow_provider_passnotify.protocol.retry_delay", interrupted)
+        with pytest.raises(TimedOut):
+            operator().execute(context_of(store))
+    assert len(server.received) == 1
+    assert state_in(store) == "unknown"
+
+
+def test_a_connection_that_is_wrong_leaves_no_intent(connection: Connect) -> None:
+    store = Store()
+    connection(host="http://api.example.com", login="me", password="secret")
+    with pytest.raises(PassNotifyConfigError, match="plain http"):
+        operator().execute(context_of(store))
+    assert store.values == {}
+
+
+@pytest.mark.parametrize("reply", [answer(429), answer(502), NOTHING, answer(404)])
+def test_without_memory_every_failure_is_final(connection: Connect, reply: Answer) -> None:
+    with serving(reply) as server:
+        connection(host=server.url, login="me", password="secret", extra={"max_retries": 0})
+        with pytest.raises(AirflowFailException):
+            operator().execute(context_of(None, 1, 2))
+
+
+@pytest.mark.parametrize(("try_number", "max_tries"), [(2, 2), (3, 2), (3, 3)])
+def test_without_memory_a_retry_refuses(connection: Connect, try_number: int, max_tries: int) -> None:
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(SendRefusedError, match=r"Airflow 3\.3.*at_least_once"):
+            operator().execute(context_of(None, try_number, max_tries))
+    assert server.received == []
+
+
+def test_without_memory_a_cleared_task_sends(connection: Connect) -> None:
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        assert operator().execute(context_of(None, 2, 3)) == 12345
+
+
+def test_without_memory_at_least_once_may_be_retried(connection: Connect) -> None:
+    with serving(answer(502), TICKET) as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(PassNotifyApiError) as caught:
+            operator(delivery="at_least_once").execute(context_of(None, 1, 2))
+        assert not isinstance(caught.value, AirflowFailException)
+        assert operator(delivery="at_least_once").execute(context_of(None, 2, 2)) == 12345
+
+
+def test_two_threads_are_two_pushes(connection: Connect) -> None:
+    """Nothing is shared between operators: each has its hook, client and journal."""
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        threads = [threading.Thread(target=operator().execute, args=(context_of(Store()),)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(server.received) == 4
+
+
+@pytest.mark.skipif(steering.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
+@pytest.mark.parametrize(
+    ("header", "delay"), [("120", 300), ("3600", 3600), ("999999999", 86400), ("Fri, 31 Dec 9999 23:59:59 GMT", 86400)]
+)
+def test_airflow_retries_no_earlier_than_it_was_told(connection: Connect, header: str, delay: float) -> None:
+    with serving(answer(429, {"Retry-After": header})) as server:
+        connection(host=server.url, login="me", password="secret")
+        task = operator(retry_delay=pendulum.duration(minutes=5))
+        with pytest.raises(NotSentError) as caught:
+            task.execute(context_of(Store()))
+    decision = task.retry_policy.evaluate(caught.value, 1, 2, {"task": task})
+    assert (decision.action.value, decision.retry_delay.total_seconds()) == ("retry", delay)
+
+
+@pytest.mark.skipif(steering.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
+def test_what_says_nothing_about_later_is_retried_as_the_task_says() -> None:
+    task = operator()
+    for error in (ValueError("x"), SendRefusedError("x")):
+        assert task.retry_policy.evaluate(error, 1, 2, {"task": task}).action.value == "default"
