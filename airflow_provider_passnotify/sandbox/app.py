@@ -64,7 +64,7 @@ class SandboxApp:
     async def _with_trouble(self, exchange: Exchange, latency: float, fault: AnyFault | None) -> None:
         trouble = self.state.trouble
         stage = fault.stage if isinstance(fault, HoldFault) else None
-        if stage == "headers" and not await exchange.stand_still(trouble.hold(), reading=False):
+        if stage == "headers" and not await exchange.stand_still(trouble.hold(), before_body=True):
             return
         body = await exchange.read()
         if body is None:

@@ -68,15 +68,13 @@ class Exchange:
         """Close the connection without an answer."""
         await self._closed(self._transport.abort)
 
-    async def stand_still(self, until: asyncio.Future[bool], *, reading: bool = True) -> bool:
+    async def stand_still(self, until: asyncio.Future[bool], *, before_body: bool = False) -> bool:
         """Wait, and return whether the request goes on: not when it was dropped or the client went away.
 
-        :param reading: whether the connection is read meanwhile. If not, a client with a large body stands half
-            written; that it has gone away is only seen afterwards.
+        :param before_body: the body is not asked for meanwhile, so that uvicorn soon stops reading and a client with a
+            large one stands half written. That it has gone away is only seen afterwards.
         """
-        gone = asyncio.ensure_future(self._gone()) if reading else asyncio.get_running_loop().create_future()
-        if not reading:
-            self._transport.pause_reading()
+        gone = asyncio.get_running_loop().create_future() if before_body else asyncio.ensure_future(self._gone())
         self._log.holds(1)
         try:
             await asyncio.wait({until, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,8 +83,6 @@ class Exchange:
             until.cancel()
             gone.cancel()
         if not until.cancelled() and until.result():
-            if not reading:
-                self._transport.resume_reading()
             return True
         await self.drop()
         return False
