@@ -1,8 +1,7 @@
-"""The one path of a single push: deadlines, stopping, interruptions, and Airflow before 3.3, which remembers nothing."""
+"""The one path of a single push: deadlines, stopping, interruptions, and Airflow before 3.3 (no memory)."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +12,12 @@ from servers import HANG, NOTHING, TICKET, Answer, answer, serving
 from stores import Store, context_of
 
 from airflow_provider_passnotify import steering
+from airflow_provider_passnotify.delivery.journal import open_journal
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
     NotSentError,
     PassNotifyApiError,
     PassNotifyConfigError,
-    RejectedError,
     SendRefusedError,
 )
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
@@ -36,8 +35,8 @@ def operator(**arguments: Any) -> SendNotificationOperator:
 
 
 def state_in(store: Store) -> str:
-    (key,) = store.values
-    return str(store.get(key)["state"])
+    (record,) = open_journal(context_of(store), resume=True).read()
+    return record.state.value
 
 
 @pytest.fixture
@@ -197,18 +196,6 @@ def test_without_memory_at_least_once_may_be_retried(connection: Connect) -> Non
             operator(delivery="at_least_once").execute(context_of(None, 1, 2))
         assert not isinstance(caught.value, AirflowFailException)
         assert operator(delivery="at_least_once").execute(context_of(None, 2, 2)) == 12345
-
-
-def test_two_threads_are_two_pushes(connection: Connect) -> None:
-    """Nothing is shared between operators: each has its hook, client and journal."""
-    with serving() as server:
-        connection(host=server.url, login="me", password="secret")
-        threads = [threading.Thread(target=operator().execute, args=(context_of(Store()),)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(server.received) == 4
 
 
 @pytest.mark.skipif(steering.retry_policy() is None, reason="Airflow has no retry policies before 3.3")

@@ -1,0 +1,215 @@
+"""The hooks: what the calls return and raise, and what Test connection says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certificates import make_certificate
+from servers import NOTHING, Answer, answer, serving
+
+from airflow_provider_passnotify.exceptions import (
+    DeliveryUnknownError,
+    InvalidNotificationError,
+    NotSentError,
+    PassNotifyApiError,
+    PassNotifyConfigError,
+    RejectedError,
+)
+from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
+from airflow_provider_passnotify.targets import PassTarget
+from airflow_provider_passnotify.tickets import StatusWords, TicketState
+
+pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
+
+Connect = Callable[..., str]
+API_404 = answer(404, body={"code": 404, "description": "Gone.", "details": "no such ticket"})
+
+
+class SyncHook:
+    """The synchronous hook."""
+
+    def __init__(self) -> None:
+        self.hook = PassNotifyHook()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.hook, name)
+
+
+class BlockingHook:
+    """The asynchronous hook, each call run to its end."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            async with PassNotifyAsyncHook() as hook:
+                return await getattr(hook, name)(*args, **kwargs)
+
+        return lambda *args, **kwargs: asyncio.run(call(*args, **kwargs))
+
+
+@pytest.fixture(params=[SyncHook, BlockingHook], ids=["sync", "async"])
+def hook(request: pytest.FixtureRequest) -> Any:
+    return request.param()
+
+
+def connect(connection: Connect, url: str, **extra: Any) -> None:
+    connection(host=url, login="me", password="secret", extra={"max_retries": 0, **extra})
+
+
+@pytest.mark.parametrize("target", [PassTarget(123), {"target_type": "pass", "pass_id": 123}])
+def test_calls(hook: Any, connection: Connect, target: Any) -> None:
+    ticket = answer(body={"Status": "COMPLETED", "createdAt": "2013-03-28 18:18:36.0", "ID": 7, "children": {"a": []}})
+    with serving(answer(body={"ticketId": 7}), answer(body={"ticketId": "8"}), ticket) as server:
+        connect(connection, server.url)
+        assert hook.send_notification(target, value="x", label="y") == 7
+        assert hook.delete_notification(target) == 8
+        found = hook.get_ticket(7)
+    assert (found.id, found.status, found.state, found.children) == (7, "COMPLETED", TicketState.SUCCEEDED, {"a": []})
+    assert found.created_at.isoformat() == "2013-03-28T18:18:36+00:00"
+    assert server.lines[-1] == "GET /v1/ticket/7 HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (({"target_type": "pass"},), "pass_id missing"),
+        (({"target_type": "pass", "pass_id": ".."},), "another path"),
+        (({"target_type": "segment", "project_id": 1, "segment_id": 2},), "template_id is missing"),
+        ((None,), "target must be"),
+        (({"target_type": "pass", "pass_id": 1, "value": "x"},), "does not take value"),
+    ],
+)
+def test_a_bad_target_is_refused_before_anything_is_connected(hook: Any, arguments: Any, why: str) -> None:
+    with pytest.raises(InvalidNotificationError, match=why):
+        hook.send_notification(*arguments, value="x")
+
+
+@pytest.mark.parametrize("value", ["", None, 5])
+def test_a_bad_value_is_refused(hook: Any, value: Any) -> None:
+    with pytest.raises(InvalidNotificationError, match="value"):
+        hook.send_notification(PassTarget(1), value=value)
+
+
+@pytest.mark.parametrize("ticket_id", [None, "None", True, -1, "x", 1.0, ""])
+def test_a_bad_ticket_id_is_refused(hook: Any, ticket_id: Any) -> None:
+    with pytest.raises(InvalidNotificationError, match="ticket_id"):
+        hook.get_ticket(ticket_id)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (answer(404), RejectedError),
+        (answer(429), NotSentError),
+        (answer(502), DeliveryUnknownError),
+        (NOTHING, DeliveryUnknownError),
+    ],
+)
+def test_errors_of_a_send(hook: Any, connection: Connect, reply: Answer, error: type) -> None:
+    with serving(reply) as server:
+        connect(connection, server.url)
+        with pytest.raises(PassNotifyApiError) as caught:
+            hook.send_notification(PassTarget(1), value="x")
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("body", [{"id": 1}, [], {"status": 5}, {"status": ""}, {"status": None}])
+def test_a_ticket_that_cannot_be_read(hook: Any, connection: Connect, body: Any) -> None:
+    with serving(answer(body=body)) as server:
+        connect(connection, server.url)
+        with pytest.raises(PassNotifyApiError, match="ticket 1"):
+            hook.get_ticket(1)
+
+
+def test_words_of_the_users_own(hook: Any, connection: Connect) -> None:
+    with serving(answer(body={"status": "Delivered"})) as server:
+        connect(connection, server.url)
+        assert hook.get_ticket(1).state is TicketState.RUNNING
+        assert hook.get_ticket(1, words=StatusWords(success=["delivered"])).state is TicketState.SUCCEEDED
+        assert hook.get_ticket(1, words=StatusWords(failure=["DELIVERED"])).state is TicketState.FAILED
+
+
+def test_a_connection_that_cannot_be_used(hook: Any, connection: Connect) -> None:
+    connection(host="api.example.com")
+    with pytest.raises(PassNotifyConfigError, match=r"Connection 'passnotify_default': it has no password\. Give"):
+        hook.send_notification(PassTarget(1), value="x")
+
+
+def test_calls_share_one_connection(connection: Connect) -> None:
+    async def run() -> None:
+        async with PassNotifyAsyncHook() as hook:
+            await hook.send_notification(PassTarget(1), value="x")
+            await hook.delete_notification(PassTarget(1))
+
+    with serving() as server:
+        connect(connection, server.url)
+        hook = PassNotifyHook()
+        hook.send_notification(PassTarget(1), value="x")
+        hook.delete_notification(PassTarget(1))
+        assert server.connections == 1
+        asyncio.run(run())
+        assert server.connections == 2
+
+
+WORKS, REFUSED = "Works: ", "Reached, credentials refused: "
+STRANGE = "Reached, but it does not answer as PassNotify does"
+HELLO = answer(body={"Hello": "World"})
+ANSWERS: dict[str, tuple[list[Answer], bool, str]] = {
+    "ticket unknown": ([API_404], True, WORKS),
+    "ticket known": ([answer(body={"status": "COMPLETED"})], True, WORKS),
+    "bare 404, says hello": ([answer(404), HELLO], True, WORKS),
+    "401": ([answer(401)], False, REFUSED),
+    "403": ([answer(403)], False, REFUSED),
+    "unreadable key": ([answer(500, body={"code": 500, "description": "Error reading the api key"})], False, REFUSED),
+    "bare 404 everywhere": ([answer(404)], False, STRANGE),
+    "a web page": ([answer(200, body="<html>")], False, STRANGE),
+    "redirect": ([answer(302, {"Location": "/login"})], False, STRANGE),
+    "500": ([answer(500)], False, STRANGE),
+    "no answer": ([NOTHING], False, "Unreachable: "),
+}
+
+
+@pytest.mark.parametrize(("replies", "works", "says"), ANSWERS.values(), ids=ANSWERS)
+def test_test_connection(connection: Connect, replies: list[Answer], works: bool, says: str) -> None:
+    with serving(*replies) as server:
+        connection(host=server.url, login="me", password="secret")
+        result, message = PassNotifyHook().test_connection()
+    assert result is works
+    assert message.startswith(says)
+    assert {request.method for request in server.received} == {"GET"}
+    assert len(server.received) <= 2
+
+
+def test_test_connection_tells_what_is_wrong_with_tls(connection: Connect, tmp_path: Path) -> None:
+    with serving(tls=make_certificate(tmp_path).context) as server:
+        connection(host=server.url, login="me", password="secret")
+        works, message = PassNotifyHook().test_connection()
+    assert (works, message.partition(":")[0]) == (False, "TLS problem")
+
+
+def test_test_connection_unreachable(connection: Connect) -> None:
+    with serving() as server:
+        url = server.url
+    connection(host=url, login="me", password="secret")
+    works, message = PassNotifyHook().test_connection()
+    assert (works, message.partition(":")[0]) == (False, "Unreachable")
+
+
+def test_test_connection_says_what_is_wrong_with_the_connection(connection: Connect) -> None:
+    connection(host="http://api.example.com", login="me", password="secret")
+    works, message = PassNotifyHook().test_connection()
+    assert works is False
+    assert "plain http to api.example.com" in message
+
+
+def test_an_unknown_status_is_logged_once(connection: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    with serving(answer(body={"status": "Simmering"})) as server:
+        connect(connection, server.url)
+        for _ in range(3):
+            PassNotifyHook().get_ticket(1)
+    assert caplog.text.count("'Simmering' is not known") == 1
