@@ -221,6 +221,22 @@ class Airflow:
 
         return self.wait(look, f"{dag_id}.{task_id} to be {wanted}", seconds=seconds)
 
+    def wait_for_deferral(self, dag_id: str, run_id: str, task_id: str, *, seconds: float = 120) -> None:
+        """Wait until a task is deferred and the scheduler knows that its worker has ended.
+
+        The worker's supervisor may outlive the task by 5 s, and Airflow takes a task that has resumed by then for one
+        that was killed.
+        """
+        self.wait_for_task(dag_id, run_id, task_id, "deferred", seconds=seconds)
+        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}'"
+        self.wait(
+            lambda: any(
+                "Received executor event" in line and key in line for line in self.output("scheduler").splitlines()
+            ),
+            f"the scheduler to hear of the end of the worker of {dag_id}.{task_id}",
+            seconds=seconds,
+        )
+
     def wait_for_run(
         self, dag_id: str, run_id: str, states: str | Collection[str] = ("success", "failed"), *, seconds: float = 180
     ) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def _fresh(sandbox: RunningSandbox) -> None:
 def test_send_defer_resume_succeed(airflow: Airflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
     run_id = airflow.trigger("system_send")
-    airflow.wait_for_task("system_send", run_id, "send", "deferred")
+    airflow.wait_for_deferral("system_send", run_id, "send")
     sandbox.wait_for(3, method="GET")  # the worker has looked once, the triggerer goes on
     sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
     airflow.wait_for_run("system_send", run_id, "success")
@@ -51,7 +51,7 @@ def test_send_defer_resume_succeed(airflow: Airflow, sandbox: RunningSandbox) ->
 def test_a_triggerer_that_is_killed_and_started_again_goes_on(airflow: Airflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
     run_id = airflow.trigger("system_send")
-    airflow.wait_for_task("system_send", run_id, "send", "deferred")
+    airflow.wait_for_deferral("system_send", run_id, "send")
     sandbox.wait_for(3, method="GET")
     airflow.kill("triggerer")
     polls = sandbox.requests()["methods"]["GET"]

@@ -10,11 +10,13 @@ from airflow.sdk import DAG
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
 from airflow_provider_passnotify.sensors.passnotify import NotificationTicketSensor
 
+# A worker's supervisor may outlive its task by 5 s; Airflow takes a task that resumes before that for a failed one.
+SECONDS = 12
 SENSORS: dict[str, dict[str, Any]] = {
-    "timeout": {"timeout": 4},
-    "timeout_soft": {"timeout": 4, "soft_fail": True},
-    "execution_timeout": {"execution_timeout": timedelta(seconds=4)},
-    "execution_timeout_soft": {"execution_timeout": timedelta(seconds=4), "soft_fail": True},
+    "timeout": {"timeout": SECONDS},
+    "timeout_soft": {"timeout": SECONDS, "soft_fail": True},
+    "execution_timeout": {"execution_timeout": timedelta(seconds=SECONDS)},
+    "execution_timeout_soft": {"execution_timeout": timedelta(seconds=SECONDS), "soft_fail": True},
     "failed": {"ticket_id": "{{ params.failed }}"},
     "failed_soft": {"ticket_id": "{{ params.failed }}", "soft_fail": True},
     "unknown": {"ticket_id": 999_999_999},
