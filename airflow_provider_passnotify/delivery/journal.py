@@ -21,7 +21,8 @@ Why that is enough:
 * The intent is written *after* everything was read, and only a write that returned lets the POST happen. Being
   superseded, or having lost the supervisor, is for ever: a process whose reads were answered "nothing" because it is
   stale cannot write any more, so it cannot send (Airflow: ``get`` then returns the default, ``set`` raises).
-* Each try writes under a key of its own, so that an orphaned process cannot change what a newer try recorded.
+* Each try writes under keys of its own, so that an orphaned process cannot change what a newer try recorded; intent and
+  outcome have one each, as Airflow repeats a write that got no answer, and the first may yet arrive after the outcome.
 * Nothing is deleted: dying between a deletion and the end of the task would send again. Retention is set instead.
 * A clear by a person raises the task instance's ``max_tries``, a retry does not; so a record tells which it was.
 
@@ -44,7 +45,8 @@ import pendulum
 from airflow_provider_passnotify.exceptions import JournalError
 
 VERSION = 1
-KEY = f"passnotify.v{VERSION}.try.{{try_number}}"
+KEY = f"passnotify.v{VERSION}.try.{{try_number}}.{{part}}"
+INTENT, OUTCOME = "intent", "outcome"
 RETENTION = timedelta(days=90)
 
 
@@ -146,17 +148,17 @@ class Journal:
         at = pendulum.now("UTC").isoformat(timespec="seconds")
         record = Record(state, address, message, self.try_number, self.max_tries, at, ticket_id, reason)
         try:
-            self.store.set(self._key(self.try_number), asdict(record), retention=RETENTION)
+            part = INTENT if state is State.INTENT else OUTCOME
+            self.store.set(self._key(self.try_number, part), asdict(record), retention=RETENTION)
         except Exception as error:
             raise JournalError(
                 f"The journal did not accept {state.value!r}: {type(error).__name__}: {error}"
             ) from error
 
     def _read(self, try_number: int) -> Record | None:
-        try:
-            value = self.store.get(self._key(try_number))
-        except Exception as error:
-            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+        value = self._get(try_number, OUTCOME)
+        if value is None:
+            value = self._get(try_number, INTENT)
         if value is None:
             return None
         try:
@@ -166,8 +168,14 @@ class Journal:
                 f"The journal of try {try_number} was written by a release that this one does not understand: {value!r}"
             ) from None
 
-    def _key(self, try_number: int) -> str:
-        return KEY.format(try_number=try_number)
+    def _get(self, try_number: int, part: str) -> Any:
+        try:
+            return self.store.get(self._key(try_number, part))
+        except Exception as error:
+            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+
+    def _key(self, try_number: int, part: str) -> str:
+        return KEY.format(try_number=try_number, part=part)
 
 
 def open_journal(context: Mapping[str, Any], *, resume: bool) -> Journal:

@@ -103,6 +103,14 @@ class SinglePush:
         :param get_client: gives the client when something is sent at last.
         :raises PassNotifyError: as the error table has it; nothing is sent where the intent was not accepted.
         """
+        # Whatever ends this process, its log names whom it was for.
+        log.info(
+            "%s %s: try %d, %s.",
+            self.request.method,
+            self.request.url_path,
+            self.journal.try_number,
+            self.delivery.value,
+        )
         history = History.of(self.journal.read())
         if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
             self._log_adopted(history.sent)
