@@ -85,13 +85,13 @@ def defer(
     conn_id: str,
     timeout: float,
     poll_interval: float,
-    kwargs: Mapping[str, Any] | None = None,
+    kwargs: dict[str, Any] | None = None,
     **more: Any,
 ) -> None:
     """Let the triggerer poll what is left; it resumes the operator's ``execute_complete``.
 
     :param timeout: seconds; ``execution_timeout`` counts too, which Airflow 3 does not see to while a task is deferred.
-    :param kwargs: for ``execute_complete``, next to ``event``, ``so_far`` and ``by_execution_timeout``.
+    :param kwargs: for ``execute_complete``; none of them arrives in Airflow's ``dag.test()``, the event does.
     :param more: for the trigger.
     """
     from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
@@ -99,38 +99,31 @@ def defer(
     now = pendulum.now("UTC")
     end = now.add(seconds=timeout)
     execution_end = _execution_end(operator, context)
-    by_execution = execution_end is not None and execution_end <= end
+    by_execution_timeout = execution_end is not None and execution_end <= end
     if execution_end is not None:
         end = min(end, execution_end)
-    words = waiting.words
     operator.defer(
         trigger=NotificationTicketTrigger(
             waiting.left,
             end=end.isoformat(),
             poll_interval=poll_interval,
             passnotify_conn_id=conn_id,
-            success_statuses=words.success,
-            failure_statuses=words.failure,
+            success_statuses=waiting.words.success,
+            failure_statuses=waiting.words.failure,
+            so_far=waiting.as_event(),
+            by_execution_timeout=by_execution_timeout,
             **more,
         ),
         method_name="execute_complete",
-        kwargs={"so_far": waiting.as_event(), "by_execution_timeout": by_execution, **(kwargs or {})},
+        kwargs=kwargs,
         timeout=timedelta(seconds=max(0.0, (end - now).total_seconds())) + GRACE,
     )
 
 
-def resume(waiting: Waiting, so_far: Mapping[str, Any], event: Mapping[str, Any]) -> Waiting:
-    """Return the waiting as the trigger left it."""
-    waiting.load(so_far)
-    waiting.load(event)
-    return waiting
-
-
-def conclude(waiting: Waiting, *, final: bool, by_execution_timeout: bool = False) -> None:
+def conclude(waiting: Waiting, *, final: bool) -> None:
     """Return if every ticket succeeded.
 
     :param final: whether Airflow shall not retry.
-    :param by_execution_timeout: whether a time-out is the task's ``execution_timeout``, not ``timeout``.
     :raises TicketFailedError: when a ticket failed.
     :raises TicketTimeoutError: when one did not end in time; ``AirflowTaskTimeout`` where Airflow would raise that.
     :raises RejectedError: when the API refused a look-up.
@@ -144,7 +137,7 @@ def conclude(waiting: Waiting, *, final: bool, by_execution_timeout: bool = Fals
     if waiting.end is End.FAILED:
         failed = FinalTicketFailedError if final else TicketFailedError
         raise failed(waiting.message, waiting.tickets(TicketState.FAILED))
-    if waiting.end is End.TIMEOUT and by_execution_timeout:
+    if waiting.end is End.TIMEOUT and waiting.by_execution_timeout:
         raise AirflowTaskTimeout(f"execution_timeout: {waiting.message}")
     if waiting.end is End.TIMEOUT:
         late = FinalTicketTimeoutError if final else TicketTimeoutError

@@ -67,6 +67,8 @@ class Waiting:
         self.server_failed = False
         self.retry_after = 0.0
         self.timed_out = False
+        self.by_execution_timeout = False
+        """Whether the time that is up is the task's ``execution_timeout``."""
 
     @property
     def left(self) -> list[int]:
@@ -159,6 +161,7 @@ class Waiting:
             "tickets": tickets,
             "others": [{"status": status, "state": state, "ids": ids} for (status, state), ids in others.items()],
             "problem": self.problem,
+            "by_execution_timeout": self.by_execution_timeout,
         }
         if self.refused:
             ticket_id, verdict = self.refused
@@ -166,7 +169,7 @@ class Waiting:
         return event
 
     def load(self, event: Mapping[str, Any]) -> None:
-        """Take in an event, or what was known before the task deferred."""
+        """Take in an event, or what was known before a task deferred."""
         for fields in event["tickets"]:
             at = fields["created_at"]
             created_at = pendulum.instance(datetime.fromisoformat(at)).in_timezone("UTC") if at else None
@@ -176,6 +179,7 @@ class Waiting:
             for ticket_id in group["ids"]:
                 self._put(Ticket(ticket_id, group["status"], TicketState(group["state"])))
         self.problem = event["problem"]
+        self.by_execution_timeout = event["by_execution_timeout"]
         self.timed_out = event["status"] == End.TIMEOUT
         if refused := event.get("refused"):
             verdict = Verdict(Outcome.REJECTED, refused["reason"], status_code=refused["status_code"])

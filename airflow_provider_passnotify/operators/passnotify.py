@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -75,6 +75,15 @@ class _TargetOperator(TicketOperator):
         self.template_external_id = template_external_id
         if getattr(self, "retry_policy", None) is None:
             self.retry_policy = steering.retry_policy()
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any], result: int | None = None) -> int:
+        """Go on after the triggerer has waited.
+
+        :return: the ticketId.
+        """
+        super().execute_complete(context, event, result)
+        ticket_id: int = event["tickets"][0]["id"] if event["tickets"] else event["others"][0]["ids"][0]
+        return ticket_id
 
     def _request(self, read: Read) -> Request:
         """Build the request from the arguments that ``read`` gives by name."""

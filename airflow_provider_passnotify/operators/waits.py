@@ -80,7 +80,8 @@ class TicketOperator(BaseOperator):
     def wait_for_tickets(self, context: Context, ticket_ids: Iterable[int], result: R) -> R:
         """Wait for the tickets if ``wait_for_completion`` says so, here or deferred, and return ``result``.
 
-        :param result: what ``execute`` returns in the end; JSON, as it is kept while the task is deferred.
+        :param result: what ``execute`` returns in the end; JSON, as it is kept while the task is deferred. (What must
+            be in XCom in any case is pushed before.)
         :raises TicketFailedError: when tickets failed, once all have ended.
         :raises TicketTimeoutError: when they did not end in time.
         """
@@ -109,17 +110,14 @@ class TicketOperator(BaseOperator):
         self._conclude(context, waiting)
         return result
 
-    def execute_complete(
-        self,
-        context: Context,
-        event: Mapping[str, Any],
-        so_far: Mapping[str, Any],
-        by_execution_timeout: bool,
-        result: Any,
-    ) -> Any:
-        """Go on after the triggerer has waited."""
-        waiting = follow.resume(self._new_waiting([]), so_far, event)
-        self._conclude(context, waiting, by_execution_timeout=by_execution_timeout)
+    def execute_complete(self, context: Context, event: Mapping[str, Any], result: Any = None) -> Any:
+        """Go on after the triggerer has waited.
+
+        :param result: as given to :meth:`wait_for_tickets`; ``None`` in Airflow's ``dag.test()``, which drops it.
+        """
+        waiting = self._new_waiting([])
+        waiting.load(event)
+        self._conclude(context, waiting)
         return result
 
     def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
@@ -129,10 +127,10 @@ class TicketOperator(BaseOperator):
         """Whether a task that failed by its tickets must not be retried."""
         return False
 
-    def _conclude(self, context: Context, waiting: Waiting, *, by_execution_timeout: bool = False) -> None:
+    def _conclude(self, context: Context, waiting: Waiting) -> None:
         final = waiting.end is not End.SUCCESS and self.is_final(context)
         try:
-            follow.conclude(waiting, final=final, by_execution_timeout=by_execution_timeout)
+            follow.conclude(waiting, final=final)
         except TicketFailedError as error:
             self.on_tickets_failed(context, error.tickets)
             raise

@@ -106,21 +106,18 @@ class NotificationTicketSensor(BaseSensorOperator):
             )
         return PokeReturnValue(is_done=False)
 
-    def execute_complete(
-        self, context: Context, event: Mapping[str, Any], so_far: Mapping[str, Any], by_execution_timeout: bool
-    ) -> list[dict[str, Any]]:
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Go on after the triggerer has waited."""
-        waiting = follow.resume(self._new_waiting(self.ticket_id), so_far, event)
-        return self._conclude(context, waiting, by_execution_timeout=by_execution_timeout)
+        waiting = self._new_waiting(self.ticket_id)
+        waiting.load(event)
+        return self._conclude(context, waiting)
 
-    def _conclude(
-        self, context: Context, waiting: Waiting, *, by_execution_timeout: bool = False
-    ) -> list[dict[str, Any]]:
+    def _conclude(self, context: Context, waiting: Waiting) -> list[dict[str, Any]]:
         known = {ticket.id: ticket.as_dict() for ticket in waiting.tickets()}
         states = [known[ticket_id] for ticket_id in self._ticket_ids(self.ticket_id)]
         if waiting.end is End.FAILED and self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=states)
-        follow.conclude(waiting, final=True, by_execution_timeout=by_execution_timeout)
+        follow.conclude(waiting, final=True)
         self.log.info("%s", waiting.message)
         return states
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,8 @@ _ARGUMENTS = (
     "failure_statuses",
     "growth",
     "longest_interval",
+    "so_far",
+    "by_execution_timeout",
 )
 
 
@@ -46,6 +48,8 @@ class NotificationTicketTrigger(BaseTrigger):
     :param failure_statuses: more words that mean failure.
     :param growth: what ``poll_interval`` is multiplied by after each round.
     :param longest_interval: seconds that growth ends at.
+    :param so_far: what the worker knew, as an event; the event holds it, too.
+    :param by_execution_timeout: whether ``end`` is the task's ``execution_timeout``.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class NotificationTicketTrigger(BaseTrigger):
         failure_statuses: Iterable[str] = (),
         growth: float = 1.0,
         longest_interval: float | None = None,
+        so_far: Mapping[str, Any] | None = None,
+        by_execution_timeout: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ticket_ids = list(ticket_ids)
@@ -69,6 +75,8 @@ class NotificationTicketTrigger(BaseTrigger):
         self.failure_statuses = list(failure_statuses)
         self.growth = growth
         self.longest_interval = longest_interval
+        self.so_far = so_far
+        self.by_execution_timeout = by_execution_timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -77,6 +85,9 @@ class NotificationTicketTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire the event."""
         waiting = Waiting(self.ticket_ids, StatusWords(self.success_statuses, self.failure_statuses))
+        if self.so_far:
+            waiting.load(self.so_far)
+        waiting.by_execution_timeout = self.by_execution_timeout
         rhythm = Rhythm(self.poll_interval, growth=self.growth, longest=self.longest_interval)
         async with shared_client(self.passnotify_conn_id) as shared:
             await self._wait(waiting, rhythm, shared)
