@@ -264,6 +264,32 @@ def test_a_refusal_slows_every_worker() -> None:
     run(test)
 
 
+def test_after_a_refusal_the_rate_is_near_what_was_accepted() -> None:
+    async def test() -> None:
+        replies = [OK] * 500 + [REFUSED]
+        async with Api(lambda _: replies.pop(0) if replies else OK) as api:
+            one = Run(api.url, max_connections=2)
+            await asyncio.wait_for(one.send(one.jobs(700)), 20)  # from 1 a second it would take minutes
+        assert one.outcomes == {"accepted": 700}
+        assert one.sender.throttled == 1
+
+    run(test)
+
+
+def test_workers_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    wait = throttle.Throttle.wait
+    monkeypatch.setattr(throttle.Throttle, "wait", lambda *args: asked.append(1) or wait(*args))
+
+    async def test() -> None:
+        async with Api() as api:
+            one = Run(api.url, max_connections=64, requests_per_second=500)
+            await one.send(one.jobs(200))
+
+    run(test)
+    assert len(asked) <= 4 * 200, "one asks for the next turn, not all of them"
+
+
 @pytest.mark.usefixtures("no_back_off")
 def test_server_that_only_refuses_is_given_up() -> None:
     async def test() -> None:
@@ -307,6 +333,21 @@ def test_stop_gives_what_is_in_flight_its_grace() -> None:
         assert one.outcomes == {"accepted": 2, "unknown": 1}
         assert one.results[0].outcome is Outcome.UNKNOWN
         assert "stopped" in one.results[0].reason
+
+    run(test)
+
+
+@pytest.mark.usefixtures("no_back_off")
+def test_stop_ends_retries() -> None:
+    async def test() -> None:
+        async with Api(lambda _: REFUSED, latency=0.1) as api:
+            one = Run(api.url, max_connections=2)
+            sending = asyncio.create_task(one.send(one.jobs(10)))
+            await until(lambda: len(api.arrived) == 2)
+            one.sender.stop()
+            await sending
+        assert len(api.arrived) == 2
+        assert one.outcomes == {"not_sent": 2}
 
     run(test)
 

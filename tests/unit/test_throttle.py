@@ -86,6 +86,16 @@ def test_cut_at_most_halves_what_was_allowed() -> None:
     assert throttle.rate(1.0) == pytest.approx(CUT * 500)
 
 
+def test_what_was_accepted_before_a_cut_says_nothing_after_it() -> None:
+    throttle = Throttle(None)
+    for _ in range(100):
+        throttle.accepted(0.0)
+    throttle.refused(0.1, started=0.0, retry_after=0.0)
+    throttle.accepted(0.7)
+    throttle.refused(0.8, started=0.7, retry_after=0.0)
+    assert throttle.rate(0.8) == pytest.approx(CUT * CUT * 100 / 2, rel=0.1)
+
+
 def test_rate_never_falls_to_nothing() -> None:
     throttle = Throttle(None, workers=4)
     for now in range(20):
