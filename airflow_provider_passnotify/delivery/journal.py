@@ -25,6 +25,8 @@ Why that is enough:
   outcome have one each, as Airflow repeats a write that got no answer, and the first may yet arrive after the outcome.
 * Nothing is deleted: dying between a deletion and the end of the task would send again. Retention is set instead.
 * A clear by a person raises the task instance's ``max_tries``, a retry does not; so a record tells which it was.
+* Except that clearing a task that runs may raise it as well, and the process goes on for a moment. So an intent without
+  outcome of the try right before counts even after a clear: that try may be at it still, and nobody was told yet.
 
 Identity is whom, not what: a task instance has one notification, whatever its templates render to on the next try.
 
@@ -133,9 +135,11 @@ class Journal:
             record = self._read(try_number)
             if record is None:
                 continue
-            if not self.resume and record.max_tries != self.max_tries:
-                break  # from before a clear
-            records.insert(0, record)
+            cleared = not self.resume and record.max_tries != self.max_tries
+            if not cleared or (record.state is State.INTENT and try_number == self.try_number - 1):
+                records.insert(0, record)
+            if cleared:
+                break
         return records
 
     def write(

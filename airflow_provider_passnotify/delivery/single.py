@@ -95,6 +95,7 @@ class SinglePush:
         self.request, self.journal, self.delivery, self.send_before = request, journal, delivery, send_before
         self.first_try = first_try
         self.stopped = False
+        self._call = f"{request.method} {request.url_path}"
         self._message = hashlib.sha256(request.body or b"").hexdigest()[:16]
 
     def send(self, get_client: Callable[[], PassNotifyClient]) -> int:
@@ -104,13 +105,7 @@ class SinglePush:
         :raises PassNotifyError: as the error table has it; nothing is sent where the intent was not accepted.
         """
         # Whatever ends this process, its log names whom it was for.
-        log.info(
-            "%s %s: try %d, %s.",
-            self.request.method,
-            self.request.url_path,
-            self.journal.try_number,
-            self.delivery.value,
-        )
+        log.info("%s: try %d, %s.", self._call, self.journal.try_number, self.delivery.value)
         history = History.of(self.journal.read())
         if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
             self._log_adopted(history.sent)
@@ -119,8 +114,8 @@ class SinglePush:
             self._settle(history.doubt)
         if self.forgets and not self.first_try:
             raise SendRefusedError(
-                f"{self.request.method} {self.request.url_path} is not sent: this is a retry, and before Airflow 3.3 "
-                f"nothing tells whether an earlier try sent it. {_WAYS_ON}"
+                f"{self._call} is not sent: this is a retry, and before Airflow 3.3 nothing tells whether an earlier try "
+                f"sent it. {_WAYS_ON}"
             )
         self._check_may_send()
         client = get_client()
@@ -128,8 +123,8 @@ class SinglePush:
             self._write(State.INTENT)
         except JournalError as error:
             raise JournalError(
-                f"Nothing was sent: {error} A try that was superseded, or has lost its supervisor, must not send; "
-                "if the API server was down, a retry will."
+                f"{self._call}: nothing was sent. {error} A try that was superseded, or has lost its supervisor, must "
+                "not send; if the API server was down, a retry will."
             ) from error
         return self._post(client)
 
@@ -169,7 +164,9 @@ class SinglePush:
         try:
             self._write(State.SENT, ticket_id=verdict.ticket_id)
         except JournalError as error:
-            raise JournalError(f"It was sent (ticketId {verdict.ticket_id}), but not recorded: {error}") from error
+            raise JournalError(
+                f"{self._call} was sent (ticketId {verdict.ticket_id}), but that is not recorded. {error}"
+            ) from error
         return verdict.ticket_id
 
     def _error(self, verdict: Verdict) -> PassNotifyApiError:

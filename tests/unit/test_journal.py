@@ -84,7 +84,10 @@ def test_row_1_and_2_died_before_the_intent_stood(store: Store, run: Callable[..
 
 def test_row_2_a_refused_intent_sends_nothing(store: Store, run: Callable[..., int], delivery: str) -> None:
     store.refuse = lambda _: True
-    with serving() as server, pytest.raises(JournalError, match=r"Nothing was sent.*the store refused"):
+    with (
+        serving() as server,
+        pytest.raises(JournalError, match=r"POST /v1/pass/123/notify: nothing was sent\..*the store refused"),
+    ):
         run(server, delivery=delivery)
     assert server.received == []
 
@@ -177,7 +180,12 @@ def test_a_refusal_that_cannot_be_recorded_is_still_told(store: Store, run: Call
 
 def test_a_ticket_that_cannot_be_recorded_is_told(store: Store, run: Callable[..., int]) -> None:
     store.refuse = lambda value: value["state"] == "sent"
-    with serving() as server, pytest.raises(JournalError, match=r"It was sent \(ticketId 12345\), but not recorded"):
+    with (
+        serving() as server,
+        pytest.raises(
+            JournalError, match=r"POST /v1/pass/123/notify was sent \(ticketId 12345\), but that is not recorded"
+        ),
+    ):
         run(server)
 
 
@@ -197,6 +205,19 @@ def test_a_clear_after_doubt_sends_again_only_if_that_was_asked_for(run: Callabl
         with pytest.raises(DeliveryUnknownError):
             run(server, try_number=2, max_tries=1, on_clear="resume")
         assert run(server, try_number=2, max_tries=1) == 12345
+    assert len(server.received) == 2
+
+
+def test_a_clear_of_a_try_that_may_be_at_it_still_is_doubt(store: Store, run: Callable[..., int]) -> None:
+    """Clearing a task that runs may look like any other clear, and its process goes on for a moment."""
+    with serving() as server:
+        store.refuse = dies_on(State.SENT)
+        with pytest.raises(Died):
+            run(server, max_tries=5)
+        store.refuse = lambda _: False
+        with pytest.raises(DeliveryUnknownError, match="try 1 set out to send"):
+            run(server, try_number=2, max_tries=6)
+        assert run(server, try_number=3, max_tries=7) == 12345
     assert len(server.received) == 2
 
 
