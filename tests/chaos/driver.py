@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.chaos.faults import FAULTS
@@ -47,8 +47,14 @@ class Result:
 
 
 def short_plan() -> list[Plan]:
-    """Return every fault once in each mode."""
-    return [Plan(fault, fault.kinds[0], mode) for fault in FAULTS for mode in fault.modes]
+    """Return every fault once, and what is told apart by the mode in the other mode too; in turn plain and mapped."""
+    plans: list[Plan] = []
+    for fault in FAULTS:
+        if not fault.alone:
+            kind = fault.kinds[len(plans) % len(fault.kinds)]
+            modes = fault.modes if fault.told_apart else fault.modes[:1]
+            plans += [Plan(fault, kind, mode) for mode in modes]
+    return plans
 
 
 def long_plan(rounds: int, chance: random.Random) -> list[Plan]:
@@ -71,13 +77,13 @@ class Driver:
         self._next_pass = FIRST_PASS
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def play(self, plans: Iterable[Plan]) -> list[Result]:
-        """Play every round; those whose fault hits all that runs come last, fault by fault."""
+    async def play(self, plans: Sequence[Plan]) -> list[Result]:
+        """Play every round; those whose fault hits all that runs come last, one by one."""
         together = [plan for plan in plans if not plan.fault.alone]
         results = await self._play_at_once(together)
-        alone = [plan for plan in plans if plan.fault.alone]
-        for fault in dict.fromkeys(plan.fault for plan in alone):
-            results += await self._play_at_once([plan for plan in alone if plan.fault is fault])
+        for plan in plans:
+            if plan.fault.alone:
+                results += await self._play_at_once([plan])
         return results
 
     async def _play_at_once(self, plans: list[Plan]) -> list[Result]:

@@ -45,6 +45,7 @@ class Exchange:
     body: bytes = b""
     status: int | None = None
     answer: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
     _way: asyncio.Future[Way] | None = None
 
     def go(self, way: Way = Way.ON) -> None:
@@ -131,7 +132,8 @@ class Gate:
                 await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        exchange = Exchange(request.method, request.raw_path)
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        exchange = Exchange(request.method, request.raw_path, headers=headers)
         way = await self._stop(exchange, Point.HEADERS)
         if way is not Way.ON:
             return self._leave(request, way)
@@ -144,7 +146,7 @@ class Gate:
         if way is not Way.ON:
             return self._leave(request, way)
         try:
-            answer = await self._forward(request, exchange)
+            answer = await self.forward(exchange)
         except aiohttp.ClientError:
             return self._leave(request, Way.DROP)
         self._watch(exchange)
@@ -160,10 +162,14 @@ class Gate:
                     return way
         return Way.ON
 
-    async def _forward(self, request: web.BaseRequest, exchange: Exchange) -> web.Response:
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+    async def forward(self, exchange: Exchange) -> web.Response:
+        """Bring a request to the service; a second time, if it was brought before."""
         async with self._session.request(
-            request.method, self.service + request.raw_path, headers=headers, data=exchange.body, allow_redirects=False
+            exchange.method,
+            self.service + exchange.path,
+            headers=exchange.headers,
+            data=exchange.body,
+            allow_redirects=False,
         ) as answer:
             body = await answer.read()
             exchange.status, exchange.answer = answer.status, body

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.airflow_cluster import ENDED
 from tests.chaos.gate import Exchange, Gate, Point, Trap
-from tests.chaos.stage import TASK, Stage, has_ended
+from tests.chaos.stage import LOOK_EVERY, TASK, Stage, has_ended
 from tests.chaos.watch import RENDERED, STATE, STORE, Process, Trail, gone, state_in
 
 AT_MOST_ONCE, AT_LEAST_ONCE = MODES = ("at_most_once", "at_least_once")
@@ -33,7 +34,7 @@ class Fault:
     :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, or to ``nowhere``.
     :param size: bytes of the message.
     :param sends: whether the task is one that sends.
-    :param alone: whether it hits every round that runs, so that only rounds of its own may.
+    :param alone: whether it hits every round that runs, so that it plays alone, and only in the long form.
     """
 
     name: str
@@ -48,6 +49,11 @@ class Fault:
     size: int = 1
     alone: bool = False
     sends: bool = True
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the delivery mode makes a difference."""
+        return self.unknown and not self.gives_up
 
 
 class Run:
@@ -85,6 +91,12 @@ class Run:
             await self.stage.ask(lambda: self.stage.airflow.trigger(self.dag_id, conf=conf, run_id=self.run_id))
             self._begun.set()
         await self._begun.wait()
+
+    async def ended(self) -> None:
+        """Wait until Airflow has noticed that the last task of the run has ended."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}"
+        while (await self.stage.ask(lambda: self.stage.airflow.api("GET", path)))["state"] not in ENDED:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_EVERY)
 
 
 @dataclass(eq=False)
@@ -199,11 +211,18 @@ class Round:
             await gone(process.task)
 
     async def names_it(self) -> bool:
-        """Whether the log of the last try names whom it was for."""
+        """Whether the task's log names whom it was for; the last try's, unless Airflow gave up before that began."""
         run, index = self.run, self.map_index
         last = self.stage.board.get(run.run_id, index)["try_number"]
-        log = await self.stage.ask(lambda: self.stage.airflow.task_log(run.dag_id, run.run_id, TASK, last, index))
-        return f"/v1/pass/{self.pass_id}/notify" in log
+        for number in range(last, 0, -1):
+            log = await self.stage.ask(
+                lambda n=number: self.stage.airflow.task_log(run.dag_id, run.run_id, TASK, n, index)
+            )
+            if f"/v1/pass/{self.pass_id}/notify" in log:
+                return True
+            if "Worker startup parse complete" in log:
+                return False
+        return False
 
     def disarm(self) -> None:
         """Take its traps away, and let go what they hold."""

@@ -15,7 +15,7 @@ PUSH = {
     "task_id": "push",
     "target_type": "pass",
     "passnotify_conn_id": "{{ dag_run.conf['connection'] }}",
-    "retries": 4,
+    "retries": 9,
     "retry_delay": timedelta(seconds=1),
 }
 SEND = {**PUSH, "value": VALUE}
@@ -23,6 +23,7 @@ ONE = {"pass_id": "{{ dag_run.conf['passes'][0] }}"}
 WAIT = {"wait_for_completion": True, "poll_interval": 1}
 SINGLE = {
     "plain": {},
+    "once": {"retries": 0},
     "timed": {"execution_timeout": timedelta(seconds=6)},
     "waiting": WAIT,
     "deferred": {**WAIT, "deferrable": True},
@@ -50,7 +51,7 @@ def list_passes(dag_run=None):
 for delivery in ("at_most_once", "at_least_once"):
     for kind, arguments in SINGLE.items():
         with dag(kind, delivery) as made:
-            SendNotificationOperator(**SEND, **ONE, **arguments, delivery=delivery)
+            SendNotificationOperator(**{**SEND, **ONE, **arguments}, delivery=delivery)
         globals()[made.dag_id] = made
 
     with dag("mapped", delivery) as made:

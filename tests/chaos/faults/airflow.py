@@ -110,6 +110,18 @@ async def answer_to_intent_lost(round_: Round) -> None:
     await trap.catch()
 
 
+@fault("API server takes the intent twice, the first time after the outcome", deliveries=1)
+async def intent_late(round_: Round) -> None:
+    first, outcome = round_.at_write("intent", Point.BEFORE), round_.at_write("sent", Point.AFTER)
+    await round_.begin()
+    slow = await first.catch()
+    slow.go(Way.DROP)
+    caught = await outcome.catch()
+    await round_.stage.journal.forward(slow)
+    await round_.process.kill()
+    caught.go()
+
+
 @fault("API server takes the intent, and is away then", unknown=True)
 async def away_after_intent(round_: Round) -> None:
     round_.at_write("intent", Point.AFTER, times=TRIES_OF_AIRFLOW, then=Way.DROP)
@@ -149,7 +161,7 @@ async def _kill_api_server(round_: Round, trap: Trap) -> None:
     caught = await trap.catch()
     async with round_.stage.without("api-server"):
         caught.go()
-        await gone(round_.process.task)
+    await gone(round_.process.task)
 
 
 # The scheduler, which is the parent of every supervisor.

@@ -75,20 +75,22 @@ async def clear_without_answer(round_: Round) -> None:
     await round_.trail.tried(2)
 
 
-@fault("cleared after success", deliveries=2)
+@fault("cleared after success", deliveries=2, kinds=("plain",))
 async def clear_after_success(round_: Round) -> None:
     await round_.begin()
     await round_.ended()
+    await round_.run.ended()
     round_.ordered += 1
     await round_.clear()
     await round_.ended(after_try=1)
 
 
-@fault("cleared after failure", unknown=True, connection="direct", modes=(AT_MOST_ONCE,))
+@fault("cleared after failure", unknown=True, kinds=("plain",), connection="direct", modes=(AT_MOST_ONCE,))
 async def clear_after_failure(round_: Round) -> None:
     await round_.stage.fault("close_after", path=round_.path, times=1, deliver=True)
     await round_.begin()
     assert await round_.ended() == "failed"
+    await round_.run.ended()
     round_.ordered += 1
     await round_.clear()
     await round_.ended(after_try=1)

@@ -37,6 +37,6 @@ service_fault("answers 503 with Retry-After three times", "status", more=KNOWN, 
 service_fault("answers 404", "status", more={"deliveries": 0, "connection": "direct", "gives_up": True}, status=404)
 
 
-@fault("cannot be reached", deliveries=0, gives_up=True, connection="nowhere")
+@fault("cannot be reached", kinds=("once",), deliveries=0, gives_up=True, connection="nowhere")
 async def nowhere(round_: Round) -> None:
     await round_.begin()

@@ -70,6 +70,11 @@ async def kill_before_answer(round_: Round) -> None:
     await _kill_at_post(round_, Point.AFTER)
 
 
+@fault("SIGKILL before the answer, no retry left", kinds=("once",), unknown=True, gives_up=True)
+async def kill_last_try(round_: Round) -> None:
+    await _kill_at_post(round_, Point.BEFORE)
+
+
 @fault("SIGKILL after the answer, before the outcome", unknown=True)
 async def kill_before_outcome(round_: Round) -> None:
     trap = round_.at_write("sent", Point.BEFORE)
