@@ -114,8 +114,8 @@ class SinglePush:
             self._settle(history.doubt)
         if self.forgets and not self.first_try:
             raise SendRefusedError(
-                f"{self._call} is not sent: this is a retry, and before Airflow 3.3 nothing tells whether an earlier try "
-                f"sent it. {_WAYS_ON}"
+                f"{self._call} is not sent: this is a retry, and before Airflow 3.3 nothing tells whether an earlier "
+                f"try sent it. {_WAYS_ON}"
             )
         self._check_may_send()
         client = get_client()
