@@ -28,6 +28,7 @@ TICKET_SECONDS = 3.0  # longer than from the POST to the first look at it
 LOOK_EVERY = 0.5
 WATCHED = ("scheduler", "dag-processor", "triggerer")
 SETTINGS = {
+    "AIRFLOW__CORE__PARALLELISM": "16",
     # Short, so that a dead supervisor is noticed within a round; longer than any other step of a round.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
