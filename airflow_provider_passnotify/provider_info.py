@@ -21,6 +21,13 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("operators")],
         "sensors": [_modules("sensors")],
         "triggers": [_modules("triggers")],
+        "transfers": [
+            {
+                "source-integration-name": "SQL",
+                "target-integration-name": _NAME,
+                "python-module": f"{_PACKAGE}.transfers.sql_to_passnotify",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "passnotify",

@@ -1,0 +1,107 @@
+"""What is built and shipped, and what Airflow reads about it."""
+
+from __future__ import annotations
+
+import configparser
+import email
+import importlib
+import json
+import re
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_passnotify import __version__
+from airflow_provider_passnotify.config import OPTIONS
+from airflow_provider_passnotify.provider_info import get_provider_info
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built by the project's own build backend, without a network."""
+    from hatchling.builders.wheel import WheelBuilder
+
+    (path,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path_factory.mktemp("dist")), versions=["standard"])
+    return zipfile.ZipFile(path)
+
+
+def read(wheel: zipfile.ZipFile, name: str) -> str:
+    (path,) = (path for path in wheel.namelist() if path.endswith(f".dist-info/{name}"))
+    return wheel.read(path).decode()
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
+    assert {name.split("/")[0] for name in names} == {
+        "airflow_provider_passnotify",
+        f"airflow_provider_passnotify-{__version__}.dist-info",
+    }
+    package = ROOT / "airflow_provider_passnotify"
+    sources = {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")}
+    assert sources <= set(names)
+    assert "airflow_provider_passnotify/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if re.search(r"(^|/)tests?/|__pycache__|NOTE", name)]
+
+
+def test_the_metadata(wheel: zipfile.ZipFile) -> None:
+    metadata = email.message_from_string(read(wheel, "METADATA"))
+    info = get_provider_info()
+    assert metadata["Name"] == info["package-name"] == "airflow-provider-passnotify"
+    assert [metadata["Version"]] == info["versions"] == [__version__]
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier")
+    assert {"sql", "sandbox", "dev"} <= set(metadata.get_all("Provides-Extra"))
+
+
+def test_the_entry_points(wheel: zipfile.ZipFile) -> None:
+    entry_points = configparser.ConfigParser(delimiters="=")
+    entry_points.read_string(read(wheel, "entry_points.txt"))
+    for section, name in (("apache_airflow_provider", "provider_info"), ("console_scripts", "passnotify-sandbox")):
+        module, _, attribute = entry_points[section][name].partition(":")
+        assert callable(getattr(importlib.import_module(module), attribute))
+
+
+def test_the_version_stands_in_one_place() -> None:
+    package = ROOT / "airflow_provider_passnotify"
+    files = [*package.rglob("*.py"), ROOT / "pyproject.toml"]
+    assert [file.name for file in files if f'"{__version__}"' in file.read_text()] == ["__init__.py"]
+
+
+def test_the_provider_info_is_what_airflow_expects() -> None:
+    import jsonschema
+
+    schema = json.loads(
+        (Path(find_spec("airflow").submodule_search_locations[0]) / "provider_info.schema.json").read_text()
+    )
+    jsonschema.validate(get_provider_info(), schema=schema)
+    json.dumps(get_provider_info())
+
+
+def test_every_module_that_the_provider_info_names_exists() -> None:
+    info: dict[str, Any] = get_provider_info()
+    package = "airflow_provider_passnotify"
+    for room in ("hooks", "operators", "sensors", "triggers"):
+        exists = find_spec(f"{package}.{room}.passnotify") is not None
+        named = [module for entry in info.get(room, ()) for module in entry["python-modules"]]
+        assert named == ([f"{package}.{room}.passnotify"] if exists else [])
+    assert [entry["python-module"] for entry in info["transfers"]] == [f"{package}.transfers.sql_to_passnotify"]
+    assert find_spec(f"{package}.transfers.sql_to_passnotify") is not None
+    assert ("notifications" in info) == (find_spec(f"{package}.notifications.passnotify") is not None)
+
+
+def test_the_connection_type() -> None:
+    (connection_type,) = get_provider_info()["connection-types"]
+    module, _, name = connection_type["hook-class-name"].rpartition(".")
+    hook = getattr(importlib.import_module(module), name)
+    assert hook.conn_type == connection_type["connection-type"] == "passnotify"
+    assert hook.hook_name == connection_type["hook-name"]
+    assert hook.get_ui_field_behaviour()["relabeling"] == connection_type["ui-field-behaviour"]["relabeling"]
+    assert set(connection_type["conn-fields"]) == set(OPTIONS)
+    assert all(field["label"] and field["description"] for field in connection_type["conn-fields"].values())
