@@ -1,0 +1,84 @@
+# What a developer types. Needs a Python, make and git; everything else is installed into .venv-*, pinned by constraints/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+export PYTHON
+AIRFLOW_VERSIONS := 2.11 3.0 3.1 3.2 3.3
+NEWEST := 3.3
+BIN := .venv-$(NEWEST)/bin
+
+# The caller's own Airflow, packages and pip settings that would lead elsewhere stay out. (Where pip's index is, stays.)
+unexport $(filter AIRFLOW_% _AIRFLOW_% PASSNOTIFY_%,$(.VARIABLES))
+export AIRFLOW_HOME := $(CURDIR)/build/airflow
+unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT
+
+.PHONY: help
+help: ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo "make airflow-X      run DAGs in one Airflow version: $(AIRFLOW_VERSIONS)"
+	@echo "Another Python: make PYTHON=python3.12 ..."
+
+.PHONY: demo
+demo: .venv-$(NEWEST)/.installed ## run the example DAG in Airflow against the sandbox
+	@$(BIN)/python scripts/demo.py
+
+.PHONY: test
+test: ## everything: lint, types, docs, unit and contract tests, DAGs in every Airflow version
+	@"$$(scripts/find-python.sh $(NEWEST))" scripts/run_tests.py --newest $(NEWEST) $(AIRFLOW_VERSIONS)
+
+.PHONY: lint
+lint: .venv-$(NEWEST)/.installed ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: .venv-$(NEWEST)/.installed ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: .venv-$(NEWEST)/.installed ## mypy, strict
+	$(BIN)/mypy
+
+.PHONY: unit
+unit: .venv-$(NEWEST)/.installed ## unit and contract tests
+	$(BIN)/python -m pytest tests/unit tests/contract
+
+.PHONY: docs
+docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+
+.PHONY: system
+system: .venv-$(NEWEST)/.installed ## tests that need a whole Airflow: scheduler, triggerer and the rest
+	$(BIN)/python -m pytest tests/system
+
+.PHONY: $(AIRFLOW_VERSIONS:%=airflow-%)
+$(AIRFLOW_VERSIONS:%=airflow-%): airflow-%: .venv-%/.installed
+	.venv-$*/bin/python -m pytest tests/airflow
+
+.PHONY: constraints
+constraints: .venv-uv/.installed ## make the constraints files anew
+	scripts/constraints.sh .venv-uv/bin/uv
+
+.PHONY: clean
+clean: ## remove the virtual environments and what the tools left
+	rm -rf .venv-* build dist docs/_build .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+# An environment is kept from run to run, unless its Python is gone; pip does what is missing.
+$(AIRFLOW_VERSIONS:%=.venv-%/.installed): .venv-%/.installed: constraints/airflow-%.txt pyproject.toml
+	@python=$$(scripts/find-python.sh $*)
+	$(@D)/bin/python -c '' 2>/dev/null || { rm -rf $(@D); "$$python" -m venv $(@D); }
+	echo "Installing Airflow $* on $$($(@D)/bin/python --version) into $(@D) (about a minute) ..."
+	$(@D)/bin/python -m pip install --quiet --constraint $< --editable '.[dev]'
+	touch $@
+
+.venv-uv/.installed:
+	@python=$$(scripts/find-python.sh $(NEWEST))
+	"$$python" -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet uv
+	touch $@

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Prints a Python that can carry an Airflow version: PYTHON if it can, else the first on the PATH that can.
+#   usage: scripts/find-python.sh 3.3
+set -euo pipefail
+series=$1
+
+case $series in
+    2.11 | 3.0) fits="3.10 3.11 3.12" ;;
+    3.1) fits="3.10 3.11 3.12 3.13" ;;
+    *) fits="3.10 3.11 3.12 3.13 3.14" ;;
+esac
+
+about() { # "3.12", and " without venv" where pip could not be installed (Debian: python3-venv)
+    "$1" -c '
+import importlib.util as u, sys
+print("%d.%d%s" % (*sys.version_info[:2], "" if u.find_spec("venv") and u.find_spec("ensurepip") else " without venv"))
+' 2>/dev/null
+}
+
+for python in "${PYTHON:-python3}" python3.12 python3.11 python3.10 python3.13 python3; do
+    found=$(about "$python") || continue
+    if [[ " $fits " == *" $found "* ]]; then
+        echo "$python"
+        exit
+    fi
+done
+
+given=$(about "${PYTHON:-python3}") || given="not there"
+echo "Airflow $series runs on Python ${fits// /, }, with venv; '${PYTHON:-python3}' is $given, and none of them is on" \
+    "the PATH. Install one (such as python3.12 and python3.12-venv), or name it: make PYTHON=/its/path ..." >&2
+exit 1

@@ -1,0 +1,217 @@
+"""A throw-away Airflow on SQLite, in which DAGs are run by Airflow itself; for ``make demo`` and ``tests/airflow``.
+
+What differs between the Airflow versions stands in ``airflow_worker.py``; what a run left behind is read from the
+metadata database, whose tables have kept their names from 2.11 to 3.3. Needs no import of Airflow itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+WORKER = Path(__file__).with_name("airflow_worker.py")
+
+
+class TaskKey(NamedTuple):
+    """What names a task instance within a run; -1 is the map index of a task that is not mapped."""
+
+    task_id: str
+    map_index: int = -1
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """How one task instance ended.
+
+    :param started: when, as text that sorts.
+    """
+
+    state: str | None
+    try_number: int
+    max_tries: int
+    started: str | None
+    rendered_fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a DAG run left behind.
+
+    :param state: of the run, such as ``success``.
+    :param tasks: by task id and map index.
+    :param xcoms: by task id, map index and key.
+    :param log_text: everything that Airflow and the tasks wrote while it ran.
+    """
+
+    run_id: str
+    state: str
+    tasks: dict[TaskKey, TaskResult]
+    xcoms: dict[tuple[TaskKey, str], Any]
+    log_text: str
+
+    def task(self, task_id: str, map_index: int = -1) -> TaskResult:
+        """Return how a task instance ended."""
+        return self.tasks[TaskKey(task_id, map_index)]
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """Return what a task pushed, ``None`` if it did not."""
+        return self.xcoms.get((TaskKey(task_id, map_index), key))
+
+    def mapped_xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
+        """Return what the instances of a mapped task pushed, by map index."""
+        return [self.xcom(task_id, key, task.map_index) for task in sorted(self.tasks) if task.task_id == task_id]
+
+
+class ParseError(Exception):
+    """The DAGs folder does not hold what was asked for; the message holds Airflow's import errors."""
+
+
+class LocalAirflow:
+    """A home with a migrated database, and one process of Airflow that runs DAGs in it, one after the other.
+
+    :param home: an empty directory.
+    :param dag_folders: directories with DAG files.
+    :param env: environment variables beyond the caller's, such as connections.
+    """
+
+    def __init__(self, home: Path, *, dag_folders: Iterable[Path], env: Mapping[str, str]) -> None:
+        self.home = home
+        self.dags = home / "dags"
+        self.dags.mkdir(parents=True)
+        for folder in dag_folders:
+            (self.dags / folder.name).symlink_to(folder.resolve())
+        self.database = home / "airflow.db"
+        self.log = home / "airflow.log"
+        self.env = {**clean_environment(), **_settings(home, self.dags, self.database), **env}
+        self._worker: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> LocalAirflow:
+        migration = self.command("db", "migrate")
+        if migration.returncode:
+            raise RuntimeError(f"'airflow db migrate' failed:\n{migration.stdout}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._worker is None or self._worker.stdin is None:
+            return
+        with suppress(BrokenPipeError):
+            self._worker.stdin.close()  # at the end of its input it ends at once
+        self._worker.wait()
+
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command of Airflow's own command line; what it writes is the result's ``stdout``, and in the log."""
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        with self.log.open("a") as log:
+            log.write(done.stdout)
+        return done
+
+    def run_dag(self, dag_id: str, conf: object = None, env: Mapping[str, str] | None = None) -> RunResult:
+        """Run a DAG of the folders to its end, and return what it left behind.
+
+        :param conf: of the run.
+        :param env: environment variables for this run only, such as connections.
+        :raises ParseError: when there is no such DAG.
+        """
+        start = self.log.stat().st_size
+        answer = self._ask({"run": dag_id, "conf": conf, "env": dict(env or {})})
+        with self.log.open("rb") as log:
+            log.seek(start)
+            log_text = log.read().decode(errors="replace")
+        if "run_id" not in answer:
+            raise ParseError(f"DAG {dag_id!r} did not run: {answer}\n{log_text}")
+        return self._read(dag_id, answer["run_id"], log_text)
+
+    def import_errors(self, file: Path) -> list[str]:
+        """Return the errors that Airflow shows for a DAG file."""
+        return list(self._ask({"parse": str(file)})["errors"].values())
+
+    def _ask(self, question: dict[str, Any]) -> Any:
+        if self._worker is None:
+            self._worker, self._answers = self._start_worker()
+        assert self._worker.stdin is not None
+        self._worker.stdin.write(json.dumps(question) + "\n")
+        self._worker.stdin.flush()
+        answer = self._answers.readline()
+        if not answer:
+            raise RuntimeError(f"The process that runs the DAGs ended ({self._worker.wait()}); see {self.log}")
+        return json.loads(answer)
+
+    def _start_worker(self) -> tuple[subprocess.Popen[str], Any]:
+        reader, writer = os.pipe()
+        with self.log.open("a") as log:
+            worker = subprocess.Popen(
+                [sys.executable, str(WORKER), str(writer), str(self.dags)],
+                env=self.env,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                text=True,
+                pass_fds=[writer],
+            )
+        os.close(writer)
+        return worker, os.fdopen(reader)
+
+    def _read(self, dag_id: str, run_id: str, log_text: str) -> RunResult:
+        with sqlite3.connect(self.database) as database:
+            (state,) = self._query(database, "state from dag_run", dag_id, run_id)[0]
+            task_columns = "task_id, map_index, state, try_number, max_tries, start_date from task_instance"
+            rendered = {
+                TaskKey(task_id, map_index): json.loads(fields)
+                for task_id, map_index, fields in self._query(
+                    database, "task_id, map_index, rendered_fields from rendered_task_instance_fields", dag_id, run_id
+                )
+            }
+            tasks = {
+                (key := TaskKey(task_id, map_index)): TaskResult(*columns, rendered.get(key, {}))
+                for task_id, map_index, *columns in self._query(database, task_columns, dag_id, run_id)
+            }
+            xcoms = {
+                (TaskKey(task_id, map_index), key): _decode(value)
+                for task_id, map_index, key, value in self._query(
+                    database, "task_id, map_index, key, value from xcom", dag_id, run_id
+                )
+            }
+        return RunResult(run_id, state, tasks, xcoms, log_text)
+
+    def _query(self, database: sqlite3.Connection, what: str, dag_id: str, run_id: str) -> list[Any]:
+        return database.execute(f"select {what} where dag_id = ? and run_id = ?", (dag_id, run_id)).fetchall()
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what would lead to the caller's own Airflow or packages."""
+    foreign = ("AIRFLOW_", "_AIRFLOW_", "PASSNOTIFY_", "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def _settings(home: Path, dags: Path, database: Path) -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+
+
+def _decode(value: str | bytes | float | None) -> Any:
+    return json.loads(value) if isinstance(value, str | bytes) else value
