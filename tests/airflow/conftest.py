@@ -1,0 +1,43 @@
+"""A sandbox and an Airflow for all tests of this folder; each test finds the sandbox as new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from local_airflow import LocalAirflow
+
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "example_dags"
+
+# Words that stand nowhere else, so that they can be searched for in logs.
+LOGIN, PASSWORD = "project-key-7f3a", "project-secret-91c4"
+
+
+@pytest.fixture(scope="session")
+def session_sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox(login=LOGIN, password=PASSWORD) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(session_sandbox: RunningSandbox) -> RunningSandbox:
+    """The PassNotify service that the connection ``passnotify_default`` points at."""
+    session_sandbox.reset()
+    return session_sandbox
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory, session_sandbox: RunningSandbox) -> Iterator[LocalAirflow]:
+    """An Airflow of the version that is installed here, which logs all it can."""
+    env = {
+        "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": session_sandbox.connection,
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+    }
+    home = tmp_path_factory.mktemp("airflow") / "home"
+    with LocalAirflow(home, dag_folders=[HERE / "dags", EXAMPLES], env=env) as airflow:
+        yield airflow

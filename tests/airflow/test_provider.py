@@ -1,0 +1,79 @@
+"""What Airflow itself says about the provider."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from local_airflow import LocalAirflow
+
+from airflow_provider_passnotify import __version__
+from airflow_provider_passnotify.sandbox.server import RunningSandbox
+
+
+def listing(airflow: LocalAirflow, *command: str) -> list[dict[str, Any]]:
+    """Return the JSON that a command of Airflow prints, after what it may log."""
+    done = airflow.command(*command, "--output", "json", env={"AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"})
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout[done.stdout.index("[{") :])
+
+
+def test_providers_list_names_it_and_its_version(airflow: LocalAirflow) -> None:
+    found = [row for row in listing(airflow, "providers", "list") if "passnotify" in row["package_name"]]
+    assert [(row["package_name"], row["version"]) for row in found] == [("airflow-provider-passnotify", __version__)]
+
+
+def test_providers_hooks_names_the_connection_type(airflow: LocalAirflow) -> None:
+    (row,) = (row for row in listing(airflow, "providers", "hooks") if row["connection_type"] == "passnotify")
+    assert row["class"] == "airflow_provider_passnotify.hooks.passnotify.PassNotifyHook"
+    assert row["conn_id_attribute_name"] == "passnotify_conn_id"
+    assert row["package_name"] == "airflow-provider-passnotify"
+    assert row["hook_name"] == "PassNotify"
+
+
+def closed_port() -> int:
+    """Return a port at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, "Connection success"),
+        ({"password": "wrong"}, "credentials refused"),
+        ({"host": "https://127.0.0.1"}, "TLS problem"),
+        ({"host": "127.0.0.1", "schema": "http", "port": None}, "Unreachable"),
+    ],
+    ids=["works", "refused", "TLS", "unreachable"],
+)
+def test_connections_test_gives_four_answers(
+    airflow: LocalAirflow, sandbox: RunningSandbox, changed: dict[str, Any], says: str
+) -> None:
+    fields = {**json.loads(sandbox.connection), **changed}
+    if says == "TLS problem":
+        fields["port"] = int(sandbox.url.rpartition(":")[2])
+    elif says == "Unreachable":
+        fields["port"] = closed_port()
+    done = airflow.command("connections", "test", "tried", env={"AIRFLOW_CONN_TRIED": json.dumps(fields)})
+    assert says in done.stdout
+    assert (done.returncode == 0) == (says == "Connection success")
+    assert sandbox.counts() == {}
+
+
+def test_importing_the_operators_loads_no_http_library() -> None:
+    code = """
+import sys
+import airflow.providers.common.compat.sdk as sdk
+sdk.BaseOperator, sdk.BaseHook, sdk.DAG, sdk.task
+before = set(sys.modules)
+import airflow_provider_passnotify.operators.passnotify
+print({"requests", "aiohttp", "urllib3", "wtforms"} & (set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
