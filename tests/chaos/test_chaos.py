@@ -1,4 +1,4 @@
-"""The short form, every step once, for CI: ``pytest -s tests/chaos``. On Airflow >= 3.3 only, where there is a memory."""
+"""The short form, every step once, for CI: ``python -m pytest -s tests/chaos``. On Airflow >= 3.3, which remembers."""
 
 from __future__ import annotations
 
