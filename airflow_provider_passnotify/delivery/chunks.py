@@ -1,13 +1,13 @@
 """The journal of a batch: what :mod:`.journal` is for one notification, for chunks of rows.
 
 Before the first row of a chunk goes out, the *intent* is written: digests of the chunk's rows, each "in flight". When
-the chunk is done, the same key gets the *outcome*: sent (and its ticket), not sent, or unknown. A row is sent only if
-the write of its intent returned, and at most two chunks are in flight; so a process that dies leaves at most two chunks
-of rows of which the next try cannot tell whether they were sent. A row that keeps its chunk waiting does not keep the
-others: the chunk is written as far as it is done, and the next one may start.
+the chunk is done, the *outcome* is: sent (and its ticket), not sent, or unknown. A row is sent only if the write of its
+intent returned, and at most two chunks are in flight; so a process that dies leaves at most two chunks of rows of which
+the next try cannot tell whether they were sent. A row that keeps its chunk waiting does not keep the others: the chunk
+is written as far as it is done (a *part* of the outcome), and the next one may start.
 
-Keys (``...try.N.chunk.C``) belong to one try, as in :mod:`.journal`, and why that is enough stands there. Chunks are
-written in order by one thread, so that a reader goes from 0 until there is none.
+Keys (``...try.N.chunk.C.outcome``) belong to one try, and to one of these three, as in :mod:`.journal`, where stands why
+that is enough. Chunks are written in order by one thread, so that a reader goes from 0 until there is none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.delivery.journal import KEY, RETENTION, MemoryStore, Store
+from airflow_provider_passnotify.delivery.journal import RETENTION, VERSION, MemoryStore, Store
 from airflow_provider_passnotify.delivery.ledger import Waiting
 from airflow_provider_passnotify.delivery.resume import Entry
 from airflow_provider_passnotify.delivery.rows import DIGEST_SIZE
@@ -27,6 +27,7 @@ from airflow_provider_passnotify.exceptions import JournalError
 LARGEST = 1000
 """Rows in a chunk: with tickets of 19 digits, its value stays under the 64 KB above which Airflow warns."""
 IN_FLIGHT, SENT, NOT_SENT, UNKNOWN = "i", "s", "n", "u"
+INTENT, PART, OUTCOME = "intent", "part", "outcome"
 
 
 class Chunk:
@@ -51,6 +52,13 @@ class Chunk:
         """Note what became of a row."""
         self.states[index], self.tickets[index] = state, ticket_id
         self.open -= 1
+
+    @property
+    def stage(self) -> str:
+        """How far it is: the last part of its key."""
+        if self.open == len(self.states):
+            return INTENT
+        return PART if self.open else OUTCOME
 
     def as_value(self) -> dict[str, Any]:
         """Return it as JSON for the journal."""
@@ -90,7 +98,7 @@ class ChunkJournal:
         for try_number in range(self._try_number, 0, -1):
             failed |= set((self._get(_failed_key(try_number)) or {}).get("tickets", ()))
             number = 0
-            while (value := self._get(_key(try_number, number))) is not None:
+            while (value := self._get_chunk(try_number, number)) is not None:
                 if not self._resume and _max_tries(value) != self._max_tries:
                     return  # from before a clear
                 yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
@@ -98,13 +106,16 @@ class ChunkJournal:
             if try_number == self._try_number:
                 self.next_number = number  # where a process of the same try came before
 
-    def write(self, value: dict[str, Any], number: int) -> None:
+    def write(self, value: dict[str, Any], number: int, stage: str) -> None:
         """Record a chunk.
 
+        :param value: the chunk's.
+        :param number: the chunk's.
+        :param stage: the chunk's.
         :raises JournalError: when it was not accepted.
         """
         at = pendulum.now("UTC").isoformat(timespec="seconds")
-        self._set(_key(self._try_number, number), {**value, "max_tries": self._max_tries, "at": at})
+        self._set(_key(self._try_number, number, stage), {**value, "max_tries": self._max_tries, "at": at})
 
     def write_failed(self, tickets: Iterable[int]) -> None:
         """Record tickets that ended as failed, so that a later try sends again to whom they were for.
@@ -112,6 +123,10 @@ class ChunkJournal:
         :raises JournalError: when it was not accepted.
         """
         self._set(_failed_key(self._try_number), {"tickets": sorted(tickets)})
+
+    def _get_chunk(self, try_number: int, number: int) -> Any:
+        values = (self._get(_key(try_number, number, stage)) for stage in (OUTCOME, PART, INTENT))
+        return next((value for value in values if value is not None), None)
 
     def _get(self, key: str) -> Any:
         try:
@@ -129,12 +144,12 @@ class ChunkJournal:
             ) from error
 
 
-def _key(try_number: int, number: int) -> str:
-    return f"{KEY.format(try_number=try_number)}.chunk.{number}"
+def _key(try_number: int, number: int, stage: str) -> str:
+    return f"passnotify.v{VERSION}.try.{try_number}.chunk.{number}.{stage}"
 
 
 def _failed_key(try_number: int) -> str:
-    return f"{KEY.format(try_number=try_number)}.failed_tickets"
+    return f"passnotify.v{VERSION}.try.{try_number}.failed_tickets"
 
 
 def _max_tries(value: Any) -> Any:

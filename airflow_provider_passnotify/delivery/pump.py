@@ -151,7 +151,8 @@ class Pump:
         if self._journal is not None:
             try:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._writer, self._journal.write, chunk.as_value(), chunk.number)
+                value, number, stage = chunk.as_value(), chunk.number, chunk.stage
+                await loop.run_in_executor(self._writer, self._journal.write, value, number, stage)
             except JournalError as error:
                 self.error = self.error or error
                 self.halt()

@@ -29,6 +29,8 @@ class _NotificationsMixin(BatchOperator):
         if isinstance(rows, LiteralRows):
             _refuse_xcom_in_row(rows)
         elif isinstance(rows, str) and not is_known_later(rows):
+            if rows.lstrip().startswith(("[", "{")):
+                raise ValueError("notifications is text that looks like rows: give the task's output, not a template.")
             check_file_name(rows)
         elif isinstance(rows, Mapping | int | float | bytes):
             raise ValueError(_NO_ROWS.format(kind=type(rows).__name__))
@@ -42,8 +44,6 @@ class _NotificationsMixin(BatchOperator):
         if not isinstance(rows, str) and hasattr(rows, "open"):
             rows = str(rows)  # an ObjectStoragePath or a Path
         if isinstance(rows, str):
-            if rows.lstrip().startswith(("[", "{")):
-                raise ValueError("notifications is text that looks like rows: give the task's output, not a template.")
             path = rows
             return read_file(path, lambda: open_for_reading(path))
         if isinstance(rows, Mapping | bytes) or not isinstance(rows, Iterable):

@@ -39,7 +39,7 @@ def journal(store: Any, try_number: int = 1, max_tries: int = 3, *, resume: bool
 
 
 def write(store: Any, number: int, chunk: Chunk, **options: Any) -> None:
-    journal(store, **options).write(chunk.as_value(), number)
+    journal(store, **options).write(chunk.as_value(), number, chunk.stage)
 
 
 def read(store: Any, **options: Any) -> list[tuple[int, int | None, int]]:
@@ -61,8 +61,22 @@ def test_outcome_takes_the_place_of_the_intent() -> None:
     chunk.settle(2, UNKNOWN)
     chunk.settle(4, SENT, 10**19 - 1)
     write(store, 0, chunk)
-    assert list(store.values) == ["passnotify.v1.try.1.chunk.0"]
+    assert list(store.values) == ["passnotify.v1.try.1.chunk.0.intent", "passnotify.v1.try.1.chunk.0.part"]
     assert read(store, try_number=2) == [(1, 70, 1), (3, None, 1), (4, None, 1), (5, 10**19 - 1, 1)]
+
+
+def test_write_that_arrives_late_hides_no_later_one() -> None:
+    """Airflow repeats a write that got no answer; the first may arrive after what was written next."""
+    store = Store()
+    chunk = Chunk(0, rows(1, 2))
+    late = [(chunk.as_value(), 0, chunk.stage)]
+    chunk.settle(0, SENT, 70)
+    late.append((chunk.as_value(), 0, chunk.stage))
+    chunk.settle(1, SENT, 71)
+    write(store, 0, chunk)
+    for value, number, stage in reversed(late):
+        journal(store).write(value, number, stage)
+    assert read(store, try_number=2) == [(1, 70, 1), (2, 71, 1)]
 
 
 def test_all_tries_and_chunks_are_read() -> None:
@@ -120,7 +134,7 @@ def test_refused_write_is_an_error() -> None:
         def set(self, key: str, value: Any, *, retention: Any = None) -> None:
             raise RuntimeError("superseded")
 
-    with pytest.raises(JournalError, match=r"try\.1\.chunk\.0: RuntimeError: superseded"):
+    with pytest.raises(JournalError, match=r"try\.1\.chunk\.0\.intent: RuntimeError: superseded"):
         write(Refusing(), 0, Chunk(0, rows(1)))
     with pytest.raises(JournalError, match="did not accept"):
         journal(Refusing()).write_failed([1])
@@ -140,7 +154,7 @@ def test_refused_write_is_an_error() -> None:
 def test_value_of_another_release_is_refused(change: dict[str, Any]) -> None:
     store = Store()
     write(store, 0, Chunk(0, rows(1, 2)))
-    key = "passnotify.v1.try.1.chunk.0"
+    key = "passnotify.v1.try.1.chunk.0.intent"
     store.set(key, {**store.get(key), **change})
     with pytest.raises(JournalError, match="does not understand"):
         read(store, try_number=2)

@@ -41,7 +41,13 @@ class TestFilling:
         assert not folder.exists()
 
     def test_equal_rows_wait_once(self) -> None:
-        rows = [{"pass_id": 1}, {"pass_id": 2}, {"pass_id": "1"}, {"pass_id": 1, "value": "Other"}, {"pass_id": 1, "x": 9}]
+        rows = [
+            {"pass_id": 1},
+            {"pass_id": 2},
+            {"pass_id": "1"},
+            {"pass_id": 1, "value": "Other"},
+            {"pass_id": 1, "x": 9},
+        ]
         ledger = filled(rows)
         assert waiting(ledger) == [1, 2, 4]
         assert [json.loads(line).get("same_as") for line in ledger.report()] == [None, None, 1, None, 1]
@@ -106,7 +112,12 @@ class TestResults:
         ledger.give_up("not sent: stopped")
         lines = [json.loads(line) for line in ledger.report()]
         assert [line["row"] for line in lines] == list(range(1, 9))
-        assert lines[0] == {"row": 1, "target": {"target_type": "pass", "pass_id": "0"}, "status": "sent", "ticket_id": 11}
+        assert lines[0] == {
+            "row": 1,
+            "target": {"target_type": "pass", "pass_id": "0"},
+            "status": "sent",
+            "ticket_id": 11,
+        }
         assert (lines[1]["error"], lines[1]["status_code"]) == ('no "such" pass', 404)
         assert (lines[2]["status"], lines[2]["status_code"]) == ("unknown", None)
         assert [line["status"] for line in lines[3:]] == ["failed"] * 3 + ["duplicate"] * 2

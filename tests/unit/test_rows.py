@@ -87,7 +87,7 @@ class TestValuesFromDatabases:
     @pytest.mark.parametrize(
         ("value", "text"),
         [
-            (Decimal("7"), "7"),
+            (Decimal(7), "7"),
             (Decimal("7.00"), "7"),
             (Decimal("7E+2"), "700"),
             (7.0, "7"),

@@ -96,7 +96,9 @@ class TestWholeFile:
         with pytest.raises(ValueError, match="UTF-16"):
             read("a.csv", "a,b\n".encode("utf-16"))
 
-    @pytest.mark.parametrize("damage", [lambda data: data[:-10], lambda data: b"no gzip", lambda data: data[:12] + b"!" * 9])
+    @pytest.mark.parametrize(
+        "damage", [lambda data: data[:-10], lambda data: b"no gzip", lambda data: data[:12] + b"!" * 9]
+    )
     def test_damaged_gzip(self, damage: Any) -> None:
         data = damage(gzip.compress(b'{"a": 1}\n' * 1000))
         with pytest.raises(ValueError, match="not a whole gzip file"):

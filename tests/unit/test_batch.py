@@ -1,0 +1,448 @@
+"""Batches against the sandbox: what goes out, what is told of it, and what ends it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pendulum
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+from batch_tools import FIRST, FileStore, batch, context, passes, report_lines
+
+from airflow_provider_passnotify.exceptions import (
+    BatchFailedError,
+    BatchIncompleteError,
+    InvalidNotificationError,
+    JournalError,
+    SendRefusedError,
+)
+from airflow_provider_passnotify.operators.passnotify import DeleteNotificationBatchOperator
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+
+SUMMARY = ["total", "sent", "failed", "unknown", "duplicates", "ticket_ids", "failures", "report"]
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSandbox]:
+    with running_sandbox(passes=10_000) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_PASSNOTIFY_DEFAULT", sandbox.connection)
+        yield sandbox
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    return FileStore(folder)
+
+
+def once_each(sandbox: RunningSandbox, count: int) -> None:
+    counts = sandbox.counts()
+    assert len(counts) == count
+    assert set(counts.values()) <= {1}
+
+
+class TestResults:
+    def test_everyone_once_and_the_summary(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:
+        report = tmp_path / "new folder" / "report.jsonl"
+        summary = batch(passes(1500), report_path=str(report)).execute(context(store))
+        once_each(sandbox, 1500)
+        assert list(summary) == SUMMARY
+        assert (summary["total"], summary["sent"], summary["failed"], summary["unknown"]) == (1500, 1500, 0, 0)
+        assert len(set(summary["ticket_ids"])) == 1500
+        lines = report_lines(report)
+        assert [line["row"] for line in lines] == list(range(1, 1501))
+        assert [line["ticket_id"] for line in lines] == summary["ticket_ids"]
+        assert sorted(path.name for path in report.parent.iterdir()) == ["report.jsonl"]
+
+    def test_empty_batch_succeeds(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        summary = batch([]).execute(context(store))
+        assert (summary["total"], summary["ticket_ids"], sandbox.requests()["total"]) == (0, [], 0)
+
+    def test_failed_rows_do_not_stop_the_others(
+        self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path
+    ) -> None:
+        report = tmp_path / "report.jsonl"
+        rows = [*passes(100), {"pass_id": 99}, {"pass_id": None}, "no row", {"pass_id": FIRST}]
+        now = context(store)
+        with pytest.raises(BatchFailedError, match="100 of 104 sent, 3 failed, 0 in doubt, 1 equal") as caught:
+            batch(rows, report_path=str(report)).execute(now)
+        assert isinstance(caught.value, AirflowFailException)
+        once_each(sandbox, 100)
+        pushed = now["ti"].pushed
+        assert sorted(pushed) == sorted([*SUMMARY, "return_value"])
+        assert pushed["return_value"] == caught.value.summary
+        assert [(failure["row"], failure["status_code"]) for failure in pushed["failures"]] == [
+            (101, 404),
+            (102, None),
+            (103, None),
+        ]
+        assert [line["status"] for line in report_lines(report)] == ["sent"] * 100 + ["failed"] * 3 + ["duplicate"]
+
+    @pytest.mark.parametrize(("allowed", "fails"), [(2, True), (3, False), (0.02, True), (0.03, False), (1.0, False)])
+    def test_max_failures(self, sandbox: RunningSandbox, allowed: float, fails: bool) -> None:  # noqa: ARG002
+        operator = batch([*passes(97), {}, {}, {}], max_failures=allowed)
+        if fails:
+            with pytest.raises(BatchFailedError):
+                operator.execute(context())
+        else:
+            assert operator.execute(context())["failed"] == 3
+
+    def test_unknown_is_told_and_not_retried_here(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        sandbox.add_fault("close_after", times=1)
+        with pytest.raises(BatchFailedError, match="0 failed, 1 in doubt"):
+            batch(passes(50)).execute(context(store))
+        once_each(sandbox, 50)
+
+    def test_tickets_of_a_large_batch_are_in_the_report_only(
+        self, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_passnotify.operators.batch_base.MOST_TICKETS", 20)
+        report = tmp_path / "report.jsonl"
+        assert batch(passes(21), report_path=str(report)).execute(context())["ticket_ids"] is None
+        assert len({line["ticket_id"] for line in report_lines(report)}) == 21
+        with pytest.raises(InvalidNotificationError, match="nothing was sent"):
+            batch([{"pass_id": 123}] * 21, wait_for_completion=True).execute(context())
+        assert "123" not in sandbox.counts()
+
+    def test_metrics_and_progress(
+        self,
+        sandbox: RunningSandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        told: dict[str, int] = {}
+        monkeypatch.setattr(
+            "airflow_provider_passnotify.operators.batch_base.Stats.incr",
+            lambda name, count=1: told.update({name: told.get(name, 0) + count}),
+        )
+        monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.PROGRESS_SECONDS", 0.05)
+        sandbox.add_fault("latency", latency=0.2)
+        with caplog.at_level("INFO"):
+            batch([*passes(100), {}, {"pass_id": FIRST}], max_failures=1).execute(context())
+        assert told == {"passnotify.sent": 100, "passnotify.failed": 1, "passnotify.duplicates": 1}
+        assert any("of 102 sent, 1 failed, 0 in doubt, 1 equal to another;" in line for line in caplog.messages)
+
+    def test_unused_column_is_told_once(self, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:  # noqa: ARG002
+        batch(passes(3, lable="x")).execute(context())
+        assert [m for m in caplog.messages if "lable" in m] == [
+            "Columns that are not used: 'lable' (did you mean 'label'?)."
+        ]
+
+
+class TestWhereRowsComeFrom:
+    def test_file(self, sandbox: RunningSandbox, tmp_path: Path) -> None:
+        file = tmp_path / "rows.csv"
+        file.write_text(f"pass_id,points\n{FIRST},5\n{FIRST + 1},6\n")
+        for path in (str(file), f"file://{file}"):
+            assert batch(path, value=f"{path} {{points}}").execute(context())["sent"] == 2
+        assert sandbox.counts() == {str(FIRST): 2, str(FIRST + 1): 2}
+
+    def test_missing_file_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:  # noqa: ARG002
+        with pytest.raises(FileNotFoundError):
+            batch(str(tmp_path / "rows.csv")).execute(context())
+
+    @pytest.mark.parametrize("rows", [None, 5, {"pass_id": 1}, b"x", "[{'pass_id': 1}]", object()])
+    def test_xcom_that_is_no_list(self, sandbox: RunningSandbox, rows: Any) -> None:  # noqa: ARG002
+        operator = batch([])
+        operator.notifications = rows  # as Airflow does when it resolves an XCom
+        with pytest.raises(InvalidNotificationError, match="notifications"):
+            operator.execute(context())
+
+    def test_source_that_fails_half_way_sends_nothing(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        def rows() -> Iterator[dict[str, Any]]:
+            yield from passes(5000)
+            raise OSError("connection lost")
+
+        operator = batch([])
+        operator.notifications = rows()
+        with pytest.raises(OSError, match="connection lost"):
+            operator.execute(context(store))
+        assert (sandbox.counts(), store.writes) == ({}, 0)
+
+    def test_too_many_rows_send_nothing(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        with pytest.raises(InvalidNotificationError, match="more than 99 rows"):
+            batch(passes(100), max_notifications=99).execute(context(store))
+        assert (sandbox.counts(), store.writes) == ({}, 0)
+
+    def test_report_that_cannot_be_written_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:
+        for path in (tmp_path, "/proc/report.jsonl"):
+            with pytest.raises(AirflowException, match="Nothing was sent: report_path"):
+                batch(passes(1), report_path=str(path)).execute(context())
+        assert sandbox.counts() == {}
+
+
+class TestAtParse:
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"max_failures": -1}, "max_failures"),
+            ({"max_failures": 1.5}, "max_failures"),
+            ({"max_failures": True}, "max_failures"),
+            ({"max_failures": "10%"}, "max_failures"),
+            ({"max_notifications": 0.5}, "max_notifications"),
+            ({"delivery": "exactly_once"}, "delivery must be"),
+            ({"on_clear": "x"}, "on_clear must be"),
+            ({"send_before": "tomorrow"}, "send_before"),
+            ({"value": "You have {points.real}"}, "plain name"),
+            ({"value": 5}, "value must be a string"),
+            ({"target_type": "passs"}, "must be one of"),
+            ({"label": "x"}, "notification_label"),
+            ({"notifications": "rows.txt"}, "must end in"),
+            ({"notifications": {"pass_id": 1}}, "must be a list"),
+        ],
+    )
+    def test_refused(self, options: dict[str, Any], reason: str) -> None:
+        with pytest.raises(InvalidNotificationError, match=reason):
+            batch(**{"notifications": [], **options})
+
+    def test_what_only_the_run_tells_passes(self) -> None:
+        batch("{{ ti.xcom_pull('x') }}", value="{{ params.text }}", target_type="{{ params.kind }}")
+
+
+class TestOnce:
+    """Retries on Airflow 3.3, which has a store."""
+
+    def test_retry_sends_only_what_was_not_sent(
+        self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path
+    ) -> None:
+        sandbox.add_fault("status", status=429, retry_after=100, path="3$|3/notify")
+        with pytest.raises(BatchIncompleteError, match="450 of 500 sent, 50 failed") as caught:
+            batch(passes(500)).execute(context(store))
+        assert not isinstance(caught.value, AirflowFailException)
+        sandbox.clear_faults()
+        report = tmp_path / "report.jsonl"
+        rows = [{**row, "value": "Another text"} for row in reversed(passes(510))]
+        summary = batch(rows, report_path=str(report)).execute(context(store, 2))
+        assert (summary["total"], summary["sent"]) == (510, 510)
+        once_each(sandbox, 510)
+        lines = report_lines(report)
+        assert (len(lines), {line["status"] for line in lines}) == (510, {"sent"})
+        assert len({line["ticket_id"] for line in lines}) == 510
+
+    def test_in_doubt_is_named_and_not_sent_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        sandbox.add_fault("close_after", times=5)
+        for try_number in (1, 2):
+            with pytest.raises(BatchFailedError, match="95 of 100 sent, 0 failed, 5 in doubt"):
+                batch(passes(100)).execute(context(store, try_number))
+        once_each(sandbox, 100)
+
+    def test_at_least_once_sends_what_is_in_doubt_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        sandbox.add_fault("close_after", times=5)
+        with pytest.raises(BatchIncompleteError) as caught:
+            batch(passes(100), delivery="at_least_once").execute(context(store))
+        assert not isinstance(caught.value, AirflowFailException)
+        summary = batch(passes(100), delivery="at_least_once").execute(context(store, 2))
+        assert summary["sent"] == 100
+        assert sorted(sandbox.counts().values()) == [1] * 95 + [2] * 5
+
+    @pytest.mark.parametrize(("on_clear", "messages"), [("resume", 1), ("resend", 2)])
+    def test_cleared(self, sandbox: RunningSandbox, store: FileStore, on_clear: str, messages: int) -> None:
+        batch(passes(50), on_clear=on_clear).execute(context(store, 1, 3))
+        batch(passes(50), on_clear=on_clear).execute(context(store, 2, 4))
+        assert set(sandbox.counts().values()) == {messages}
+
+    def test_store_that_refuses_stops_everything(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        def refuse(number: int) -> None:
+            if number >= 6:
+                raise RuntimeError("superseded")
+
+        store.before_set = refuse
+        sandbox.add_fault("latency", latency=0.01)
+        now = context(store)
+        with pytest.raises(JournalError, match="superseded"):
+            batch(passes(5000)).execute(now)
+        sent = sandbox.counts()
+        intents = sum(len(store.get(path.name)["states"]) for path in store.folder.glob("*.intent"))
+        assert 0 < len(sent) <= intents < 5000
+        time.sleep(0.3)
+        assert sandbox.counts() == sent
+        assert now["ti"].pushed["sent"] + now["ti"].pushed["unknown"] >= len(sent)
+        store.before_set = lambda _: None
+        with pytest.raises(BatchFailedError, match="in doubt"):
+            batch(passes(5000)).execute(context(store, 2))
+        assert set(sandbox.counts().values()) == {1}
+
+    def test_no_request_before_the_first_intent(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        def refuse(_: int) -> None:
+            raise RuntimeError("lost supervisor")
+
+        store.before_set = refuse
+        with pytest.raises(JournalError):
+            batch(passes(10)).execute(context(store))
+        assert sandbox.counts() == {}
+
+    def test_journal_that_cannot_be_read_sends_nothing(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        (store.folder / "passnotify.v1.try.1.chunk.0.outcome").write_text('{"of": "another release"}')
+        with pytest.raises(JournalError, match="does not understand"):
+            batch(passes(10)).execute(context(store, 2))
+        assert sandbox.counts() == {}
+
+    def test_one_that_stands_still_does_not_keep_the_others(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        sandbox.add_fault("hold", stage="accepted", times=3)
+        thread = threading.Thread(target=lambda: batch(passes(3000)).execute(context(store)))
+        thread.start()
+        sandbox.wait_for(3000, held=3, timeout=60)
+        sandbox.release()
+        thread.join()
+        once_each(sandbox, 3000)
+
+    def test_failed_tickets_are_sent_again_by_a_retry(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        sandbox.set_tickets(seconds=0, final="FAILED")
+        options = {"wait_for_completion": True, "deferrable": False, "poll_interval": 0.1}
+        with pytest.raises(AirflowException, match="tickets failed"):
+            batch(passes(5), **options).execute(context(store))
+        sandbox.set_tickets(seconds=0, final="COMPLETED")
+        batch(passes(5), **options).execute(context(store, 2))
+        assert set(sandbox.counts().values()) == {2}
+
+
+class TestBeforeAirflow33:
+    def test_first_try_sends(self, sandbox: RunningSandbox) -> None:
+        assert batch(passes(10)).execute(context(None, 1, 3))["sent"] == 10
+        once_each(sandbox, 10)
+
+    @pytest.mark.parametrize(
+        ("try_number", "max_tries", "options"), [(2, 3, {}), (2, 3, {"on_clear": "resend"}), (2, 4, {})]
+    )
+    def test_no_other_try_sends(
+        self, sandbox: RunningSandbox, try_number: int, max_tries: int, options: dict[str, Any]
+    ) -> None:
+        with pytest.raises(SendRefusedError, match="Nothing is sent"):
+            batch(passes(10), **options).execute(context(None, try_number, max_tries))
+        assert sandbox.counts() == {}
+
+    @pytest.mark.parametrize(
+        ("try_number", "max_tries", "options"), [(2, 4, {"on_clear": "resend"}), (2, 3, {"delivery": "at_least_once"})]
+    )
+    def test_unless_asked_to(
+        self, sandbox: RunningSandbox, try_number: int, max_tries: int, options: dict[str, Any]
+    ) -> None:
+        batch(passes(10), **options).execute(context(None, try_number, max_tries))
+        once_each(sandbox, 10)
+
+    def test_every_failure_is_final(self, sandbox: RunningSandbox) -> None:
+        sandbox.add_fault("status", status=429, retry_after=100, times=1)
+        with pytest.raises(BatchFailedError):
+            batch(passes(10)).execute(context(None))
+
+
+class TestEndings:
+    def test_refused_credential_stops_at_once(
+        self, sandbox: RunningSandbox, store: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wrong = sandbox.connection.replace('"password": "sandbox"', '"password": "wrong"')
+        monkeypatch.setenv("AIRFLOW_CONN_PASSNOTIFY_DEFAULT", wrong)
+        with pytest.raises(BatchFailedError, match="refused the credential") as caught:
+            batch(passes(5000), max_failures=1.0).execute(context(store))
+        assert caught.value.summary["failed"] == 5000
+        assert sandbox.requests()["total"] <= 64
+
+    def test_passed_before_the_start(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        with pytest.raises(AirflowSkipException, match="has passed"):
+            batch(passes(10), send_before=datetime(2020, 1, 1, tzinfo=timezone.utc)).execute(context(store))
+        assert sandbox.counts() == {}
+
+    def test_passes_midway(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        sandbox.add_fault("latency", latency=0.1)
+        until = pendulum.now("UTC").add(seconds=3)
+        with pytest.raises(BatchFailedError, match="send_before=.* has passed") as caught:
+            batch(passes(10_000), send_before=until).execute(context(store))
+        summary = caught.value.summary
+        assert summary["sent"] > 0
+        assert summary["sent"] + summary["failed"] == 10_000
+        assert "has passed" in summary["failures"][0]["error"]
+        once_each(sandbox, summary["sent"])
+        # A retry must not skip, and so hide, what was not sent.
+        with pytest.raises(BatchFailedError):
+            batch(passes(10_000), send_before=until).execute(context(store, 2))
+        once_each(sandbox, summary["sent"])
+
+    def test_killed_midway(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:
+        report = tmp_path / "report.jsonl"
+        sandbox.add_fault("latency", latency=0.05)
+        operator = batch(passes(3000), report_path=str(report))
+        _when_sending(sandbox, operator.on_kill)
+        with pytest.raises(BatchIncompleteError, match="was told to stop") as caught:
+            operator.execute(context(store))
+        _check_ending(sandbox, store, caught.value.summary, report)
+
+    def test_killed_before_the_first(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        operator = batch(passes(5000))
+        operator.on_kill()
+        with pytest.raises(AirflowException, match="told to stop"):
+            operator.execute(context(store))
+        assert sandbox.counts() == {}
+
+    @pytest.mark.parametrize("latency", [0.05, 30])
+    def test_exception_of_a_signal(
+        self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path, alarm: Callable[[], None], latency: float
+    ) -> None:
+        """As ``execution_timeout`` does it: a BaseException, raised in the main thread by a signal."""
+        report = tmp_path / "report.jsonl"
+        sandbox.add_fault("latency", latency=latency)
+        now = context(store)
+        _when_sending(sandbox, alarm)
+        with pytest.raises(TimeUpError):
+            batch(passes(3000), report_path=str(report)).execute(now)
+        _check_ending(sandbox, store, now["ti"].pushed, report)
+
+
+class TimeUpError(BaseException):
+    """What the alarm raises."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[], None]]:
+    """Raise an exception in the main thread, as a signal does."""
+
+    def ring(*_: object) -> None:
+        raise TimeUpError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+    signal.signal(signal.SIGALRM, before)
+
+
+def _when_sending(sandbox: RunningSandbox, act: Callable[[], None]) -> None:
+    def wait() -> None:
+        sandbox.wait_for(32)
+        act()
+
+    threading.Thread(target=wait).start()
+
+
+def _check_ending(sandbox: RunningSandbox, store: FileStore, summary: dict[str, Any], report: Path) -> None:
+    """Nothing is sent any more, each row is reported once, and a retry sends the rest."""
+    sent = sandbox.counts()
+    time.sleep(0.5)
+    assert sandbox.counts() == sent
+    assert summary["sent"] <= len(sent) <= summary["sent"] + summary["unknown"]
+    assert summary["sent"] + summary["unknown"] + summary["failed"] == 3000
+    assert summary["unknown"] <= 32
+    assert [line["row"] for line in report_lines(report)] == list(range(1, 3001))
+    sandbox.clear_faults()
+    again = batch(passes(3000), max_failures=32).execute(context(store, 2))
+    assert again["unknown"] == summary["unknown"]
+    assert set(sandbox.counts().values()) == {1}
+    assert len(sandbox.counts()) >= 3000 - summary["unknown"]
+
+
+class TestDeleting:
+    def test_deletes(self, sandbox: RunningSandbox) -> None:
+        rows = [*passes(100), {"pass_id": FIRST}, {"target_type": "tag", "tag": "campaign123", "template_id": 12345}]
+        operator = DeleteNotificationBatchOperator(task_id="delete", target_type="pass", notifications=rows)
+        summary = operator.execute(context())
+        assert (summary["total"], summary["sent"], summary["duplicates"]) == (102, 101, 1)
+        assert sandbox.requests()["methods"] == {"POST": 0, "DELETE": 101, "GET": 0}
+
+    def test_retry_deletes_again(self, sandbox: RunningSandbox) -> None:
+        sandbox.add_fault("close_after", times=1)
+        operator = DeleteNotificationBatchOperator(task_id="delete", target_type="pass", notifications=passes(10))
+        assert operator.execute(context(None, 2))["sent"] == 10
