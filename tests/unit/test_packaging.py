@@ -13,21 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wheels import ROOT, build_wheel
 
 from airflow_provider_passnotify import __version__
 from airflow_provider_passnotify.config import OPTIONS
 from airflow_provider_passnotify.provider_info import get_provider_info
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built by the project's own build backend, without a network."""
-    from hatchling.builders.wheel import WheelBuilder
-
-    (path,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path_factory.mktemp("dist")), versions=["standard"])
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("dist")))
 
 
 def read(wheel: zipfile.ZipFile, name: str) -> str:

@@ -1,0 +1,88 @@
+"""The connection form, as this Airflow itself makes it of the installed wheel: every option has its explained field."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wheels import build_wheel
+
+from airflow_provider_passnotify.connection_form import FIELDS
+
+FORM = """
+import json
+try:
+    from airflow.api_fastapi.core_api.routes.ui.connections import hook_meta_data
+except ImportError:  # Airflow 2: the form is of WTForms
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    hook = manager.hooks["passnotify"]
+    prefix = "extra__passnotify__"
+    fields = {
+        name.removeprefix(prefix): {"label": widget.field.args[0], "description": widget.field.kwargs["description"]}
+        for name, widget in manager.connection_form_widgets.items()
+        if name.startswith(prefix)
+    }
+    behaviour = manager.field_behaviours["passnotify"]
+    form = {"name": hook.hook_name, "fields": fields, "password": behaviour["relabeling"]["password"]}
+else:
+    (hook,) = [hook for hook in hook_meta_data() if hook.connection_type == "passnotify"]
+    fields = {
+        name: {"label": field["schema"]["title"], "description": field["description"]}
+        for name, field in hook.extra_fields.items()
+    }
+    form = {"name": hook.hook_name, "fields": fields, "password": hook.standard_fields.password.title}
+print("FORM", json.dumps(form))
+"""
+
+
+def in_airflow(*command: str, home: Path, wheel: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    environment |= {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(wheel), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    result = subprocess.run(
+        [sys.executable, *command], env=environment, cwd=home, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the wheel was unpacked into, which is what installing it comes to."""
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("dist"))).extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def form(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    output = in_airflow("-c", FORM, home=tmp_path_factory.mktemp("home"), wheel=installed)
+    (line,) = (line for line in output.splitlines() if line.startswith("FORM "))
+    return dict(json.loads(line.removeprefix("FORM ")))
+
+
+def test_it_is_called_by_its_name(form: dict[str, Any]) -> None:
+    assert form["name"] == "PassNotify"
+
+
+def test_every_option_has_its_field(form: dict[str, Any]) -> None:
+    assert form["fields"] == {
+        name: {"label": label, "description": description} for name, (label, _, description) in FIELDS.items()
+    }
+
+
+def test_the_password_field_says_what_goes_there(form: dict[str, Any]) -> None:
+    assert "Base64 key alone" in form["password"]
+
+
+@pytest.mark.parametrize("what", ["list", "hooks"])
+def test_the_provider_is_listed(installed: Path, tmp_path: Path, what: str) -> None:
+    output = in_airflow("-m", "airflow", "providers", what, "-o", "plain", home=tmp_path, wheel=installed)
+    assert "passnotify" in output
