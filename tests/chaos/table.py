@@ -32,7 +32,7 @@ def _row(name: str, mode: str, group: list[Result]) -> tuple[str, ...]:
         sum(result.delivered == 1 for result in group),
         sum(result.delivered > 1 for result in group),
         sum(result.named for result in group),
-        sum(result.delivered == 0 and not result.named for result in group),
+        sum(result.plan.fault.sends and result.delivered == 0 and not result.named for result in group),
         sum(result.duplicates for result in group),
         sum(bool(result.problems) for result in group),
     )
