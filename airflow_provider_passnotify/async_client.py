@@ -25,18 +25,20 @@ log = logging.getLogger(__name__)
 class PassNotifyAsyncClient:
     """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.protocol.Verdict`.
 
-    Use it as an asynchronous context manager, within one event loop.
+    Use it as an asynchronous context manager, within one event loop. Making one reads the CA bundle, which takes tens
+    of milliseconds: a loop that must not be blocked makes it in a thread.
 
     :param config: the connection, read.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._tls = _tls(config.ca_bundle)
         self._pace = Pace(config.requests_per_second)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> PassNotifyAsyncClient:
-        self._session = _open_session(self.config)
+        self._session = _open_session(self.config, self._tls)
         return self
 
     async def __aexit__(
@@ -66,7 +68,7 @@ class PassNotifyAsyncClient:
     async def attempt(self, request: Request) -> Verdict:
         """Do a request once."""
         if self._session is None:
-            self._session = _open_session(self.config)
+            self._session = _open_session(self.config, self._tls)
         try:
             async with self._session.request(
                 request.method,
@@ -100,11 +102,9 @@ class _Connector(aiohttp.TCPConnector):
             raise
 
 
-def _open_session(config: Config) -> aiohttp.ClientSession:
+def _open_session(config: Config, tls: bool | ssl.SSLContext) -> aiohttp.ClientSession:
     connect, read = config.timeout
-    connector = _Connector(
-        limit=config.max_connections, keepalive_timeout=protocol.MAX_IDLE_SECONDS, ssl=_tls(config.ca_bundle)
-    )
+    connector = _Connector(limit=config.max_connections, keepalive_timeout=protocol.MAX_IDLE_SECONDS, ssl=tls)
     # A proxy's answer to CONNECT has no time-out of its own in aiohttp; this one also covers waiting for a connection.
     tunnel = connect + read if config.proxy else None
     return aiohttp.ClientSession(

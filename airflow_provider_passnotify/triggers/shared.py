@@ -125,14 +125,21 @@ class SharedClient:
             opening.exception()  # seen, should everyone who waited for it be gone
 
     async def _open(self) -> None:
-        # In a thread: importing aiohttp takes longer than the loop may be blocked.
-        module = await asyncio.to_thread(importlib.import_module, "airflow_provider_passnotify.async_client")
+        await asyncio.to_thread(_import_all)
         config = replace(await PassNotifyAsyncHook(self._conn_id).get_config(), max_retries=0)
         if self._client is None or self._client.config != config:
             if self._client is not None:
                 self._replaced.append(self._client)  # calls under way end on it
-            self._client = module.PassNotifyAsyncClient(config)
+            from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+
+            self._client = await asyncio.to_thread(PassNotifyAsyncClient, config)
         self._read_at = asyncio.get_running_loop().time()
+
+
+def _import_all() -> None:
+    """Import, in a thread, what takes longer than the loop may be blocked."""
+    for name in ("airflow_provider_passnotify.async_client", "airflow.providers.common.compat.connection"):
+        importlib.import_module(name)
 
 
 @asynccontextmanager
