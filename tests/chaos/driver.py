@@ -14,7 +14,7 @@ from tests.chaos.rounds import AT_LEAST_ONCE, ROUND_SECONDS, Fault, Round, Run
 from tests.chaos.stage import Stage
 
 FIRST_PASS = 1_000_001
-AT_ONCE = 10
+AT_ONCE, AT_ONCE_WITH_SQLITE = 10, 2
 MAPPED_TOGETHER = 4
 
 
@@ -33,6 +33,7 @@ class Result:
 
     :param named: whether the task failed and its log names whom it was for.
     :param hit: whether the fault struck at the moment that it is about.
+    :param ordered: how often it was to be sent: once, and once more for each clear and each ticket that failed.
     :param problems: what must not be.
     """
 
@@ -42,6 +43,7 @@ class Result:
     state: str
     named: bool
     hit: bool
+    ordered: int
     duplicates: int
     problems: tuple[str, ...]
 
@@ -71,7 +73,7 @@ class Driver:
     def __init__(self, stage: Stage, chance: random.Random) -> None:
         self.stage, self._chance = stage, chance
         self._next_pass = FIRST_PASS
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE if stage.is_sturdy else AT_ONCE_WITH_SQLITE)
 
     async def play(self, plans: Sequence[Plan]) -> list[Result]:
         """Play every round; those whose fault hits all that runs come last, one by one."""
@@ -138,6 +140,8 @@ async def judge(round_: Round, trouble: str) -> Result:
         problems.append("delivered twice")
     if duplicates and mode == AT_LEAST_ONCE and not fault.unknown:
         problems.append("delivered twice without doubt")
+    if state == "failed" and not named:
+        problems.append("failed without naming it")
     if fault.sends and delivered == 0 and not named:
         problems.append("lost silently")
     if fault.sends and delivered == 0 and mode == AT_LEAST_ONCE and not fault.gives_up:
@@ -148,7 +152,9 @@ async def judge(round_: Round, trouble: str) -> Result:
     if fault.writes is not None and writes != fault.writes:
         problems.append(f"wrote {writes} into the journal, not {fault.writes}")
     plan = Plan(fault, round_.kind, mode)
-    return Result(plan, round_.pass_id, delivered, state, named, not trouble, duplicates, tuple(problems))
+    return Result(
+        plan, round_.pass_id, delivered, state, named, not trouble, round_.ordered, duplicates, tuple(problems)
+    )
 
 
 def _line(round_: Round, result: Result) -> str:

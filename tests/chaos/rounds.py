@@ -103,7 +103,7 @@ class Run:
 class Round:
     """One notification and the fault that it meets.
 
-    :param ordered: how often it is to be sent: once, and once more for each clear by a person.
+    :param ordered: how often it is to be sent: once, and once more for each clear and each ticket that failed.
     """
 
     fault: Fault

@@ -72,6 +72,11 @@ class Stage:
         self._below: list[psutil.Process] = []
         self._thread = ThreadPoolExecutor(1)  # the client of Airflow's REST API is not for several threads
 
+    @property
+    def is_sturdy(self) -> bool:
+        """Whether Airflow's database bears many tasks at once."""
+        return "sqlite" not in self.airflow.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
     async def ask(self, call: Callable[[], T]) -> T:
         """Call Airflow's REST API without blocking the gates."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

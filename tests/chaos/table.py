@@ -6,7 +6,19 @@ from collections.abc import Iterable
 
 from tests.chaos.driver import Result
 
-COLUMNS = ("fault", "delivery", "rounds", "0", "1", "2+", "failed, named", "lost silently", "duplicates", "wrong")
+COLUMNS = (
+    "fault",
+    "delivery",
+    "rounds",
+    "0",
+    "1",
+    "2+",
+    "ordered again",
+    "failed, named",
+    "lost silently",
+    "duplicates",
+    "wrong",
+)
 
 
 def table(results: Iterable[Result]) -> str:
@@ -31,6 +43,7 @@ def _row(name: str, mode: str, group: list[Result]) -> tuple[str, ...]:
         sum(result.delivered == 0 for result in group),
         sum(result.delivered == 1 for result in group),
         sum(result.delivered > 1 for result in group),
+        sum(result.ordered - 1 for result in group),
         sum(result.named for result in group),
         sum(result.plan.fault.sends and result.delivered == 0 and not result.named for result in group),
         sum(result.duplicates for result in group),
