@@ -96,11 +96,13 @@ class Sender:
                 worker.cancel()
             await asyncio.wait(self._workers)
             raise
-        for worker in self._workers:
-            if not (worker.cancelled() and self._stopped):
-                worker.result()
+        errors = [worker.exception() for worker in self._workers if not worker.cancelled()]
+        for error in sorted(filter(None, errors), key=lambda error: isinstance(error, Exception)):
+            raise error  # a time-out before anything else
         if self._source_error is not None:
             raise self._source_error
+        if not self._stopped and any(worker.cancelled() for worker in self._workers):
+            raise asyncio.CancelledError  # by the source itself: it has not come to its end
 
     def stop(self, grace: float = GRACE) -> None:
         """End the run early, from any thread: nothing is started any more, and every job pulled gets its result.
@@ -169,7 +171,7 @@ class Sender:
                     delay = protocol.retry_delay(
                         job.request, answer, attempt=failures, max_retries=self._client.config.max_retries
                     )
-                    if delay is None:
+                    if delay is None or self._stopped:
                         return
                     await asyncio.sleep(delay)
         finally:

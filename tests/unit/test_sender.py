@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import threading
 from collections import Counter
@@ -337,18 +338,19 @@ def test_stop_gives_what_is_in_flight_its_grace() -> None:
     run(test)
 
 
-@pytest.mark.usefixtures("no_back_off")
-def test_stop_ends_retries() -> None:
+@pytest.mark.parametrize(("reply", "outcome"), [(REFUSED, "not_sent"), ((500, {}, ""), "unknown")])
+def test_stop_ends_retries(monkeypatch: pytest.MonkeyPatch, reply: Reply, outcome: str) -> None:
     async def test() -> None:
-        async with Api(lambda _: REFUSED, latency=0.1) as api:
+        async with Api(lambda _: reply, latency=0.1) as api:
             one = Run(api.url, max_connections=2)
-            sending = asyncio.create_task(one.send(one.jobs(10)))
+            sending = asyncio.create_task(one.send(one.jobs(10, "DELETE")))
             await until(lambda: len(api.arrived) == 2)
-            one.sender.stop()
-            await sending
+            one.sender.stop(30)
+            await asyncio.wait_for(sending, 10)
         assert len(api.arrived) == 2
-        assert one.outcomes == {"not_sent": 2}
+        assert one.outcomes == {outcome: 2}
 
+    monkeypatch.setattr("random.uniform", lambda _low, high: 20 * high)  # it would back off for long
     run(test)
 
 
@@ -481,6 +483,26 @@ def test_error_of_the_caller_ends_the_run(error: type[BaseException]) -> None:
                 await one.send(one.jobs(100))
         assert one.pulled == len(api.arrived) == len(one.results) < 20
         assert one.outcomes == {"accepted": len(one.results)}, "what was in flight had its grace"
+
+    run(test)
+
+
+def test_time_out_comes_before_other_errors_and_none_is_left_over() -> None:
+    async def test() -> None:
+        left_over = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: left_over.append(context["message"]))
+
+        def fail(job: Job, _verdict: Verdict) -> None:
+            raise TimeOutLikeAirflows if job.number == 3 else LookupError
+
+        async with Api(latency=0.05) as api:
+            one = Run(api.url, max_connections=4)
+            one.on_result = fail
+            with pytest.raises(TimeOutLikeAirflows):
+                await one.send(one.jobs(100))
+        del one
+        gc.collect()
+        assert left_over == []
 
     run(test)
 
