@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import __version__ as airflow_version
 from wheels import build_wheel
 
 from airflow_provider_passnotify.connection_form import FIELDS
@@ -18,7 +19,7 @@ from airflow_provider_passnotify.connection_form import FIELDS
 FORM = """
 import json
 try:
-    from airflow.api_fastapi.core_api.routes.ui.connections import hook_meta_data
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 except ImportError:  # Airflow 2: the form is of WTForms
     from airflow.providers_manager import ProvidersManager
 
@@ -33,12 +34,13 @@ except ImportError:  # Airflow 2: the form is of WTForms
     behaviour = manager.field_behaviours["passnotify"]
     form = {"name": hook.hook_name, "fields": fields, "password": behaviour["relabeling"]["password"]}
 else:
-    (hook,) = [hook for hook in hook_meta_data() if hook.connection_type == "passnotify"]
+    (hook,) = [hook for hook in HookMetaService.hook_meta_data() if hook.connection_type == "passnotify"]
     fields = {
         name: {"label": field["schema"]["title"], "description": field["description"]}
-        for name, field in hook.extra_fields.items()
+        for name, field in (hook.extra_fields or {}).items()
     }
-    form = {"name": hook.hook_name, "fields": fields, "password": hook.standard_fields.password.title}
+    standard = hook.standard_fields
+    form = {"name": hook.hook_name, "fields": fields, "password": standard and standard.password.title}
 print("FORM", json.dumps(form))
 """
 
@@ -64,6 +66,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def form(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     output = in_airflow("-c", FORM, home=tmp_path_factory.mktemp("home"), wheel=installed)
+    if "'flask_appbuilder' package is not installed" in output and airflow_version.startswith("3.0."):
+        pytest.skip("Airflow 3.0 shows no provider's fields unless flask_appbuilder is installed")
     (line,) = (line for line in output.splitlines() if line.startswith("FORM "))
     return dict(json.loads(line.removeprefix("FORM ")))
 
