@@ -6,8 +6,8 @@ intent returned, and at most two chunks are in flight; so a process that dies le
 the next try cannot tell whether they were sent. A row that keeps its chunk waiting does not keep the others: the chunk
 is written as far as it is done (a *part* of the outcome), and the next one may start.
 
-Keys (``...try.N.chunk.C.outcome``) belong to one try, and to one of these three, as in :mod:`.journal`, where stands why
-that is enough. Chunks are written in order by one thread, so that a reader goes from 0 until there is none.
+Keys (``...try.N.chunk.C.outcome``) belong to one try, and to one of these three, as in :mod:`.journal`, where stands
+why that is enough. Chunks are written in order by one thread, so that a reader goes from 0 until there is none.
 """
 
 from __future__ import annotations

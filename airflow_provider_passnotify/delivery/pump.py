@@ -16,7 +16,7 @@ from airflow_provider_passnotify.delivery.sender import Job
 from airflow_provider_passnotify.exceptions import JournalError
 from airflow_provider_passnotify.protocol import Outcome, Verdict
 
-_CHUNK_SECONDS = 1.0
+_CHUNK_SECONDS = 0.5
 _IMPATIENT = 0.1
 """Seconds to wait for the last rows of a chunk before it is written as far as it is done."""
 _FLUSH = 500
@@ -164,7 +164,7 @@ class Pump:
 
     def _size(self) -> int:
         now, done = time.monotonic(), sum(self.done.values())
-        if now - self._rate_at >= _CHUNK_SECONDS / 10:
+        if now - self._rate_at >= _CHUNK_SECONDS / 5:
             self._rate = (done - self._rate_done) / (now - self._rate_at)
             self._rate_at, self._rate_done = now, done
         return max(self._smallest, min(LARGEST, int(self._rate * _CHUNK_SECONDS)))

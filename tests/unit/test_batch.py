@@ -352,7 +352,7 @@ class TestEndings:
     def test_passes_midway(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("latency", latency=0.1)
         until = pendulum.now("UTC").add(seconds=3)
-        with pytest.raises(BatchFailedError, match="send_before=.* has passed") as caught:
+        with pytest.raises(BatchFailedError, match=r"send_before=.* has passed") as caught:
             batch(passes(10_000), send_before=until).execute(context(store))
         summary = caught.value.summary
         assert summary["sent"] > 0

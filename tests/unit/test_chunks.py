@@ -131,7 +131,7 @@ def test_largest_chunk_is_small_enough_for_airflow() -> None:
 
 def test_refused_write_is_an_error() -> None:
     class Refusing(MemoryStore):
-        def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        def set(self, *_: Any, **__: Any) -> None:
             raise RuntimeError("superseded")
 
     with pytest.raises(JournalError, match=r"try\.1\.chunk\.0\.intent: RuntimeError: superseded"):

@@ -1,0 +1,90 @@
+"""One personal message a row: from a task's output and from a file, with a report, and again to whom it failed.
+
+Needs the connection ``passnotify_default``; ``make demo`` runs it against the sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, task
+
+from airflow_provider_passnotify.operators.passnotify import (
+    DeleteNotificationBatchOperator,
+    SendNotificationBatchOperator,
+)
+
+REPORTS = f"{tempfile.gettempdir()}/passnotify"  # on several machines a bucket: "s3://my_aws@reports/passnotify"
+
+with DAG(
+    dag_id="passnotify_batch",
+    schedule="0 9 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    tags=["passnotify"],
+    doc_md=__doc__,
+) as dag:
+
+    @task
+    def find_customers() -> list[dict[str, Any]]:
+        """Rows in the operators' own vocabulary; other columns may fill the text."""
+        return [
+            {"pass_id": 123, "points": 1250},
+            {"pass_id": 124, "points": 80},
+            {"pass_id": 125, "points": None},
+            {"target_type": "tag", "tag": "campaign123", "template_id": 12345, "value": "Points count double today"},
+        ]
+
+    customers = find_customers()
+
+    # [START howto_batch]
+    send_points = SendNotificationBatchOperator(
+        task_id="send_points",
+        notifications=customers,
+        target_type="pass",
+        value="You have {points} points",
+        notification_label="Points",
+        max_notifications=10_000,
+        max_failures=0.5,
+        report_path=REPORTS + "/{{ run_id }}/points.jsonl",
+    )
+    # [END howto_batch]
+
+    # [START howto_batch_failures]
+    @task
+    def find_failures(rows: list[dict[str, Any]], report: str) -> list[dict[str, Any]]:
+        """The report has one line for each row, with the row's number."""
+        with ObjectStoragePath(report).open("r") as file:
+            lines = [json.loads(line) for line in file]
+        return [rows[line["row"] - 1] for line in lines if line["status"] == "failed"]
+
+    send_to_the_others = SendNotificationBatchOperator(
+        task_id="send_to_the_others",
+        notifications=find_failures(customers, send_points.output["report"]),
+        target_type="pass",
+        value="See your points in the app",
+    )
+    # [END howto_batch_failures]
+
+    # [START howto_batch_file]
+    send_from_file = SendNotificationBatchOperator(
+        task_id="send_from_file",
+        notifications=str(Path(__file__).with_name("passnotify_points.csv")),
+        target_type="external_pass",
+        value="You have {points} points",
+    )
+    # [END howto_batch_file]
+
+    # [START howto_batch_delete]
+    delete_points = DeleteNotificationBatchOperator(
+        task_id="delete_points",
+        notifications=customers,
+        target_type="pass",
+    )
+    # [END howto_batch_delete]
+
+    send_to_the_others >> delete_points

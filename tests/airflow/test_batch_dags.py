@@ -1,0 +1,100 @@
+"""Batches in DAG runs of a real Airflow."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from airflow import __version__
+from local_airflow import LocalAirflow, RunResult
+
+from airflow_provider_passnotify.sandbox.server import RunningSandbox
+
+AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
+
+
+def texts(sandbox: RunningSandbox) -> dict[str, list[str]]:
+    """Return the messages that each pass received."""
+    passes = sandbox.deliveries()["passes"]
+    return {pass_id: [push["value"] for push in entry["received"]] for pass_id, entry in passes.items()}
+
+
+@pytest.fixture
+def batches(airflow: LocalAirflow, sandbox: RunningSandbox) -> RunResult:  # noqa: ARG001
+    return airflow.run_dag("batches")
+
+
+def test_rows_from_everywhere(batches: RunResult, sandbox: RunningSandbox) -> None:
+    found = texts(sandbox)
+    assert set(found["123"]) == {"{{ run_id }} {points}", "5 in batches"}, batches.log_text
+    assert found["124"] == ["6 in batches"]
+    assert found["323"] == found["324"] == ["from mapped tasks"]
+    assert found["223"] == found["224"] == found["225"] == ["shard"]
+    assert batches.mapped_xcoms("shards", "sent") == [1, 2, 0]
+    assert batches.task("no_list").state == "failed"
+    assert "must be a list of mappings" in batches.log_text
+
+
+def test_summary_of_a_failed_batch_can_be_handled(batches: RunResult, sandbox: RunningSandbox) -> None:
+    assert batches.task("failing").state == "failed"
+    handled = batches.xcom("handle")
+    assert [(failure["row"], failure["status_code"]) for failure in handled["failures"]] == [(2, 404)]
+    assert handled["tickets"] == batches.xcom("failing")["ticket_ids"]
+    assert batches.xcom("failing", "total") == 2
+    assert texts(sandbox)["423"] == ["partly"]
+
+
+def test_retry(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+    """On Airflow 3.3 the retry sends the one that was not sent; before, the failure is final."""
+    sandbox.add_fault("status", status=429, retry_after=100, path="/124/", times=1)
+    run = airflow.run_dag("retried_batch")
+    found = texts(sandbox)
+    assert found["123"] == found["125"] == ["try 1"], run.log_text
+    if AIRFLOW >= (3, 3):
+        assert run.task("send").state == "success", run.log_text
+        assert found["124"] == ["try 2"]
+        assert run.xcom("send", "sent") == 3
+    else:
+        assert (run.task("send").state, run.task("send").try_number) == ("failed", 1)
+        assert "124" not in found
+
+
+def test_waiting(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(seconds=0.5)
+    run = airflow.run_dag("waiting_batch")
+    assert run.xcom("send", "sent") == 2, run.log_text
+    assert "2 of 2 tickets succeeded" in run.log_text
+
+
+def test_example_batch(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+    run = airflow.run_dag("passnotify_batch")
+    assert run.state == "success", run.log_text
+    found = texts(sandbox)
+    assert found["123"] == ["You have 1250 points", "Points count double today"]
+    assert found["125"] == ["Points count double today", "See your points in the app"]
+    assert found["126"] == ["You have 320 points"]
+    assert run.xcom("send_points", "failures")[0]["row"] == 3
+    report = Path(run.xcom("send_points", "report"))
+    assert [json.loads(line)["status"] for line in report.read_text().splitlines()] == [
+        "sent",
+        "sent",
+        "failed",
+        "sent",
+    ]
+
+
+def test_example_sql(airflow: LocalAirflow, sandbox: RunningSandbox, tmp_path: Path) -> None:
+    database = tmp_path / "points.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE customers (pass_id INTEGER, points INTEGER)")
+        rows = [(123, 5), (124, 0), (223, 7), (224, 8), (225, 9)]
+        connection.executemany("INSERT INTO customers VALUES (?, ?)", rows)
+    points_db = json.dumps({"conn_type": "sqlite", "host": str(database)})
+    run = airflow.run_dag("passnotify_sql", env={"AIRFLOW_CONN_POINTS_DB": points_db})
+    assert run.state == "success", run.log_text
+    found = texts(sandbox)
+    assert found["223"] == ["You have 7 points", "Your points expire at the end of the month"]
+    assert found["124"] == ["Your points expire at the end of the month"]
+    assert run.mapped_xcoms("send_in_shards", "sent") == [2, 1, 0, 2]

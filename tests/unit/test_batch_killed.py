@@ -1,0 +1,96 @@
+"""A batch whose process is killed with SIGKILL, again and again, and goes on where it stood."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from batch_tools import FileStore, report_lines
+
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+
+ROWS = 6000
+KILLS = 5
+TRY = """
+import sys
+from pathlib import Path
+from airflow_provider_passnotify.exceptions import BatchFailedError
+from batch_tools import FileStore, batch, context, passes
+import random
+folder, rows, try_number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+notifications = passes(rows)
+random.Random(try_number).shuffle(notifications)  # a query without ORDER BY
+operator = batch(notifications, value=f"Written by try {try_number}", report_path=str(folder.parent / "report.jsonl"))
+try:
+    operator.execute(context(FileStore(folder), try_number, 99))
+except BatchFailedError as error:
+    print(error)
+"""
+
+
+def start(store: FileStore, try_number: int, connection: str) -> subprocess.Popen[str]:
+    here = Path(__file__).parents[1]
+    path = os.pathsep.join([str(here), str(here.parent)])
+    env = {**os.environ, "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": connection, "PYTHONPATH": path}
+    command = [sys.executable, "-c", TRY, str(store.folder), str(ROWS), str(try_number)]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def in_doubt(store: FileStore, try_number: int) -> int:
+    """Rows of a try that stand in the journal as in flight."""
+    states: dict[str, str] = {}
+    for stage in ("intent", "part", "outcome"):
+        for file in store.folder.glob(f"*.try.{try_number}.chunk.*.{stage}"):
+            states[file.name.removesuffix(f".{stage}")] = json.loads(file.read_text())["states"]
+    return sum(value.count("i") for value in states.values())
+
+
+@pytest.fixture
+def sandbox() -> RunningSandbox:
+    with running_sandbox(passes=ROWS) as sandbox:
+        sandbox.add_fault("latency", latency=0.03)
+        yield sandbox
+
+
+def test_nobody_twice_and_everyone_named(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "journal")
+    store.folder.mkdir()
+    seed = int(time.time())
+    print("seed", seed)
+    rng = random.Random(seed)
+    doubts = []
+    for try_number in range(1, KILLS + 1):
+        process = start(store, try_number, sandbox.connection)
+        sandbox.wait_for(len(sandbox.counts()) + rng.randrange(10, ROWS // KILLS // 2), timeout=120)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        time.sleep(0.2)
+        doubts.append(in_doubt(store, try_number))
+        assert 0 < doubts[-1] <= 2 * 1000, "two chunks"
+        assert set(sandbox.counts().values()) == {1}
+    print("in doubt after each kill", doubts)
+
+    last = start(store, KILLS + 1, sandbox.connection)
+    output = last.communicate(timeout=300)[0]
+    assert last.returncode == 0, output
+    counts = sandbox.counts()
+    lines = report_lines(tmp_path / "report.jsonl")
+    by_pass = {line["target"]["pass_id"]: line for line in lines}
+    assert set(counts.values()) == {1}
+    assert len(lines) == len(by_pass) == ROWS
+    told = Counter(line["status"] for line in lines)
+    print(told)
+    assert set(told) <= {"sent", "unknown"}
+    assert told["unknown"] == sum(doubts)
+    assert {pass_id for pass_id, line in by_pass.items() if line["status"] == "sent"} <= set(counts)
+    assert ROWS - told["unknown"] <= len(counts) <= ROWS
+    values = {push["value"] for entry in sandbox.deliveries()["passes"].values() for push in entry["received"]}
+    assert len(values) == KILLS + 1, "every try has sent"
