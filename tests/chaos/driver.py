@@ -148,7 +148,8 @@ async def judge(round_: Round, trouble: str) -> Result:
         problems.append("lost")
     if fault.deliveries is not None and delivered != fault.deliveries:
         problems.append(f"delivered {delivered} times, not {fault.deliveries}")
-    writes = tuple(tuple(round_.trail.writes[ti_id]) for ti_id in round_.trail.tries)
+    every_try = (tuple(round_.trail.writes[ti_id]) for ti_id in round_.trail.tries)
+    writes = tuple(filter(None, every_try))
     if fault.writes is not None and writes != fault.writes:
         problems.append(f"wrote {writes} into the journal, not {fault.writes}")
     plan = Plan(fault, round_.kind, mode)

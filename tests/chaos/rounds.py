@@ -29,7 +29,7 @@ class Fault:
     :param unknown: whether the next try cannot know if it was sent; only then may ``at_least_once`` send twice.
     :param gives_up: whether it rightly ends unsent, as a person or the API said so.
     :param deliveries: how many there must be, where that is certain.
-    :param writes: what each try must write into the journal, where that is certain.
+    :param writes: what each try that writes anything must write into the journal, where that is certain.
     :param kinds: the DAGs that it makes sense for; the first is the one that the short form takes.
     :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, or to ``nowhere``.
     :param size: bytes of the message.

@@ -136,7 +136,7 @@ async def away_at_outcome(round_: Round) -> None:
     await round_.trail.tried(2)
 
 
-@fault("API server away when success is told", deliveries=1, writes=(("intent", "sent"), ()))
+@fault("API server away when success is told", deliveries=1, writes=(("intent", "sent"),))
 async def away_at_success(round_: Round) -> None:
     def matches(seen: Exchange) -> bool:
         return round_.is_state(seen, "success")

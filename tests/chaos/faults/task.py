@@ -20,7 +20,7 @@ async def nothing(round_: Round) -> None:
     await round_.begin()
 
 
-@fault("none, delete", sends=False, deliveries=0, writes=((),), kinds=("delete",), modes=(AT_MOST_ONCE,))
+@fault("none, delete", sends=False, deliveries=0, writes=(), kinds=("delete",), modes=(AT_MOST_ONCE,))
 async def delete(round_: Round) -> None:
     await round_.begin()
 
@@ -28,7 +28,7 @@ async def delete(round_: Round) -> None:
 # SIGKILL of the task process, at each step.
 
 
-@fault("SIGKILL before the journal was read", deliveries=1, writes=((), ("intent", "sent")))
+@fault("SIGKILL before the journal was read", deliveries=1, writes=(("intent", "sent"),))
 async def kill_before_read(round_: Round) -> None:
     trap = round_.at_read(Point.BEFORE)
     await round_.begin()
@@ -84,7 +84,7 @@ async def kill_before_outcome(round_: Round) -> None:
     caught.go(Way.REFUSE)
 
 
-@fault("SIGKILL after the outcome", deliveries=1, writes=(("intent", "sent"), ()))
+@fault("SIGKILL after the outcome", deliveries=1, writes=(("intent", "sent"),))
 async def kill_after_outcome(round_: Round) -> None:
     trap = round_.at_write("sent", Point.AFTER)
     await round_.begin()

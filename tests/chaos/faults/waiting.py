@@ -19,7 +19,7 @@ async def nothing(round_: Round) -> None:
     await round_.begin()
 
 
-@fault("SIGKILL while waiting", **WAITING, writes=(*ONCE, ()))
+@fault("SIGKILL while waiting", **WAITING, writes=ONCE)
 async def kill_while_waiting(round_: Round) -> None:
     trap = round_.at_ticket(Point.BEFORE)
     await round_.begin()
@@ -28,7 +28,7 @@ async def kill_while_waiting(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL of the supervisor while waiting", **WAITING, writes=(*ONCE, ()))
+@fault("SIGKILL of the supervisor while waiting", **WAITING, writes=ONCE)
 async def supervisor_killed_while_waiting(round_: Round) -> None:
     trap = round_.at_ticket(Point.AFTER)
     await round_.begin()
@@ -77,7 +77,7 @@ async def kill_when_deferring(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL of the supervisor when it defers", **DEFERRED, writes=(*ONCE, ()))
+@fault("SIGKILL of the supervisor when it defers", **DEFERRED, writes=ONCE)
 async def supervisor_killed_when_deferring(round_: Round) -> None:
     caught = await _caught_deferring(round_)
     send(round_.process.supervisor, signal.SIGKILL)
@@ -85,7 +85,7 @@ async def supervisor_killed_when_deferring(round_: Round) -> None:
     caught.go(Way.DROP)
 
 
-@fault("SIGKILL when it comes back from the triggerer", **DEFERRED, writes=(*ONCE, ()))
+@fault("SIGKILL when it comes back from the triggerer", **DEFERRED, writes=ONCE)
 async def kill_when_resuming(round_: Round) -> None:
     trap = round_.at_resume(Point.BEFORE)
     await round_.begin()
