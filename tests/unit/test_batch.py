@@ -212,19 +212,20 @@ class TestOnce:
     def test_retry_sends_only_what_was_not_sent(
         self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path
     ) -> None:
-        sandbox.add_fault("status", status=429, retry_after=100, path="3$|3/notify")
-        with pytest.raises(BatchIncompleteError, match="450 of 500 sent, 50 failed") as caught:
-            batch(passes(500)).execute(context(store))
+        # A refusal slows the whole batch, so one will do.
+        sandbox.add_fault("status", status=429, retry_after=100, path="1000050/notify")
+        with pytest.raises(BatchIncompleteError, match="99 of 100 sent, 1 failed") as caught:
+            batch(passes(100)).execute(context(store))
         assert not isinstance(caught.value, AirflowFailException)
         sandbox.clear_faults()
         report = tmp_path / "report.jsonl"
-        rows = [{**row, "value": "Another text"} for row in reversed(passes(510))]
+        rows = [{**row, "value": "Another text"} for row in reversed(passes(110))]
         summary = batch(rows, report_path=str(report)).execute(context(store, 2))
-        assert (summary["total"], summary["sent"]) == (510, 510)
-        once_each(sandbox, 510)
+        assert (summary["total"], summary["sent"]) == (110, 110)
+        once_each(sandbox, 110)
         lines = report_lines(report)
-        assert (len(lines), {line["status"] for line in lines}) == (510, {"sent"})
-        assert len({line["ticket_id"] for line in lines}) == 510
+        assert (len(lines), {line["status"] for line in lines}) == (110, {"sent"})
+        assert len({line["ticket_id"] for line in lines}) == 110
 
     def test_in_doubt_is_named_and_not_sent_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("close_after", times=5)
