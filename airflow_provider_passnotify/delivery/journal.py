@@ -119,6 +119,7 @@ class Journal:
     def __init__(self, store: Store, *, try_number: int, max_tries: int, resume: bool) -> None:
         self.store = store
         self.try_number, self.max_tries, self.resume = try_number, max_tries, resume
+        self._outcome_stands = False
 
     @property
     def remembers(self) -> bool:
@@ -152,7 +153,8 @@ class Journal:
         at = pendulum.now("UTC").isoformat(timespec="seconds")
         record = Record(state, address, message, self.try_number, self.max_tries, at, ticket_id, reason)
         try:
-            part = INTENT if state is State.INTENT else OUTCOME
+            # Should this try have run before, its outcome must not hide a new intent.
+            part = INTENT if state is State.INTENT and not self._outcome_stands else OUTCOME
             self.store.set(self._key(self.try_number, part), asdict(record), retention=RETENTION)
         except Exception as error:
             raise JournalError(
@@ -161,6 +163,8 @@ class Journal:
 
     def _read(self, try_number: int) -> Record | None:
         value = self._get(try_number, OUTCOME)
+        if try_number == self.try_number:
+            self._outcome_stands = value is not None
         if value is None:
             value = self._get(try_number, INTENT)
         if value is None:

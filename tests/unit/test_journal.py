@@ -250,6 +250,19 @@ def test_an_intent_that_arrives_late_cannot_hide_the_outcome(
     assert len(server.received) == 1
 
 
+def test_a_try_that_runs_twice_cannot_hide_its_new_intent(store: Store, run: Callable[..., int]) -> None:
+    with serving(answer(429), TICKET) as server:
+        with pytest.raises(NotSentError):
+            run(server)
+        store.refuse = dies_on(State.SENT)
+        with pytest.raises(Died):
+            run(server)
+        store.refuse = lambda _: False
+        with pytest.raises(DeliveryUnknownError):
+            run(server, try_number=2)
+    assert len(server.received) == 2
+
+
 def test_the_log_names_whom_it_is_for_before_anything_can_go_wrong(
     store: Store, run: Callable[..., int], caplog: pytest.LogCaptureFixture
 ) -> None:
