@@ -17,17 +17,13 @@ STORE_SECONDS = 0.015
 
 
 class StateStore:
-    """Stands in for Airflow's ``task_state_store``: a write takes as long, and so does reading what is not there."""
+    """Stands in for Airflow's ``task_state_store``: as slow, and empty, as in a first try, which reads nothing back."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, str] = {}
-
-    def get(self, key: str) -> Any:
+    def get(self, _key: str) -> Any:
         time.sleep(STORE_SECONDS)
-        return json.loads(self._values[key]) if key in self._values else None
 
-    def set(self, key: str, value: Any, **_: object) -> None:
-        self._values[key] = json.dumps(value)
+    def set(self, _key: str, value: Any, **_: object) -> None:
+        json.dumps(value)
         time.sleep(STORE_SECONDS)
 
 

@@ -138,8 +138,8 @@ def about(rounds: int) -> str:
     return (
         f"Medians of {rounds} rounds in turn, 256 connections where there are many; {os.cpu_count()} CPUs, "
         f"Python {platform.python_version()}, Airflow {version('apache-airflow')}, aiohttp {version('aiohttp')}, "
-        f"requests {version('requests')}; client and server on one machine, whose load average was {os.getloadavg()[1]:.1f} at "
-        "the end (a table from a machine that does other work says little but for the CPU time). "
+        f"requests {version('requests')}; client and server on one machine, whose load average was "
+        f"{os.getloadavg()[1]:.1f} at the end (on one that does other work, little but the CPU time says much). "
         "Ours includes reading the rows, the journal (15 ms a write), the report and the progress.\n"
     )
 
