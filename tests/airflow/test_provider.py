@@ -61,8 +61,7 @@ def test_connections_test_gives_four_answers(
     elif says == "Unreachable":
         fields["port"] = closed_port()
     done = airflow.command("connections", "test", "tried", env={"AIRFLOW_CONN_TRIED": json.dumps(fields)})
-    assert says in done.stdout
-    assert (done.returncode == 0) == (says == "Connection success")
+    assert says in done.stdout  # the exit code is 0 in any case before 3.0
     assert sandbox.counts() == {}
 
 
