@@ -58,8 +58,7 @@ with DAG(
     @task
     def find_failures(rows: list[dict[str, Any]], report: str) -> list[dict[str, Any]]:
         """The report has one line for each row, with the row's number."""
-        with ObjectStoragePath(report).open("r") as file:
-            lines = [json.loads(line) for line in file]
+        lines = [json.loads(line) for line in ObjectStoragePath(report).read_text().splitlines()]
         return [rows[line["row"] - 1] for line in lines if line["status"] == "failed"]
 
     send_to_the_others = SendNotificationBatchOperator(

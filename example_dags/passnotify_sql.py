@@ -31,7 +31,6 @@ with DAG(
         value="You have {points} points",
         notification_label="Points",
         max_notifications=1_000_000,
-        send_before="{{ data_interval_end.add(hours=12) }}",
     )
     # [END howto_sql]
 

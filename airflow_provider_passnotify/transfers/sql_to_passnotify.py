@@ -29,7 +29,7 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
     fails sends nothing, and no transaction is open while sending. Rows are streamed where the connection has a
     SQLAlchemy engine; elsewhere they are fetched in parts, and some drivers then hold the whole result in memory.
 
-    :param sql: one query, or the path of a ``.sql`` file.
+    :param sql: one query, or the path of a ``.sql`` file. What it writes, should it, is rolled back.
     :param sql_conn_id: any connection of Airflow's common SQL provider.
     :param parameters: the query's, in the style of the database's driver.
     :param hook_params: arguments for the connection's hook.
@@ -105,6 +105,7 @@ def _execute(hook: DbApiHook, sql: str, parameters: Any) -> Iterator[tuple[list[
     if connection is not None:
         with closing(connection):
             streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCH, no_parameters=True)
+            streamed.begin()  # without end: closing rolls back what a query should not have written
             log.info("Running the query: %s", sql)
             result = streamed.exec_driver_sql(sql, parameters)
             if not result.returns_rows:

@@ -287,11 +287,13 @@ class TestOnce:
 
     def test_one_that_stands_still_does_not_keep_the_others(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("hold", stage="accepted", times=3)
-        thread = threading.Thread(target=lambda: batch(passes(3000)).execute(context(store)))
-        thread.start()
-        sandbox.wait_for(3000, held=3, timeout=60)
-        sandbox.release()
-        thread.join()
+
+        def release() -> None:
+            sandbox.wait_for(3000, held=3, timeout=60)
+            sandbox.release()
+
+        threading.Thread(target=release).start()
+        batch(passes(3000)).execute(context(store))
         once_each(sandbox, 3000)
 
     def test_failed_tickets_are_sent_again_by_a_retry(self, sandbox: RunningSandbox, store: FileStore) -> None:

@@ -109,6 +109,12 @@ class TestSqlite:
         assert streamed[2] == {"pass_id": FIRST + 2, "points": 2.0}
         assert len(streamed) == 3000
 
+    @pytest.mark.usefixtures("sandbox")
+    def test_what_a_query_writes_is_rolled_back(self, database: Path) -> None:
+        operator("UPDATE customers SET points = 8 WHERE points = 7 RETURNING pass_id, points").execute(context())
+        with sqlite3.connect(database) as connection:
+            assert connection.execute("SELECT COUNT(*) FROM customers WHERE points = 7").fetchone() == (1,)
+
     @pytest.mark.usefixtures("database", "sandbox")
     @pytest.mark.parametrize(
         ("sql", "reason"),
