@@ -57,6 +57,15 @@ docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build
 system: .venv-$(NEWEST)/.installed ## tests that need a whole Airflow: scheduler, triggerer and the rest
 	$(BIN)/python -m pytest tests/system
 
+.PHONY: chaos
+chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and count what was sent
+	$(BIN)/python -m pytest -s tests/chaos
+
+.PHONY: bench
+bench: .venv-$(NEWEST)/.installed ## figures: this provider and others, side by side (needs the extra "benchmark")
+	$(BIN)/python -m pip install --quiet --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,benchmark]'
+	$(BIN)/python benchmarks/run.py
+
 .PHONY: $(AIRFLOW_VERSIONS:%=airflow-%)
 $(AIRFLOW_VERSIONS:%=airflow-%): airflow-%: .venv-%/.installed
 	.venv-$*/bin/python -m pytest tests/airflow

@@ -87,7 +87,7 @@ def main() -> None:
     start = time.monotonic()
     steps = [Step(f".venv-{options.newest}/.installed")]
     steps += [Step(target) for target in ("lint", "types", "docs", "unit")]
-    steps += [Step(f"airflow-{version}") for version in (options.newest, *later)] + [Step("system")]
+    steps += [Step(f"airflow-{version}") for version in (options.newest, *later)] + [Step("system"), Step("chaos")]
     installer = Installer(later)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
