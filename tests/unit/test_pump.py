@@ -1,0 +1,184 @@
+"""Chunks on their way to the sender: none without its intent, no more than two in doubt, and none kept waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_tools import FileStore
+
+from airflow_provider_passnotify.delivery.chunks import ChunkJournal
+from airflow_provider_passnotify.delivery.ledger import Ledger, Status
+from airflow_provider_passnotify.delivery.pump import Pump
+from airflow_provider_passnotify.delivery.rows import RowReader
+from airflow_provider_passnotify.delivery.sender import Job
+from airflow_provider_passnotify.exceptions import JournalError
+from airflow_provider_passnotify.protocol import Outcome, Verdict
+
+SIZE = 10
+SENT = Verdict(Outcome.ACCEPTED, ticket_id=7)
+
+
+class Bench:
+    """A pump without a sender: the test takes jobs and gives results."""
+
+    def __init__(self, folder: Path, before_set: Callable[[int], None] = lambda _: None) -> None:
+        self.ledger = Ledger()
+        reader = RowReader({"target_type": "pass", "value": "Hello"})
+        self.ledger.fill(({"pass_id": number} for number in range(100)), reader)
+        self.store = FileStore(folder, before_set)
+        journal = ChunkJournal(self.store, try_number=1, max_tries=0, resume=True)
+        self.stopped = False
+        self.pump = Pump(self.ledger, journal, smallest=SIZE, on_error=self.stop)
+        self.jobs = self.pump.jobs()
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    async def take(self, count: int) -> list[Job]:
+        return [await asyncio.wait_for(anext(self.jobs), 5) for _ in range(count)]
+
+    async def ends(self) -> bool:
+        try:
+            await asyncio.wait_for(anext(self.jobs), 5)
+        except StopAsyncIteration:
+            return True
+        return False
+
+    async def stalls(self) -> bool:
+        """Whether no further job comes (the generator cannot be asked again)."""
+        waiting = asyncio.ensure_future(anext(self.jobs))
+        await asyncio.sleep(0.5)
+        stalled = not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return stalled
+
+    def states(self, stage: str) -> dict[int, str]:
+        found = self.store.folder.glob(f"*.chunk.*.{stage}")
+        return {int(file.name.split(".")[-2]): json.loads(file.read_text())["states"] for file in found}
+
+
+def on(bench: Bench, act: Callable[[Bench], Awaitable[Any]]) -> None:
+    async def run() -> None:
+        # The rate must not make the chunks larger while the test thinks.
+        bench.pump._size = lambda: SIZE  # type: ignore[method-assign]
+        await act(bench)
+
+    asyncio.run(run())
+
+
+def test_intent_stands_before_the_first_job(tmp_path: Path) -> None:
+    async def act(bench: Bench) -> None:
+        await bench.take(1)
+        assert bench.states("intent")[0] == "i" * SIZE
+        bench.pump.halt()
+        await bench.pump.finish()
+
+    on(Bench(tmp_path), act)
+
+
+def test_no_job_where_the_intent_was_refused(tmp_path: Path) -> None:
+    def refuse(number: int) -> None:
+        if number == 2:
+            raise RuntimeError("superseded")
+
+    async def act(bench: Bench) -> None:
+        for job in await bench.take(1):
+            bench.pump.on_result(job, SENT)
+        taken = 1
+        while not await bench.ends():
+            taken += 1
+        assert taken <= SIZE
+        assert bench.stopped
+        with pytest.raises(JournalError, match="superseded"):
+            await bench.pump.finish()
+
+    on(Bench(tmp_path, refuse), act)
+
+
+def test_first_intent_refused(tmp_path: Path) -> None:
+    def refuse(_: int) -> None:
+        raise RuntimeError("lost supervisor")
+
+    async def act(bench: Bench) -> None:
+        assert await bench.ends()
+        with pytest.raises(JournalError, match="lost supervisor"):
+            await bench.pump.finish()
+        assert len(bench.ledger.waiting(0, 1000)) == 100
+
+    on(Bench(tmp_path, refuse), act)
+
+
+def test_two_chunks_in_doubt_and_no_third(tmp_path: Path) -> None:
+    async def act(bench: Bench) -> None:
+        await bench.take(2 * SIZE)
+        assert await bench.stalls()
+        assert len(bench.states("intent")) == 2
+        await bench.pump.finish()
+
+    on(Bench(tmp_path), act)
+
+
+def test_third_chunk_when_the_first_is_written(tmp_path: Path) -> None:
+    async def act(bench: Bench) -> None:
+        jobs = await bench.take(2 * SIZE)
+        for job in jobs[:SIZE]:
+            bench.pump.on_result(job, SENT)
+        await bench.take(1)
+        assert bench.states("outcome") == {0: "s" * SIZE}
+        await bench.pump.finish()
+
+    on(Bench(tmp_path), act)
+
+
+def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
+    """One row of each chunk gets no answer; all others are handed out none the less, and few stay in doubt."""
+
+    async def act(bench: Bench) -> None:
+        held = []
+        for _ in range(5):
+            jobs = await bench.take(SIZE)
+            held.append(jobs[0])
+            for job in jobs[1:]:
+                bench.pump.on_result(job, SENT)
+        assert bench.states("part")[0] == "i" + "s" * (SIZE - 1)
+        for job in held:
+            bench.pump.on_result(job, SENT)
+        await bench.pump.finish()
+        assert set(bench.states("outcome").values()) >= {"s" * SIZE}
+        assert bench.pump.done[Status.SENT] == 5 * SIZE
+
+    on(Bench(tmp_path), act)
+
+
+def test_nothing_is_handed_out_after_a_halt(tmp_path: Path) -> None:
+    async def act(bench: Bench) -> None:
+        await bench.take(3)
+        bench.pump.halt()
+        assert await bench.ends()
+        await bench.pump.finish()
+        assert bench.states("outcome")[0] == "uuu" + "n" * (SIZE - 3)
+        assert bench.ledger.counts().unknown == 3
+        assert len(bench.ledger.waiting(0, 1000)) == 97
+
+    on(Bench(tmp_path), act)
+
+
+def test_cancelled_reader_does_not_cancel_a_write(tmp_path: Path) -> None:
+    """The sender cancels a worker that waits for a row: the write of that intent goes on, and is settled."""
+
+    async def act(bench: Bench) -> None:
+        waiting = asyncio.ensure_future(anext(bench.jobs))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await bench.pump.finish()
+        assert bench.states("outcome") == {0: "n" * SIZE} or bench.states("intent") == {}
+        assert bench.ledger.counts().waiting == 100
+
+    on(Bench(tmp_path), act)
