@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import ast
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_passnotify import follow
-from airflow_provider_passnotify.exceptions import FinalTicketTimeoutError, InvalidNotificationError
+from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.known import is_known_later
-from airflow_provider_passnotify.tickets import StatusWords, TicketState, clean_ticket_id
+from airflow_provider_passnotify.tickets import StatusWords, clean_ticket_id
 from airflow_provider_passnotify.waiting import End, Waiting
 
 if TYPE_CHECKING:
@@ -60,36 +61,27 @@ class NotificationTicketSensor(BaseSensorOperator):
         self.success_statuses = success_statuses
         self.failure_statuses = failure_statuses
         self.deferrable = deferrable
-        self._waiting: Waiting | None = None
-        self._new_waiting([] if is_known_later(ticket_id) else ticket_id, later=True)
+        self._waiting = self._new_waiting([] if is_known_later(ticket_id) else ticket_id, later=True)
+        self._until = float("inf")
 
     @cached_property
     def hook(self) -> PassNotifyHook:
         """The hook, made once, so that the connection is looked up once."""
         return PassNotifyHook(self.passnotify_conn_id)
 
-    def execute(self, context: Context) -> Any:
-        """Wait.
-
-        :return: the final state of each ticket.
-        """
+    def pre_execute(self, context: Context) -> None:  # noqa: ARG002
+        """Begin afresh; what is no ticketId is refused here, where ``soft_fail`` does not hide it."""
         self._waiting = self._new_waiting(self.ticket_id)
-        try:
-            return super().execute(context)
-        except AirflowSensorTimeout as error:
-            if isinstance(error, FinalTicketTimeoutError):
-                raise
-            left = self._waiting.tickets(TicketState.RUNNING)
-            raise FinalTicketTimeoutError(f"{error} {self._waiting.message}", left) from None
+        self._until = time.monotonic() + self.timeout
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once at each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
         waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = self._new_waiting(self.ticket_id)
         if waiting.end is None:
             with closing(follow.polling_client(self.hook)) as client:
                 follow.look(waiting, client)
+            # Airflow would end a time-out itself, but without a word on the tickets.
+            waiting.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
         if waiting.end is not None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, waiting))
         self.log.info("%s", waiting.message)
@@ -133,8 +125,8 @@ class NotificationTicketSensor(BaseSensorOperator):
         """Return the ids, in order; ``later`` leaves out what only the run will tell."""
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
-                value = json.loads(value)  # a list that Jinja has rendered
-            except ValueError:
+                value = ast.literal_eval(value)  # a list that Jinja has rendered
+            except (ValueError, SyntaxError):
                 raise ValueError(f"ticket_id is no list of ticketIds: {value!r:.80}") from None
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
             return [clean_ticket_id(value)]

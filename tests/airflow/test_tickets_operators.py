@@ -62,6 +62,7 @@ def test_a_time_out_names_the_last_status_and_a_retry_waits_on_without_sending(
         assert f"Timed out. 1 of 1 tickets did not end: {ticket_id} (Snoozing)." in run.log_text
 
 
+@pytest.mark.skipif(__version__.startswith("2."), reason="Airflow 2's dag.test() ends at the first AirflowTaskTimeout")
 def test_execution_timeout_ends_the_wait_in_each_mode(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
     run = airflow.run_dag("tickets_execution_timeout")

@@ -16,6 +16,8 @@ MODES: dict[str, dict[str, Any]] = {"poke": {}, "deferrable": {"deferrable": Tru
 LIMITS: dict[str, dict[str, Any]] = {
     "timeout": {"timeout": 2},
     "timeout_soft": {"timeout": 2, "soft_fail": True},
+}
+EXECUTION_LIMITS: dict[str, dict[str, Any]] = {
     "execution_timeout": {"execution_timeout": timedelta(seconds=2)},
     "execution_timeout_soft": {"execution_timeout": timedelta(seconds=2), "soft_fail": True},
 }
@@ -40,21 +42,22 @@ with DAG("tickets_given", schedule=None, start_date=START):
                 **how,
                 **soft,
             )
-    NotificationTicketSensor(
+    tickets >> NotificationTicketSensor(
         task_id="rendered", ticket_id="{{ ti.xcom_pull('given') }}", poke_interval=0.2, timeout=60, retries=0
     )
 
-with DAG("tickets_limits", schedule=None, start_date=START):
-    for mode, how in MODES.items():
-        for name, limits in LIMITS.items():
-            NotificationTicketSensor(
-                task_id=f"{name}_{mode}",
-                ticket_id="{{ dag_run.conf['ticket'] }}",
-                poke_interval=0.2,
-                retries=1,
-                retry_delay=timedelta(0),
-                **{"timeout": 600, **how, **limits},
-            )
+for dag_id, all_limits in {"tickets_limits": LIMITS, "tickets_execution_limits": EXECUTION_LIMITS}.items():
+    with DAG(dag_id, schedule=None, start_date=START):
+        for mode, how in MODES.items():
+            for name, limits in all_limits.items():
+                NotificationTicketSensor(
+                    task_id=f"{name}_{mode}",
+                    ticket_id="{{ dag_run.conf['ticket'] }}",
+                    poke_interval=0.2,
+                    retries=1,
+                    retry_delay=timedelta(0),
+                    **{"timeout": 600, **how, **limits},
+                )
 
 with DAG("tickets_sends", schedule=None, start_date=START):
     for mode, how in MODES.items():
