@@ -33,8 +33,9 @@ class Fault:
     :param kinds: the DAGs that it makes sense for; the first is the one that the short form takes.
     :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, or to ``nowhere``.
     :param size: bytes of the message.
+    :param short: whether it is in the short form.
     :param sends: whether the task is one that sends.
-    :param alone: whether it hits every round that runs, so that it plays alone, and only in the long form.
+    :param alone: whether it hits every round that runs, so that it plays alone; not in the short form.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Fault:
     size: int = 1
     alone: bool = False
     sends: bool = True
+    short: bool = True
 
     @property
     def told_apart(self) -> bool:

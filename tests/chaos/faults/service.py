@@ -23,13 +23,14 @@ def service_fault(name: str, action: str, *, more: dict[str, Any], **fields: Any
 
 for done in (True, False):
     end = "though it delivered" if done else "and did not deliver"
+    rare = {**UNKNOWN, "short": done}  # what the provider sees is the same
     service_fault(f"closes the connection, {end}", "close_after", more=UNKNOWN, deliver=done)
-    service_fault(f"is silent until the time-out, {end}", "read_timeout", more=UNKNOWN, deliver=done)
-    service_fault(f"cuts its answer, {end}", "cut_body", more=UNKNOWN, deliver=done)
-    service_fault(f"answers 200 without a ticketId, {end}", "body", more=UNKNOWN, deliver=done)
-    service_fault(f"answers 500, {end}", "status", more=UNKNOWN, status=500, deliver=done)
-    service_fault(f"answers 502 like a proxy, {end}", "status", more=UNKNOWN, status=502, body="<html>", deliver=done)
-    service_fault(f"answers 503 like a proxy, {end}", "status", more=UNKNOWN, status=503, body="<html>", deliver=done)
+    service_fault(f"is silent until the time-out, {end}", "read_timeout", more=rare, deliver=done)
+    service_fault(f"cuts its answer, {end}", "cut_body", more=rare, deliver=done)
+    service_fault(f"answers 200 without a ticketId, {end}", "body", more=rare, deliver=done)
+    service_fault(f"answers 500, {end}", "status", more=rare, status=500, deliver=done)
+    service_fault(f"answers 502 like a proxy, {end}", "status", more=rare, status=502, body="<html>", deliver=done)
+    service_fault(f"answers 503 like a proxy, {end}", "status", more=rare, status=503, body="<html>", deliver=done)
 service_fault("closes the connection before it reads", "close_before", more=UNKNOWN)
 service_fault("redirects", "redirect", more=UNKNOWN, location="/elsewhere")
 service_fault("answers 429 three times", "status", more=KNOWN, status=429, retry_after=1, times=3)
