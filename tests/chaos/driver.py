@@ -49,7 +49,7 @@ class Result:
 
 
 def short_plan() -> list[Plan]:
-    """Return every fault that is short once, in turn plain and mapped; every third that the mode tells apart in both modes."""
+    """Return every fault but the rare ones, in turn plain and mapped; every third that the mode tells apart in both."""
     faults = [fault for fault in FAULTS if fault.short and not fault.alone]
     plans = [Plan(fault, fault.kinds[number % len(fault.kinds)], fault.modes[0]) for number, fault in enumerate(faults)]
     return plans + [Plan(fault, fault.kinds[0], AT_LEAST_ONCE) for fault in faults if fault.told_apart][::3]
