@@ -1,0 +1,105 @@
+"""A real scheduler and one real triggerer: 1,000 deferred tasks, and one with 2,000 tickets.
+
+    PYTHONPATH=.:tests python benchmarks/triggerer.py [--tasks 1000] [--tickets 2000] [--rate 100]
+
+The triggerer is started when all have deferred, so that it takes them all at once; the tickets end 90 s later.
+Prints how the tasks ended, the lag of the triggerer's event loop (second by second, with the part that garbage
+collection took), the polls per second, and the memory of the triggerer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import requests
+from airflow_cluster import ENDED, Airflow, running_airflow
+from chaos.database import a_database
+
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+
+
+def main() -> None:
+    """Send, defer, start the triggerer, wait, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--tickets", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=100.0)
+    options = parser.parse_args()
+    with (
+        running_sandbox(ticket_seconds=1e9) as sandbox,
+        a_database() as database,
+        tempfile.TemporaryDirectory() as home,
+    ):
+        connection = {**json.loads(sandbox.connection), "extra": {"requests_per_second": options.rate}}
+        env = {
+            **database,
+            "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": json.dumps(connection),
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "2000",
+            "AIRFLOW__TRIGGERER__CAPACITY": "2000",
+            "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": "64",
+        }
+        dags = Path(__file__).parent / "waiting_dags"
+        components = ("api-server", "scheduler", "dag-processor")
+        with running_airflow(Path(home), dags_folder=dags, env=env, components=components) as airflow:
+            measure(airflow, sandbox, options, Path(home) / "lag.jsonl")
+
+
+def measure(airflow: Airflow, sandbox: RunningSandbox, options: argparse.Namespace, lag_file: Path) -> None:
+    """Run the DAG and print what was seen."""
+    with requests.Session() as session:
+        session.auth = sandbox.credential
+        url = f"{sandbox.url}/v1/pass/123/notify"
+        count = options.tasks + options.tickets
+        tickets = [session.post(url, json={"value": "x"}).json()["ticketId"] for _ in range(count)]
+    conf = {"each": tickets[: options.tasks], "many": tickets[options.tasks :], "lag_file": str(lag_file)}
+    run_id = airflow.trigger("waiting", conf=conf)
+    path = f"/dags/waiting/dagRuns/{run_id}/taskInstances"
+
+    def number(state: str) -> int:
+        return int(airflow.api("GET", path, state=state, limit=1)["total_entries"])
+
+    airflow.wait(lambda: number("deferred") >= options.tasks + 2, "all to defer", seconds=3600)
+    looked = sandbox.requests()["methods"]["GET"]
+    airflow.start("triggerer")
+    airflow.wait(lambda: lag_file.exists(), "the triggerer to run")
+    memory, rates, before, started = 0, [], looked, time.monotonic()
+    while time.monotonic() < started + 90:
+        time.sleep(1)
+        now = sandbox.requests()["methods"]["GET"]
+        rates.append(now - before)
+        before = now
+        memory = max(memory, _memory(airflow.processes["triggerer"].pid))
+    waited = time.time()
+    for ticket_id in tickets:
+        sandbox.set_tickets(ticket_id, seconds=0)
+    airflow.wait(lambda: sum(map(number, ENDED)) >= options.tasks + 2, "all but the watch to end", seconds=3600)
+    lag_file.with_name(lag_file.name + ".stop").touch()
+    airflow.wait(lambda: sum(map(number, ENDED)) >= options.tasks + 3, "all to end", seconds=3600)
+    states = Counter(task["state"] for task in airflow.tasks("waiting", run_id))
+    print(f"ends: {dict(states)} ({options.tasks} mapped, one with {options.tickets} tickets, their list, the watch)")
+    print(f"polls: {sum(rates)} in {len(rates)} s, at most {max(rates)} in one (rate: {options.rate:g})")
+    lags = [json.loads(line) for line in lag_file.read_text().splitlines()]
+    spans = {"waiting": [x for x in lags if x["at"] < waited], "ending": [x for x in lags if x["at"] >= waited]}
+    for name, lines in spans.items():
+        for key in ("lag", "computed", "collected"):
+            values = sorted(1000 * line[key] for line in lines)
+            worst = ", ".join(f"{value:.0f}" for value in values[-5:])
+            print(f"{name}: {key}, most in each second: median {values[len(values) // 2]:.0f} ms, the worst {worst} ms")
+    blocked = [line for line in airflow.output("triggerer").splitlines() if "async thread was blocked" in line]
+    print(f"the triggerer's own warnings of a blocked loop: {len(blocked)}", *blocked[:5], sep="\n")
+    print(f"memory of the triggerer's processes: {memory / 2**20:.0f} MiB")
+
+
+def _memory(pid: int) -> int:
+    top = psutil.Process(pid)
+    return sum(process.memory_info().rss for process in [top, *top.children(recursive=True)])
+
+
+if __name__ == "__main__":
+    main()
