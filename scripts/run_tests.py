@@ -1,6 +1,7 @@
 """``make test``: every check, the cheapest first, up to the first that fails; each is a target of the Makefile.
 
-While one Airflow version is tested, the environment of the next is installed in the background.
+The Airflow versions are tested two at a time, each one's output shown when it is done, while the environments of the
+others are installed in the background.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 RESULTS = Path("build/test-results")
+AT_ONCE = 2
+"""Airflow versions tested at the same time; they wait for the clock as much as they compute."""
 
 
 @dataclass
@@ -87,43 +91,64 @@ def main() -> None:
     start = time.monotonic()
     steps = [Step(f".venv-{options.newest}/.installed")]
     steps += [Step(target) for target in ("lint", "types", "docs", "unit")]
-    steps += [Step(f"airflow-{version}") for version in (options.newest, *later)] + [Step("system"), Step("chaos")]
+    airflows = [Step(f"airflow-{version}") for version in (options.newest, *later)]
+    last = [Step("system"), Step("chaos")]
     installer = Installer(later)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        for number, step in enumerate(steps, start=1):
-            version = step.target.removeprefix("airflow-")
-            if version in installer.done:
-                installer.wait(version)
-            say(f"{number}/{len(steps)} make {step.target}")
+        for step in steps:
             run(step)
-            if number == 1:
+            if step is steps[0]:
                 installer.start()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for future in [pool.submit(run_airflow, step, installer) for step in airflows]:
+                future.result()
+        for step in last:
+            run(step)
     except KeyboardInterrupt:
         sys.exit("interrupted")
     finally:
         installer.stop()
-        print_table(steps)
+        print_table([*steps, *airflows, *last])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     say(f"all passed in {minutes} min {seconds} s")
 
 
-def run(step: Step) -> None:
-    """Run a step; exit if it fails."""
+def run_airflow(step: Step, installer: Installer) -> None:
+    """Run the tests of one Airflow version once it is installed, and show what they printed when they are done."""
+    version = step.target.removeprefix("airflow-")
+    if version in installer.done:
+        installer.wait(version)
+    run(step, quietly=True)
+
+
+def run(step: Step, *, quietly: bool = False) -> None:
+    """Run a step; exit if it fails.
+
+    :param quietly: whether its output is shown at its end only.
+    """
+    say(f"make {step.target}")
     report = RESULTS / f"{step.target.replace('/', '-')}.xml"
     options = f"{os.environ.get('PYTEST_ADDOPTS', '')} --junit-xml={report}"
     start = time.monotonic()
-    failed = subprocess.run(
-        ["make", step.target], env={**os.environ, "PYTEST_ADDOPTS": options}, check=False
-    ).returncode
+    done = subprocess.run(
+        ["make", step.target],
+        env={**os.environ, "PYTEST_ADDOPTS": options},
+        stdout=subprocess.PIPE if quietly else None,
+        stderr=subprocess.STDOUT if quietly else None,
+        text=True,
+        check=False,
+    )
     step.seconds = time.monotonic() - start
-    step.counts = "failed" if failed else "passed"
+    step.counts = "failed" if done.returncode else "passed"
+    if quietly:
+        say(f"make {step.target} printed:\n{done.stdout}")
     if report.exists():
         suite = ElementTree.parse(report).getroot()[0]
         total, failures, errors, skipped = (int(suite.get(n, 0)) for n in ("tests", "failures", "errors", "skipped"))
         wrong = failures + errors
         step.counts = f"{total - wrong - skipped} passed, {wrong} failed" + (f", {skipped} skipped" if skipped else "")
-    if failed:
+    if done.returncode:
         sys.exit(f"make {step.target} failed")
 
 
