@@ -70,7 +70,6 @@ class BatchOperator(TicketOperator):
         report_path: str | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
         self.target_type = target_type
         self.pass_id = pass_id
@@ -116,12 +115,10 @@ class BatchOperator(TicketOperator):
             metrics.tell(ledger.counts())
             summary, counts = self._summary(ledger), ledger.counts()
             error = self._judge(run, counts, summary, remembers=journal is None or journal.remembers)
-            if error is not None:
-                self._push(context, summary)  # what raises pushes no XCom
+            self._push(context, summary)
             try:
                 self._write(report, ledger)
             except Exception as problem:
-                self._push(context, summary)
                 raise BatchFailedError(
                     f"The batch is done ({words(counts)}), but its report could not be written to {self.report_path}: "
                     f"{type(problem).__name__}: {problem}",
@@ -242,9 +239,15 @@ class BatchOperator(TicketOperator):
             report.write(ledger.report())
 
     def _push(self, context: Context, summary: dict[str, Any]) -> None:
+        """Push the summary and each of its keys, before anything raises.
+
+        Airflow's own ``multiple_outputs`` would push nothing for a task that fails, and fails on 3.0 where a value is
+        ``None``; what is not pushed is ``None`` to whoever pulls it.
+        """
         if self.do_xcom_push:
             for key, value in {**summary, "return_value": summary}.items():
-                context["ti"].xcom_push(key=key, value=value)
+                if value is not None:
+                    context["ti"].xcom_push(key=key, value=value)
 
     def _keep(self, context: Context, ledger: Ledger, report: ReportFile | None) -> None:
         """Keep what is known when the task is being ended; what goes wrong here must not hide why."""

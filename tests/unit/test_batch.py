@@ -77,6 +77,7 @@ class TestResults:
         once_each(sandbox, 100)
         pushed = now["ti"].pushed
         assert sorted(pushed) == sorted([*SUMMARY, "return_value"])
+        assert None not in pushed.values()
         assert pushed["return_value"] == caught.value.summary
         assert [(failure["row"], failure["status_code"]) for failure in pushed["failures"]] == [
             (101, 404),
