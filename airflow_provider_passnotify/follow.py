@@ -70,9 +70,8 @@ def wait_here(waiting: Waiting, client: PassNotifyClient, rhythm: Rhythm, *, unt
     :param until: a monotonic moment.
     """
     while waiting.end is None:
-        last = time.monotonic() >= until
         look(waiting, client, until=until + LAST_LOOK_SECONDS)
-        waiting.timed_out = last
+        waiting.timed_out = time.monotonic() >= until
         if waiting.end is None:
             time.sleep(max(0.0, min(rhythm.next(waiting), until - time.monotonic())))
 

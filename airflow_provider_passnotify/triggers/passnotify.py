@@ -100,15 +100,13 @@ class NotificationTicketTrigger(BaseTrigger):
         wait = rhythm.first()  # the worker has just looked, and a restarted triggerer starts all at once
         while waiting.end is None:
             await asyncio.sleep(max(0.0, min(wait, end - loop.time())))
-            last = loop.time() >= end
             try:
-                await asyncio.wait_for(_look(waiting, shared), LAST_LOOK_SECONDS if last else end - loop.time())
+                await asyncio.wait_for(_look(waiting, shared), max(0.0, end - loop.time()) + LAST_LOOK_SECONDS)
             except asyncio.TimeoutError:
-                last = True
                 waiting.problem = waiting.problem or _NO_ANSWER
             except (PassNotifyConfigError, AirflowNotFoundException) as error:
                 waiting.error = str(error)
-            waiting.timed_out = last
+            waiting.timed_out = loop.time() >= end
             wait = rhythm.next(waiting)
 
 

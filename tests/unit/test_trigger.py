@@ -14,9 +14,11 @@ import pytest
 import requests
 
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
+from airflow_provider_passnotify.protocol import Outcome, Verdict
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.triggers import shared
 from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
+from airflow_provider_passnotify.waiting import Waiting
 
 
 @pytest.fixture
@@ -127,6 +129,16 @@ def test_it_asks_on_only_for_what_has_not_ended(sandbox: RunningSandbox, connect
     assert event["tickets"][1]["children"]
     paths = [request["path"] for request in sandbox.requests()["last"] if request["method"] == "GET"]
     assert paths.count(f"/v1/ticket/{done}") == 1
+
+
+def test_what_the_worker_knew_is_in_the_event(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect()
+    before = Waiting([1, 2])
+    before.take(1, Verdict(Outcome.ACCEPTED, payload={"status": "FAILED", "children": ["why"]}))
+    [ticket_id] = send(sandbox)
+    event = asyncio.run(fire(trigger([ticket_id], so_far={**before.as_event(), "others": []})))
+    assert event["status"] == "failed"
+    assert [(ticket["id"], ticket["children"]) for ticket in event["tickets"]] == [(1, ["why"]), (ticket_id, {})]
 
 
 def test_two_thousand_tickets_of_which_one_fails(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
