@@ -63,7 +63,7 @@ chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and cou
 
 .PHONY: bench
 bench: .venv-$(NEWEST)/.installed ## figures: this provider and others, side by side (needs the extra "benchmark")
-	$(BIN)/python -m pip install --quiet --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,benchmark]'
+	$(BIN)/python -m pip install -qq --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,benchmark]'
 	$(BIN)/python benchmarks/run.py
 
 .PHONY: $(AIRFLOW_VERSIONS:%=airflow-%)
@@ -83,11 +83,11 @@ $(AIRFLOW_VERSIONS:%=.venv-%/.installed): .venv-%/.installed: constraints/airflo
 	@python=$$(scripts/find-python.sh $*)
 	$(@D)/bin/python -c '' 2>/dev/null || { rm -rf $(@D); "$$python" -m venv $(@D); }
 	echo "Installing Airflow $* on $$($(@D)/bin/python --version) into $(@D) (about a minute) ..."
-	$(@D)/bin/python -m pip install --quiet --constraint $< --editable '.[dev]'
+	$(@D)/bin/python -m pip install -qq --constraint $< --editable '.[dev]'
 	touch $@
 
 .venv-uv/.installed:
 	@python=$$(scripts/find-python.sh $(NEWEST))
 	"$$python" -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet uv
+	$(@D)/bin/python -m pip install -qq uv
 	touch $@
