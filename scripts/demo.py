@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "example_dags"
 
 def main() -> None:
     """Run the demo; exit with a reason if it fails, and keep the log then."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="passnotify-demo-"))
     log = folder / "home" / "airflow.log"
     try:
@@ -51,9 +51,10 @@ def demo(home: Path) -> str | None:
             passes = json.load(answer)["passes"]
     say("\nWhat each pass received, and shows now:\n")
     print_table(("pass", "received", "shows now"), [pass_row(pass_id, passes[pass_id]) for pass_id in sorted(passes)])
-    failed = sorted({task.task_id for task, result in run.tasks.items() if result.state != "success"})
+    failed = sorted({task.task_id for task, result in run.tasks.items() if result.state == "failed"})
     if run.state != "success" or failed:
-        return f"the run is {run.state}; not successful: {', '.join(failed)}."
+        errors = [line for line in run.log_text.splitlines() if line.startswith("airflow_provider_passnotify.")]
+        return "\n".join([f"task {', '.join(failed)} failed and the run is {run.state}.", *errors])
     say(f"\nDone: {len(run.tasks)} tasks, all successful. The sandbox and Airflow are stopped.")
     return None
 

@@ -134,7 +134,8 @@ class LocalAirflow:
             log.seek(start)
             log_text = log.read().decode(errors="replace")
         if "run_id" not in answer:
-            raise ParseError(f"DAG {dag_id!r} did not run: {answer}\n{log_text}")
+            errors = "\n".join(answer["errors"].values()) or f"Airflow found {', '.join(answer['dags'])}"
+            raise ParseError(f"there is no DAG {dag_id!r}: {errors}")
         return self._read(dag_id, answer["run_id"], log_text)
 
     def import_errors(self, file: Path) -> list[str]:
