@@ -35,7 +35,7 @@ def main() -> None:
 
 
 async def _play(home: Path, plans: list[Plan], chance: random.Random, seed: int) -> int:
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)  # type: ignore[union-attr]
+    _clean_up_on_sigterm()
     began = time.monotonic()
     async with a_stage(home) as stage:
         ready = time.monotonic()
@@ -47,6 +47,18 @@ async def _play(home: Path, plans: list[Plan], chance: random.Random, seed: int)
     played = f"{len(results)} rounds in {time.monotonic() - ready:.0f} s, Airflow started in {ready - began:.0f} s"
     print(f"seed {seed}: {played}, {len(wrong)} wrong")
     return 1 if wrong else 0
+
+
+def _clean_up_on_sigterm() -> None:
+    """Let the first SIGTERM end the rounds, and none end the cleaning up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
 
 
 if __name__ == "__main__":
