@@ -50,6 +50,5 @@ def send(url: str, rows: Path, report: Path, **extra: Any) -> dict[str, Any]:
         report_path=str(report),
         max_failures=1.0,
     )
-    return operator.execute(
-        {"ti": SimpleNamespace(try_number=1, max_tries=0), "task_state_store": StateStore()}  # type: ignore[typeddict-item]
-    )
+    ti = SimpleNamespace(try_number=1, max_tries=0, xcom_push=lambda **_: None)
+    return operator.execute({"ti": ti, "task_state_store": StateStore()})  # type: ignore[typeddict-item]
