@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -67,6 +67,8 @@ class Installer(threading.Thread):
         if not self.done[version].is_set():
             say(f"waiting until Airflow {version} is installed ...")
         self.done[version].wait()
+        if self._stopped:
+            sys.exit("stopped")
         if self.log(version).with_suffix(".failed").exists():
             sys.exit(f"Airflow {version} could not be installed:\n{self.log(version).read_text()}")
 
@@ -75,6 +77,8 @@ class Installer(threading.Thread):
         self._stopped = True
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
+        for done in self.done.values():
+            done.set()
 
 
 def main() -> None:
@@ -94,21 +98,22 @@ def main() -> None:
     airflows = [Step(f"airflow-{version}") for version in (options.newest, *later)]
     last = [Step("system"), Step("chaos")]
     installer = Installer(later)
+    pool = ThreadPoolExecutor(AT_ONCE)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         for step in steps:
             run(step)
             if step is steps[0]:
                 installer.start()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for future in [pool.submit(run_airflow, step, installer) for step in airflows]:
-                future.result()
+        for future in as_completed([pool.submit(run_airflow, step, installer) for step in airflows]):
+            future.result()
         for step in last:
             run(step)
     except KeyboardInterrupt:
         sys.exit("interrupted")
     finally:
         installer.stop()
+        pool.shutdown(cancel_futures=True)  # what runs already may end; nothing new begins
         print_table([*steps, *airflows, *last])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     say(f"all passed in {minutes} min {seconds} s")
