@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,8 +14,10 @@ import pendulum
 import pytest
 import requests
 
+from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.config import Config
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
-from airflow_provider_passnotify.protocol import Outcome, Verdict
+from airflow_provider_passnotify.protocol import Outcome, Request, Verdict, ticket_request
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.triggers import shared
 from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
@@ -277,6 +280,29 @@ def test_the_rate_of_the_connection_holds_across_triggers(sandbox: RunningSandbo
         return asyncio.get_running_loop().time() - started
 
     assert asyncio.run(scenario()) > 0.9, "50 look-ups at 50 a second"
+
+
+def test_a_loop_that_was_blocked_does_not_catch_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+
+    async def attempt(self: PassNotifyAsyncClient, request: Request) -> Verdict:  # noqa: ARG001
+        calls.append(time.monotonic())
+        return Verdict(Outcome.ACCEPTED)
+
+    monkeypatch.setattr(PassNotifyAsyncClient, "attempt", attempt)
+    client = PassNotifyAsyncClient(Config("http://127.0.0.1", "key", requests_per_second=100))
+
+    async def scenario() -> float:
+        tasks = [asyncio.create_task(client.call(ticket_request(1))) for _ in range(80)]
+        await asyncio.sleep(0.05)
+        time.sleep(0.5)  # noqa: ASYNC251
+        unblocked = time.monotonic()
+        await asyncio.gather(*tasks)
+        return unblocked
+
+    unblocked = asyncio.run(scenario())
+    assert len(calls) == 80
+    assert sum(0 <= call - unblocked < 0.1 for call in calls) < 30, "not the 50 whose turn came while it was blocked"
 
 
 def test_retry_after_quiets_every_trigger_of_the_connection(
