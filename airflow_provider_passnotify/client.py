@@ -45,7 +45,7 @@ class PassNotifyClient:
         attempt = 1
         self.in_flight = False
         while True:
-            _wait(self._pace.reserve(time.monotonic()), before_attempt)
+            wait(self._pace.reserve(time.monotonic()), before_attempt)
             if before_attempt:
                 before_attempt()
             self.in_flight = True
@@ -55,7 +55,7 @@ class PassNotifyClient:
                 return verdict
             log.warning(protocol.RETRY_MESSAGE, request.method, request.url_path, verdict.reason, delay, attempt)
             self.in_flight = False  # not before it is certain that nothing was done
-            _wait(delay, before_attempt)
+            wait(delay, before_attempt)
             attempt += 1
 
     def attempt(self, request: Request) -> Verdict:
@@ -92,7 +92,7 @@ class PassNotifyClient:
         return self._session
 
 
-def _wait(seconds: float, check: Callable[[], None] | None) -> None:
+def wait(seconds: float, check: Callable[[], None] | None) -> None:
     """Sleep in naps, as a signal does not end a sleep: a task that was told to stop has only moments to say so."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:

@@ -6,7 +6,7 @@ The steps of a waiting are in :mod:`.waiting`; here they meet the clock, the cli
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -54,26 +54,39 @@ def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
     return PassNotifyClient(replace(hook.get_conn().config, max_retries=0))
 
 
-def look(waiting: Waiting, client: PassNotifyClient, *, until: float = float("inf")) -> None:
+def look(
+    waiting: Waiting,
+    client: PassNotifyClient,
+    *,
+    until: float = float("inf"),
+    check: Callable[[], None] | None = None,
+) -> None:
     """Ask once for each ticket that has not ended.
 
     :param until: the monotonic moment after which no further ticket is asked.
+    :param check: called before each is asked; it ends the look by raising.
     """
     for ticket_id in waiting.begin_round():
-        if not waiting.take(ticket_id, client.call(ticket_request(ticket_id))) or time.monotonic() >= until:
+        verdict = client.call(ticket_request(ticket_id), before_attempt=check)
+        if not waiting.take(ticket_id, verdict) or time.monotonic() >= until:
             break
 
 
-def wait_here(waiting: Waiting, client: PassNotifyClient, rhythm: Rhythm, *, until: float) -> None:
+def wait_here(
+    waiting: Waiting, client: PassNotifyClient, rhythm: Rhythm, *, until: float, check: Callable[[], None]
+) -> None:
     """Poll, and hold the worker's slot, until all tickets have ended or the time is up.
 
     :param until: a monotonic moment.
+    :param check: called now and then; it ends the waiting by raising.
     """
+    from airflow_provider_passnotify.client import wait
+
     while waiting.end is None:
-        look(waiting, client, until=until + LAST_LOOK_SECONDS)
+        look(waiting, client, until=until + LAST_LOOK_SECONDS, check=check)
         waiting.timed_out = time.monotonic() >= until
         if waiting.end is None:
-            time.sleep(max(0.0, min(rhythm.next(waiting), until - time.monotonic())))
+            wait(min(rhythm.next(waiting), until - time.monotonic()), check)
 
 
 def defer(

@@ -8,6 +8,9 @@ is written as far as it is done (a *part* of the outcome), and the next one may 
 
 Keys (``...try.N.chunk.C.outcome``) belong to one try, and to one of these three, as in :mod:`.journal`, where stands
 why that is enough. Chunks are written in order by one thread, so that a reader goes from 0 until there is none.
+
+Where a clear means "send all again", each try also writes that it has *ended*. For Airflow may make a clear of a task
+that runs look like any other, and that one must not ring every phone twice: a try that has not ended goes on.
 """
 
 from __future__ import annotations
@@ -95,12 +98,16 @@ class ChunkJournal:
         :raises JournalError: when it cannot be read, or was written by a release that is not understood.
         """
         failed: set[int] = set()  # of the newer tries: what a failed ticket was for may be sent again
+        ended, max_tries = False, self._max_tries
         for try_number in range(self._try_number, 0, -1):
             failed |= set((self._get(_failed_key(try_number)) or {}).get("tickets", ()))
+            ended = ended or (not self._resume and self._get(_ended_key(try_number)) is not None)
             number = 0
             while (value := self._get_chunk(try_number, number)) is not None:
-                if not self._resume and _max_tries(value) != self._max_tries:
-                    return  # from before a clear
+                if not self._resume and _max_tries(value) != max_tries:
+                    if ended:
+                        return  # from before a clear
+                    max_tries = _max_tries(value)  # that clear came while the try was running
                 yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
                 number += 1
             if try_number == self._try_number:
@@ -123,6 +130,14 @@ class ChunkJournal:
         :raises JournalError: when it was not accepted.
         """
         self._set(_failed_key(self._try_number), {"tickets": sorted(tickets)})
+
+    def end(self) -> None:
+        """Record that this try has ended, where that makes a difference.
+
+        :raises JournalError: when it was not accepted.
+        """
+        if not self._resume:
+            self._set(_ended_key(self._try_number), {"at": pendulum.now("UTC").isoformat(timespec="seconds")})
 
     def _get_chunk(self, try_number: int, number: int) -> Any:
         values = (self._get(_key(try_number, number, stage)) for stage in (OUTCOME, PART, INTENT))
@@ -150,6 +165,10 @@ def _key(try_number: int, number: int, stage: str) -> str:
 
 def _failed_key(try_number: int) -> str:
     return f"passnotify.v{VERSION}.try.{try_number}.failed_tickets"
+
+
+def _ended_key(try_number: int) -> str:
+    return f"passnotify.v{VERSION}.try.{try_number}.ended"
 
 
 def _max_tries(value: Any) -> Any:

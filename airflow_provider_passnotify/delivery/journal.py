@@ -25,8 +25,9 @@ Why that is enough:
   outcome have one each, as Airflow repeats a write that got no answer, and the first may yet arrive after the outcome.
 * Nothing is deleted: dying between a deletion and the end of the task would send again. Retention is set instead.
 * A clear by a person raises the task instance's ``max_tries``, a retry does not; so a record tells which it was.
-* Except that clearing a task that runs may raise it as well, and the process goes on for a moment. So an intent without
-  outcome of the try right before counts even after a clear: that try may be at it still, and nobody was told yet.
+* Except that clearing a task that runs may raise it as well, and the process goes on for a moment. So what the try
+  right before has left *open* counts even after a clear, as that try may be at it still: an intent without outcome, or
+  a ticket that it waits for (a task that waits writes a third time, when the waiting ends).
 
 Identity is whom, not what: a task instance has one notification, whatever its templates render to on the next try.
 
@@ -37,7 +38,7 @@ Source: Airflow's ``task_state_store`` (3.3). On older versions there is no memo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Protocol
@@ -70,6 +71,7 @@ class Record:
     :param message: a digest of what was to be said; the text itself may be personal.
     :param at: when, ISO 8601 in UTC.
     :param max_tries: the task instance's, which tells a clear from a retry.
+    :param waiting: whether the try goes on to wait for the ticket.
     """
 
     state: State
@@ -80,6 +82,12 @@ class Record:
     at: str
     ticket_id: int | None = None
     reason: str = ""
+    waiting: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its try, as far as it wrote, has not ended."""
+        return self.state is State.INTENT or self.waiting
 
 
 class Store(Protocol):
@@ -137,21 +145,27 @@ class Journal:
             if record is None:
                 continue
             cleared = not self.resume and record.max_tries != self.max_tries
-            if not cleared or (record.state is State.INTENT and try_number == self.try_number - 1):
+            if not cleared or (record.is_open and try_number == self.try_number - 1):
                 records.insert(0, record)
             if cleared:
                 break
         return records
 
-    def write(
-        self, state: State, *, address: str, message: str, ticket_id: int | None = None, reason: str = ""
-    ) -> None:
+    def write(self, state: State, *, address: str, message: str, **more: Any) -> Record:
         """Record how far this try got.
 
+        :param more: the other fields of :class:`Record`.
         :raises JournalError: when it was not accepted.
         """
         at = pendulum.now("UTC").isoformat(timespec="seconds")
-        record = Record(state, address, message, self.try_number, self.max_tries, at, ticket_id, reason)
+        return self.put(Record(state, address, message, self.try_number, self.max_tries, at, **more))
+
+    def put(self, record: Record) -> Record:
+        """Make a record, which may tell what an earlier try did, this try's.
+
+        :raises JournalError: when it was not accepted.
+        """
+        record, state = replace(record, max_tries=self.max_tries), record.state
         try:
             # Should this try have run before, its outcome must not hide a new intent.
             part = INTENT if state is State.INTENT and not self._outcome_stands else OUTCOME
@@ -160,6 +174,7 @@ class Journal:
             raise JournalError(
                 f"The journal did not accept {state.value!r}: {type(error).__name__}: {error}"
             ) from error
+        return record
 
     def _read(self, try_number: int) -> Record | None:
         value = self._get(try_number, OUTCOME)

@@ -6,9 +6,9 @@ import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -81,6 +81,7 @@ class SinglePush:
     :param delivery: what to do in doubt.
     :param send_before: the moment after which it is not sent any more.
     :param first_try: whether this is the first try since the task was scheduled or cleared.
+    :param waits: whether the task goes on to wait for the ticket; it calls :meth:`waiting_ended` then.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ class SinglePush:
         delivery: Delivery,
         send_before: pendulum.DateTime | None,
         first_try: bool,
+        waits: bool = False,
     ) -> None:
         self.request, self.journal, self.delivery, self.send_before = request, journal, delivery, send_before
-        self.first_try = first_try
+        self.first_try, self.waits = first_try, waits
         self.stopped = False
+        self._sent: Record | None = None  # while the task waits for its ticket
         self._call = f"{request.method} {request.url_path}"
         self._message = hashlib.sha256(request.body or b"").hexdigest()[:16]
 
@@ -109,6 +112,8 @@ class SinglePush:
         history = History.of(self.journal.read())
         if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
             self._log_adopted(history.sent)
+            if self.waits:
+                self._sent = self.journal.put(replace(history.sent, waiting=True))
             return history.sent.ticket_id
         if history.doubt is not None:
             self._settle(history.doubt)
@@ -133,7 +138,20 @@ class SinglePush:
 
         :raises JournalError: when it was not accepted.
         """
+        self._sent = None
         self._write(State.TICKET_FAILED, reason=reason)
+
+    def waiting_ended(self) -> None:
+        """Record that the task waits no more, whatever ended it: a clear from now on is not that of a task that runs.
+
+        Where that is not accepted, the next clear is taken for one, and sends nothing.
+        """
+        if self._sent is None:
+            return
+        try:
+            self.journal.put(replace(self._sent, waiting=False))
+        except JournalError as error:
+            log.warning("That the waiting has ended is not recorded. %s", error)
 
     @property
     def forgets(self) -> bool:
@@ -162,11 +180,12 @@ class SinglePush:
                 raise failure from error
             raise failure
         try:
-            self._write(State.SENT, ticket_id=verdict.ticket_id)
+            sent = self._write(State.SENT, ticket_id=verdict.ticket_id, waiting=self.waits)
         except JournalError as error:
             raise JournalError(
                 f"{self._call} was sent (ticketId {verdict.ticket_id}), but that is not recorded. {error}"
             ) from error
+        self._sent = sent if self.waits else None
         return verdict.ticket_id
 
     def _error(self, verdict: Verdict) -> PassNotifyApiError:
@@ -204,7 +223,5 @@ class SinglePush:
         if self.send_before is not None and self.send_before.is_past():
             raise AirflowSkipException(f"Not sent: send_before={self.send_before.isoformat()} has passed.")
 
-    def _write(self, state: State, *, ticket_id: int | None = None, reason: str = "") -> None:
-        self.journal.write(
-            state, address=self.request.address, message=self._message, ticket_id=ticket_id, reason=reason
-        )
+    def _write(self, state: State, **more: Any) -> Record:
+        return self.journal.write(state, address=self.request.address, message=self._message, **more)

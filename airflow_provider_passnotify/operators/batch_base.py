@@ -14,6 +14,7 @@ from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
     InvalidNotificationError,
+    JournalError,
     PassNotifyError,
 )
 from airflow_provider_passnotify.known import is_known_later
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pendulum
     from airflow.sdk import Context
 
+    from airflow_provider_passnotify.config import Config
     from airflow_provider_passnotify.delivery.batch import BatchRun
     from airflow_provider_passnotify.delivery.chunks import ChunkJournal
     from airflow_provider_passnotify.delivery.ledger import Counts, Ledger
@@ -83,7 +85,6 @@ class BatchOperator(TicketOperator):
         self.max_failures = max_failures
         self.report_path = report_path
         self._run: BatchRun | None = None
-        self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send or delete what the rows say.
@@ -91,14 +92,31 @@ class BatchOperator(TicketOperator):
         :return: the summary, each key of which is an XCom of its own too.
         :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are in doubt.
         """
-        # Imported here, as a DAG file that is parsed needs neither SQLite nor an event loop.
-        from airflow_provider_passnotify.delivery.batch import BatchRun
-        from airflow_provider_passnotify.delivery.ledger import Ledger
-
         self._check()
         config = self.hook.get_config()
         journal = self._open_journal(context)
         report = self._open_report()
+        try:
+            summary = self._send(context, config, journal, report)
+            return self.wait_for_tickets(context, summary["ticket_ids"] or (), summary)
+        finally:
+            if journal is not None and (self._run is None or self._run.ended):
+                self._end(journal)
+
+    def on_kill(self) -> None:
+        """Start nothing more, and wait no longer; what is in flight gets 3 s."""
+        super().on_kill()
+        if self._run is not None:
+            self._run.stop()
+
+    def _send(
+        self, context: Context, config: Config, journal: ChunkJournal | None, report: ReportFile | None
+    ) -> dict[str, Any]:
+        """Send, report and push; raise if too much was lost, else return the summary."""
+        # Imported here, as a DAG file that is parsed needs neither SQLite nor an event loop.
+        from airflow_provider_passnotify.delivery.batch import BatchRun
+        from airflow_provider_passnotify.delivery.ledger import Ledger
+
         with Ledger() as ledger:
             self._fill(ledger, context)
             send_before = self._prepare(ledger, journal)
@@ -127,13 +145,13 @@ class BatchOperator(TicketOperator):
             log.info("Done: %s.", words(counts))
         if error is not None:
             raise error
-        return self.wait_for_tickets(context, summary["ticket_ids"] or (), summary)
+        return summary
 
-    def on_kill(self) -> None:
-        """Start nothing more; what is in flight gets 3 s."""
-        self._killed = True
-        if self._run is not None:
-            self._run.stop()
+    def _end(self, journal: ChunkJournal) -> None:
+        try:
+            journal.end()
+        except JournalError as error:
+            log.warning("%s Until a later try has ended, clearing the task goes on where it stood.", error)
 
     def _rows(self, context: Context) -> Iterable[Any]:
         """Return the rows; nothing has been sent yet, and if it raises, nothing is."""

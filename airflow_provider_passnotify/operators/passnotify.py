@@ -163,10 +163,14 @@ class SendNotificationOperator(_TargetOperator):
         """
         self._push = self._new_push(context)
         ticket_id = self._push.send(self.hook.get_conn)
-        return self.wait_for_tickets(context, [ticket_id], ticket_id)
+        try:
+            return self.wait_for_tickets(context, [ticket_id], ticket_id)
+        finally:
+            self._push.waiting_ended()
 
     def on_kill(self) -> None:
-        """Send nothing that is not on its way yet."""
+        """Send nothing that is not on its way yet, and wait no longer."""
+        super().on_kill()
         if self._push is not None:
             self._push.stopped = True
 
@@ -186,6 +190,7 @@ class SendNotificationOperator(_TargetOperator):
             delivery=Delivery(self.delivery),
             send_before=self._checked(lambda: parse_deadline(self.send_before)),
             first_try=is_first_try(context, self.retries),
+            waits=self.wait_for_completion,
         )
 
     def _request(self, read: Read) -> Request:

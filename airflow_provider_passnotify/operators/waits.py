@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_passnotify import follow
-from airflow_provider_passnotify.exceptions import InvalidNotificationError, TicketFailedError
+from airflow_provider_passnotify.exceptions import InvalidNotificationError, TicketError, TicketFailedError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.tickets import StatusWords, Ticket
 from airflow_provider_passnotify.waiting import End, Rhythm, Waiting
@@ -58,6 +58,7 @@ class TicketOperator(BaseOperator):
         self.timeout = timeout
         self.success_statuses = success_statuses
         self.failure_statuses = failure_statuses
+        self._killed = False
         self.check_waiting()
 
     @cached_property
@@ -84,6 +85,7 @@ class TicketOperator(BaseOperator):
             be in XCom in any case is pushed before.)
         :raises TicketFailedError: when tickets failed, once all have ended.
         :raises TicketTimeoutError: when they did not end in time.
+        :raises TicketError: when the task was told to stop.
         """
         if not self.wait_for_completion:
             return result
@@ -92,11 +94,16 @@ class TicketOperator(BaseOperator):
         timeout = follow.seconds_of("timeout", self.timeout)
         until = time.monotonic() + timeout
         waiting = self._new_waiting(ticket_ids)
+
+        def check() -> None:
+            if self._killed:
+                raise TicketError(f"The task was told to stop while it waited. {waiting.message}", waiting.tickets())
+
         with closing(follow.polling_client(self.hook)) as client:
             if not self.deferrable:
-                follow.wait_here(waiting, client, Rhythm(interval), until=until)
-            else:
-                follow.look(waiting, client, until=until)  # once: what has ended already needs no triggerer
+                follow.wait_here(waiting, client, Rhythm(interval), until=until, check=check)
+            else:  # once: what has ended already needs no triggerer
+                follow.look(waiting, client, until=until, check=check)
         if waiting.end is None:
             follow.defer(
                 self,
@@ -119,6 +126,10 @@ class TicketOperator(BaseOperator):
         waiting.load(event)
         self._conclude(context, waiting)
         return result
+
+    def on_kill(self) -> None:
+        """Wait no longer; a retry goes on."""
+        self._killed = True
 
     def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
         """Do what must be done before the task fails because tickets did."""

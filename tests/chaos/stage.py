@@ -94,6 +94,14 @@ class Stage:
         """Let a ticket end as failed."""
         await asyncio.to_thread(lambda: self.sandbox.set_tickets(ticket_id, seconds=TICKET_SECONDS, final="FAILED"))
 
+    async def hang_ticket(self, ticket_id: int) -> None:
+        """Let a ticket not end."""
+        await asyncio.to_thread(lambda: self.sandbox.set_tickets(ticket_id, hang=True))
+
+    async def end_ticket(self, ticket_id: int) -> None:
+        """Let a ticket end well."""
+        await asyncio.to_thread(lambda: self.sandbox.set_tickets(ticket_id, seconds=0, hang=False))
+
     @asynccontextmanager
     async def without(self, name: str, *, workers: bool = False) -> AsyncIterator[None]:
         """Kill a component of Airflow, and start it again when the block ends.

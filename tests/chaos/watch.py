@@ -109,7 +109,8 @@ def state_in(exchange: Exchange) -> str:
     """Return the state that a request writes into the journal; empty for any other request."""
     if exchange.method != "PUT" or not STORE.match(exchange.path):
         return ""
-    return str(json.loads(exchange.body)["value"]["state"])
+    value = json.loads(exchange.body)["value"]
+    return f"{value['state']}, waiting" if value["waiting"] else str(value["state"])
 
 
 def send(process: psutil.Process, number: signal.Signals) -> None:

@@ -100,11 +100,29 @@ def test_process_of_the_same_try_writes_behind_the_one_before() -> None:
 
 def test_clear_counts_unless_resumed() -> None:
     store = Store()
-    write(store, 0, Chunk(0, rows(1)), try_number=1, max_tries=3)
-    write(store, 0, Chunk(0, rows(2)), try_number=2, max_tries=5)
+    for try_number, max_tries in ((1, 3), (2, 5)):
+        write(store, 0, Chunk(0, rows(try_number)), try_number=try_number, max_tries=max_tries)
+        journal(store, try_number=try_number, resume=False).end()
     assert read(store, try_number=3, max_tries=5, resume=False) == [(2, None, 2)]
     assert read(store, try_number=3, max_tries=5) == [(2, None, 2), (1, None, 1)]
     assert read(store, try_number=3, max_tries=9, resume=False) == []
+
+
+def test_clear_of_a_try_that_has_not_ended_goes_on() -> None:
+    """Airflow may raise ``max_tries`` for the clear of a task that runs, as it does for any other."""
+    store = Store()
+    for try_number, max_tries in ((1, 3), (2, 3), (3, 6)):
+        write(store, 0, Chunk(0, rows(try_number)), try_number=try_number, max_tries=max_tries)
+    journal(store, try_number=1, resume=False).end()
+    assert [row for row, *_ in read(store, try_number=4, max_tries=8, resume=False)] == [3, 2, 1]
+    journal(store, try_number=4, max_tries=8, resume=False).end()
+    assert read(store, try_number=5, max_tries=9, resume=False) == [], "cleared again, it sends all"
+
+
+def test_end_is_written_only_where_it_makes_a_difference() -> None:
+    store = Store()
+    journal(store).end()
+    assert store.values == {}
 
 
 def test_failed_tickets_may_be_sent_again() -> None:

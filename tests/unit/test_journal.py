@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from servers import NOTHING, TICKET, Answer, Server, answer, serving
 from stores import Store, context_of
 
@@ -21,10 +23,20 @@ from airflow_provider_passnotify.exceptions import (
     NotSentError,
     PassNotifyApiError,
     RejectedError,
+    TicketError,
+    TicketFailedError,
+    TicketTimeoutError,
 )
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
+
+
+def ticket(status: str) -> Answer:
+    return answer(body={"status": status, "ID": 12345})
+
+
+RUNNING, DONE = ticket("RUNNING"), ticket("COMPLETED")
 
 
 class Died(BaseException):
@@ -219,6 +231,85 @@ def test_a_clear_of_a_try_that_may_be_at_it_still_is_doubt(store: Store, run: Ca
             run(server, try_number=2, max_tries=6)
         assert run(server, try_number=3, max_tries=7) == 12345
     assert len(server.received) == 2
+
+
+def waits(**arguments: Any) -> dict[str, Any]:
+    return {"wait_for_completion": True, "poll_interval": 0.1, **arguments}
+
+
+def dies_waiting(value: Any) -> bool:
+    if value["state"] == "sent" and not value["waiting"]:
+        raise Died
+    return False
+
+
+def posts(server: Server) -> int:
+    return [received.method for received in server.received].count("POST")
+
+
+def test_a_clear_while_it_waits_waits_on_and_sends_nothing(store: Store, run: Callable[..., int]) -> None:
+    """Airflow may raise ``max_tries`` then, as it does for a clear after the end."""
+    with serving(TICKET, *[DONE] * 5, TICKET, DONE) as server:
+        store.refuse = dies_waiting
+        for try_number, max_tries in ((1, 5), (2, 6), (3, 6), (4, 9)):
+            with pytest.raises(Died):
+                run(server, try_number=try_number, max_tries=max_tries, **waits())
+        store.refuse = lambda _: False
+        assert run(server, try_number=5, max_tries=10, **waits()) == 12345
+        assert posts(server) == 1
+        assert run(server, try_number=6, max_tries=11, **waits()) == 12345
+        assert posts(server) == 2, "now it had ended"
+
+
+def test_what_ends_the_waiting_is_recorded(store: Store, run: Callable[..., int]) -> None:
+    ends: list[tuple[Answer, dict[str, Any], type[BaseException] | None]] = [
+        (DONE, {}, None),
+        (RUNNING, {"timeout": 0}, TicketTimeoutError),
+        (RUNNING, {"deferrable": True}, TaskDeferred),
+        (answer(404), {}, RejectedError),
+        (ticket("FAILED"), {}, TicketFailedError),
+    ]
+    for number, (reply, arguments, error) in enumerate(ends, 1):
+        with serving(TICKET, reply) as server, pytest.raises(error) if error else nullcontext():
+            run(server, try_number=number, max_tries=number, **waits(**arguments))
+        (record,) = open_journal(context_of(store, number, number), resume=False).read()
+        assert not record.is_open
+        assert record.state is (State.TICKET_FAILED if error is TicketFailedError else State.SENT)
+    writes = [key for key in store.values if ".try.1." in key]
+    assert len(writes) == 2
+    assert len(store.retentions) == 3 * len(ends), "three writes each: intent, sent, and the end"
+
+
+def test_a_task_told_to_stop_waits_no_longer_and_says_so(
+    store: Store, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, run_here = operator(**waits(poll_interval=60)), context_of(store)
+    monkeypatch.setattr("random.uniform", lambda low, high: high)  # noqa: ARG005 (so that it does sleep)
+    monkeypatch.setattr("time.sleep", lambda _: task.on_kill())
+    with serving(TICKET, RUNNING) as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(TicketError, match=r"told to stop while it waited\..*12345 \(RUNNING\)") as caught:
+            task.execute(run_here)
+        assert not isinstance(caught.value, AirflowFailException)
+    assert len(server.received) == 2
+    (record,) = open_journal(run_here, resume=True).read()
+    assert (record.state, record.is_open) == (State.SENT, False)
+
+
+def test_the_end_of_a_waiting_that_cannot_be_recorded_hides_nothing(
+    store: Store, run: Callable[..., int], caplog: pytest.LogCaptureFixture
+) -> None:
+    store.refuse = lambda value: value["state"] == "sent" and not value["waiting"]
+    with serving(TICKET, DONE) as server:
+        assert run(server, **waits()) == 12345
+    assert "That the waiting has ended is not recorded" in caplog.text
+
+
+def test_a_send_without_waiting_writes_twice_and_its_retry_nothing(store: Store, run: Callable[..., int]) -> None:
+    with serving() as server:
+        run(server)
+        run(server, try_number=2)
+    assert len(store.retentions) == 2
 
 
 def test_whom_counts_and_not_what(run: Callable[..., int], caplog: pytest.LogCaptureFixture) -> None:

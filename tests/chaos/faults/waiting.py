@@ -9,17 +9,19 @@ from tests.chaos.gate import Exchange, Point, Trap, Way
 from tests.chaos.rounds import Round
 from tests.chaos.watch import gone, send
 
-ONCE = (("intent", "sent"),)
+# What a try writes that sends and waits, that waits for the ticket of an earlier one, and that dies while it waits.
+WAITED, WAITED_ON = ("intent", "sent, waiting", "sent"), ("sent, waiting", "sent")
+CUT_OFF = ("intent", "sent, waiting")
 WAITING = {"kinds": ("waiting",), "deliveries": 1}
 DEFERRED = {"kinds": ("deferred",), "deliveries": 1}
 
 
-@fault("none, waiting", kinds=("waiting", "deferred"), deliveries=1, writes=ONCE)
+@fault("none, waiting", kinds=("waiting", "deferred"), deliveries=1, writes=(WAITED,))
 async def nothing(round_: Round) -> None:
     await round_.begin()
 
 
-@fault("SIGKILL while waiting", **WAITING, writes=ONCE)
+@fault("SIGKILL while waiting", **WAITING, writes=(CUT_OFF, WAITED_ON))
 async def kill_while_waiting(round_: Round) -> None:
     trap = round_.at_ticket(Point.BEFORE)
     await round_.begin()
@@ -28,7 +30,7 @@ async def kill_while_waiting(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL of the supervisor while waiting", **WAITING, writes=ONCE)
+@fault("SIGKILL of the supervisor while waiting", **WAITING, writes=(CUT_OFF, WAITED_ON))
 async def supervisor_killed_while_waiting(round_: Round) -> None:
     trap = round_.at_ticket(Point.AFTER)
     await round_.begin()
@@ -38,19 +40,48 @@ async def supervisor_killed_while_waiting(round_: Round) -> None:
     caught.go()
 
 
-@fault("cleared while waiting", kinds=("waiting",), unknown=True)
-async def cleared_while_waiting(round_: Round) -> None:
+@fault("cleared while waiting, in a look", **WAITING, writes=(CUT_OFF, WAITED_ON))
+async def cleared_in_look(round_: Round) -> None:
     trap = round_.at_ticket(Point.BEFORE)
     await round_.begin()
     caught = await trap.catch()
-    round_.ordered += 1  # Airflow does not tell reliably whether it was a clear: it is sent again, or not
     await round_.clear()
     await gone(round_.process.task)
     caught.go()
     await round_.trail.tried(2)
 
 
-@fault("marked failed while waiting", **WAITING, writes=ONCE)
+@fault("cleared while waiting, between looks", **WAITING, writes=(CUT_OFF, WAITED_ON))
+async def cleared_between_looks(round_: Round) -> None:
+    await _hang_after_look(round_)
+    await round_.clear()
+    await round_.trail.tried(2)
+    await round_.stage.end_ticket(round_.trail.ticket_id)
+
+
+@fault("marked failed while waiting, then cleared", kinds=("waiting",), deliveries=2, writes=(WAITED, WAITED))
+async def failed_and_cleared(round_: Round) -> None:
+    await _hang_after_look(round_)
+    process = round_.process
+    await round_.mark_failed()
+    await gone(process.task)
+    await round_.run.ended()
+    round_.ordered += 1
+    await round_.clear()
+    await round_.ended(after_try=1)
+
+
+async def _hang_after_look(round_: Round) -> None:
+    """Begin, let the ticket never end, and wait until the task has looked at it."""
+    posted, looked = round_.at_post(Point.AFTER), round_.at_ticket(Point.AFTER)
+    await round_.begin()
+    caught = await posted.catch()
+    await round_.stage.hang_ticket(round_.trail.ticket_id)
+    caught.go()
+    (await looked.catch()).go()
+
+
+@fault("marked failed while waiting, in a look", **WAITING)
 async def failed_while_waiting(round_: Round) -> None:
     trap = round_.at_ticket(Point.BEFORE)
     await round_.begin()
@@ -70,14 +101,14 @@ async def ticket_fails(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL when it defers", **DEFERRED, writes=ONCE)
+@fault("SIGKILL when it defers", **DEFERRED, writes=(WAITED, WAITED_ON))
 async def kill_when_deferring(round_: Round) -> None:
     caught = await _caught_deferring(round_)
     await round_.process.kill()
     caught.go()
 
 
-@fault("SIGKILL of the supervisor when it defers", **DEFERRED, writes=ONCE)
+@fault("SIGKILL of the supervisor when it defers", **DEFERRED, writes=(WAITED, WAITED_ON))
 async def supervisor_killed_when_deferring(round_: Round) -> None:
     caught = await _caught_deferring(round_)
     send(round_.process.supervisor, signal.SIGKILL)
@@ -85,7 +116,7 @@ async def supervisor_killed_when_deferring(round_: Round) -> None:
     caught.go(Way.DROP)
 
 
-@fault("SIGKILL when it comes back from the triggerer", **DEFERRED, writes=ONCE)
+@fault("SIGKILL when it comes back from the triggerer", **DEFERRED, writes=(WAITED, WAITED_ON))
 async def kill_when_resuming(round_: Round) -> None:
     trap = round_.at_resume(Point.BEFORE)
     await round_.begin()
@@ -94,14 +125,14 @@ async def kill_when_resuming(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL of the triggerer while deferred", **DEFERRED, writes=ONCE)
+@fault("SIGKILL of the triggerer while deferred", **DEFERRED, writes=(WAITED,))
 async def triggerer_killed(round_: Round) -> None:
     trap = await _deferred(round_)
     async with round_.stage.without("triggerer"):
         trap.release()
 
 
-@fault("marked failed while deferred", **DEFERRED, writes=ONCE)
+@fault("marked failed while deferred", **DEFERRED, writes=(WAITED,))
 async def failed_while_deferred(round_: Round) -> None:
     trap = await _deferred(round_)
     await round_.mark_failed()
