@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,8 @@ TICK = 0.005
 
 
 class LagTrigger(BaseTrigger):
-    """Write, each second, by how much the loop was late at most, and what garbage collection had to do with it.
+    """Write, each second, at most: how late the loop was, what its coroutines computed in one go (the thread's CPU time
+    but for garbage collection), and how long a collection took.
 
     :param path: of the file to write to; a file of that name with ``.stop`` ends it.
     """
@@ -29,29 +31,42 @@ class LagTrigger(BaseTrigger):
         return "benchmarks.lag.LagTrigger", {"path": self.path}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        began, collected = [0.0], [0.0]
-
-        def collecting(phase: str, info: dict[str, int]) -> None:  # noqa: ARG001
-            if phase == "start":
-                began[0] = time.perf_counter()
-            else:
-                collected[0] = max(collected[0], time.perf_counter() - began[0])
-
-        gc.callbacks.append(collecting)
+        pauses = Pauses()
+        gc.callbacks.append(pauses)
         stop, file = Path(self.path + ".stop"), Path(self.path)
         loop = asyncio.get_running_loop()
         try:
             while not stop.exists():  # noqa: ASYNC240
                 lag, computed, second = 0.0, 0.0, loop.time() + 1
+                pauses.longest = 0.0
                 while (before := loop.time()) < second:
-                    cpu = time.thread_time()
+                    cpu, collecting = time.thread_time(), pauses.cpu
                     await asyncio.sleep(TICK)
                     lag = max(lag, loop.time() - before - TICK)
-                    computed = max(computed, time.thread_time() - cpu)
-                line = {"at": time.time(), "lag": lag, "computed": computed, "collected": collected[0]}
-                collected[0] = 0.0
+                    computed = max(computed, time.thread_time() - cpu - (pauses.cpu - collecting))
+                line = {"at": time.time(), "lag": lag, "computed": computed, "collected": pauses.longest}
                 with file.open("a") as output:  # noqa: ASYNC230
                     output.write(json.dumps(line) + "\n")
         finally:
-            gc.callbacks.remove(collecting)
+            gc.callbacks.remove(pauses)
         yield TriggerEvent("stopped")
+
+
+class Pauses:
+    """Python's garbage collection: its length is that of all that the process has in memory, Airflow above all."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.cpu = 0.0
+        """CPU seconds of this thread, all collections together."""
+        self._thread = threading.get_ident()
+        self._began = (0.0, 0.0)
+
+    def __call__(self, phase: str, info: dict[str, int]) -> None:
+        now = (time.perf_counter(), time.thread_time())
+        if phase == "start":
+            self._began = now
+            return
+        self.longest = max(self.longest, now[0] - self._began[0])
+        if threading.get_ident() == self._thread:
+            self.cpu += now[1] - self._began[1]

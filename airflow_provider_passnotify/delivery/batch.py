@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pendulum
 
@@ -24,6 +25,8 @@ from airflow_provider_passnotify.protocol import Verdict
 log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
+WATCH_SECONDS = 0.4
+"""Between two looks at whether Airflow still has the task as running; thousands of phones ring in a second."""
 
 
 class StoppedError(Exception):
@@ -36,6 +39,8 @@ class BatchRun:
     :param journal: read to its end; ``None`` where rows may be repeated at will (deletions).
     :param send_before: the moment after which nothing more is sent.
     :param on_progress: called every few seconds, in another thread.
+    :param is_wanted: asked again and again, in a thread of its own; once it says no, nothing more is started. Airflow's
+        own word comes with a heartbeat, up to 5 s later.
     """
 
     def __init__(
@@ -46,11 +51,12 @@ class BatchRun:
         *,
         send_before: pendulum.DateTime | None = None,
         on_progress: Callable[[Counts], None] = lambda _: None,
+        is_wanted: Callable[[], bool] | None = None,
     ) -> None:
         self._ledger, self._config, self._journal = ledger, config, journal
         self._send_before = send_before
         self._deadline = send_before.timestamp() if send_before else None
-        self._on_progress = on_progress
+        self._on_progress, self._is_wanted = on_progress, is_wanted
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._sender: Sender | None = None
@@ -126,11 +132,14 @@ class BatchRun:
             )
             if self.ended_early is not None:
                 sender.stop(0)
-            progress = asyncio.create_task(self._tell_progress(pump))
+            beside = [asyncio.create_task(self._tell_progress(pump))]
+            if self._is_wanted is not None:
+                beside.append(asyncio.create_task(self._watch(self._is_wanted)))
             try:
                 await sender.run(pump.jobs(), self._on_result)
             finally:
-                progress.cancel()
+                for task in beside:
+                    task.cancel()
                 await pump.finish()
 
     def _check_may_send(self) -> None:
@@ -147,6 +156,13 @@ class BatchRun:
             if verdict.credentials_refused:
                 self._end(f"the API refused the credential ({verdict.reason})", final=True)
                 self._pump.halt()
+
+    async def _watch(self, is_wanted: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="passnotify-watch") as thread:
+            while await loop.run_in_executor(thread, is_wanted):  # noqa: ASYNC110 (there is no event to await)
+                await asyncio.sleep(WATCH_SECONDS)
+        self.stop("Airflow does not have the task as running any more (marked, cleared or superseded)")
 
     async def _tell_progress(self, pump: Pump) -> None:
         started = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,14 @@ class BatchOperator(TicketOperator):
             self._fill(ledger, context)
             send_before = self._prepare(ledger, journal)
             metrics = Metrics(ledger.counts())
-            run = self._run = BatchRun(ledger, config, journal, send_before=send_before, on_progress=metrics.tell)
+            run = self._run = BatchRun(
+                ledger,
+                config,
+                journal,
+                send_before=send_before,
+                on_progress=metrics.tell,
+                is_wanted=_still_running(context["ti"]),
+            )
             if self._killed:
                 run.stop()
             try:
@@ -292,6 +299,28 @@ class Metrics:
             if (more := number - self._told.get(name, 0)) > 0:
                 Stats.incr(f"passnotify.{name}", more)
                 self._told[name] = number
+
+
+def _still_running(ti: Any) -> Callable[[], bool] | None:
+    """Return what tells whether Airflow has the task as running; ``None`` where a task cannot ask (2.11)."""
+    if not hasattr(ti, "get_task_states"):
+        return None
+    was_running = False
+
+    def look() -> bool:
+        nonlocal was_running
+        try:
+            found = ti.get_task_states(
+                ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+            ).get(ti.run_id, {})
+        except Exception as error:  # noqa: BLE001 (the heartbeat tells the same, later)
+            log.debug("Airflow did not say whether the task is running: %s", error)
+            return True
+        is_running = "running" in found.values()
+        was_running = was_running or is_running
+        return is_running or not was_running  # a task that is run by hand ("airflow tasks test") never is
+
+    return look
 
 
 def words(counts: Counts) -> str:

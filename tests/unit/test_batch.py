@@ -380,12 +380,43 @@ class TestEndings:
             operator.execute(context(store))
         _check_ending(sandbox, store, caught.value.summary, report)
 
+    @pytest.mark.parametrize(("on_clear", "second"), [("resume", "ends"), ("resend", "ends"), ("resend", "dies")])
+    def test_clear(self, sandbox: RunningSandbox, store: FileStore, on_clear: str, second: str) -> None:
+        """A clear of what has ended sends all again if it shall; one of a try that had not ended goes on."""
+        batch(passes(5), on_clear=on_clear).execute(context(store, 1, 0))
+        if second == "dies":
+            (store.folder / "passnotify.v1.try.1.ended").unlink()
+        batch(passes(7), on_clear=on_clear).execute(context(store, 2, 1))
+        counts = sandbox.counts()
+        assert len(counts) == 7
+        assert set(counts.values()) == ({1, 2} if (on_clear, second) == ("resend", "ends") else {1})
+        batch(passes(7), on_clear=on_clear).execute(context(store, 3, 2))
+        assert min(sandbox.counts().values()) == (2 if on_clear == "resend" else 1)
+
     def test_killed_before_the_first(self, sandbox: RunningSandbox, store: FileStore) -> None:
         operator = batch(passes(5000))
         operator.on_kill()
         with pytest.raises(AirflowException, match="told to stop"):
             operator.execute(context(store))
         assert sandbox.counts() == {}
+
+    def test_no_longer_wanted_by_airflow(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:
+        """Marked as failed, cleared or superseded: Airflow says so only with a heartbeat."""
+        now, report = watched(context(store), "running"), tmp_path / "report.jsonl"
+        sandbox.add_fault("latency", latency=0.05)
+        _when_sending(sandbox, lambda: setattr(now["ti"], "state", "failed"))
+        with pytest.raises(BatchIncompleteError, match="Airflow does not have the task as running any more") as caught:
+            batch(passes(3000), report_path=str(report)).execute(now)
+        assert now["ti"].asked == ("a_dag", {"task_ids": ["batch"], "run_ids": ["a_run"], "map_index": 2})
+        _check_ending(sandbox, store, caught.value.summary, report)
+
+    @pytest.mark.parametrize("state", [None, "success", "failed", OSError("the API server is away")])
+    def test_run_by_hand_or_airflow_does_not_say(
+        self, sandbox: RunningSandbox, store: FileStore, monkeypatch: pytest.MonkeyPatch, state: object
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.WATCH_SECONDS", 0)
+        assert batch(passes(100)).execute(watched(context(store), state))["sent"] == 100
+        once_each(sandbox, 100)
 
     @pytest.mark.parametrize("latency", [0.05, 30])
     def test_exception_of_a_signal(
@@ -399,6 +430,21 @@ class TestEndings:
         with pytest.raises(TimeUpError):
             batch(passes(3000), report_path=str(report)).execute(now)
         _check_ending(sandbox, store, now["ti"].pushed, report)
+
+
+def watched(found: dict[str, Any], state: object) -> dict[str, Any]:
+    """Return a context whose task instance can tell its state, as from Airflow 3.0 on."""
+    ti = found["ti"]
+    ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.state = "a_dag", "batch", "a_run", 2, state
+
+    def get_task_states(dag_id: str, **more: Any) -> dict[str, Any]:
+        ti.asked = (dag_id, more)
+        if isinstance(ti.state, Exception):
+            raise ti.state
+        return {} if ti.state is None else {"a_run": {"batch_2": ti.state}}
+
+    ti.get_task_states = get_task_states
+    return found
 
 
 class TimeUpError(BaseException):

@@ -101,7 +101,7 @@ async def ticket_fails(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL when it defers", **DEFERRED, writes=(WAITED, WAITED_ON))
+@fault("SIGKILL when it defers", **DEFERRED, writes=(WAITED,))
 async def kill_when_deferring(round_: Round) -> None:
     caught = await _caught_deferring(round_)
     await round_.process.kill()
