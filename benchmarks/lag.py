@@ -52,6 +52,25 @@ class LagTrigger(BaseTrigger):
         yield TriggerEvent("stopped")
 
 
+class IdleTrigger(BaseTrigger):
+    """Do nothing until told to stop: what a triggerer costs without us.
+
+    :param path: of a file that tells it.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return "benchmarks.lag.IdleTrigger", {"path": self.path}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        while not Path(self.path).exists():  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(10)
+        yield TriggerEvent("stopped")
+
+
 class Pauses:
     """Python's garbage collection: its length is that of all that the process has in memory, Airflow above all."""
 
@@ -62,7 +81,7 @@ class Pauses:
         self._thread = threading.get_ident()
         self._began = (0.0, 0.0)
 
-    def __call__(self, phase: str, info: dict[str, int]) -> None:
+    def __call__(self, phase: str, _info: dict[str, int]) -> None:
         now = (time.perf_counter(), time.thread_time())
         if phase == "start":
             self._began = now

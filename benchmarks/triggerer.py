@@ -1,6 +1,9 @@
 """A real scheduler and one real triggerer: 1,000 deferred tasks, and one with 2,000 tickets.
 
     PYTHONPATH=.:tests python benchmarks/triggerer.py [--tasks 1000] [--tickets 2000] [--rate 100]
+    PYTHONPATH=.:tests python benchmarks/triggerer.py --control
+
+The second is what Airflow makes of 1,000 deferred tasks whose triggers do nothing, for comparison.
 
 The triggerer is started when all have deferred, so that it takes them all at once; the tickets end 90 s later.
 Prints how the tasks ended, the polls per second, the lag of the triggerer's event loop (the most in each second; what
@@ -23,6 +26,8 @@ from chaos.database import a_database
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 
+LATE = 0.1
+
 
 def main() -> None:
     """Send, defer, start the triggerer, wait, print."""
@@ -30,6 +35,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--tickets", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--control", action="store_true", help="1,000 triggers that do nothing, in place of ours")
     options = parser.parse_args()
     with (
         running_sandbox(ticket_seconds=1e9) as sandbox,
@@ -47,7 +53,12 @@ def main() -> None:
         dags = Path(__file__).parent / "waiting_dags"
         components = ("api-server", "scheduler", "dag-processor")
         with running_airflow(Path(home), dags_folder=dags, env=env, components=components) as airflow:
-            measure(airflow, sandbox, options, Path(home) / "lag.jsonl")
+            lag_file = Path(home) / "lag.jsonl"
+            if options.control:
+                measure_control(airflow, lag_file)
+            else:
+                measure(airflow, sandbox, options, lag_file)
+            print_blocked(airflow)
 
 
 def measure(airflow: Airflow, sandbox: RunningSandbox, options: argparse.Namespace, lag_file: Path) -> None:
@@ -84,16 +95,45 @@ def measure(airflow: Airflow, sandbox: RunningSandbox, options: argparse.Namespa
     states = Counter(task["state"] for task in airflow.tasks("waiting", run_id))
     print(f"ends: {dict(states)} ({options.tasks} mapped, one with {options.tickets} tickets, their list, the watch)")
     print(f"polls: {sum(rates)} in {len(rates)} s, at most {max(rates)} in one (rate: {options.rate:g})")
+    print_lag(lag_file, waited)
+    print(f"memory of the triggerer's processes: {memory / 2**20:.0f} MiB")
+
+
+def measure_control(airflow: Airflow, lag_file: Path) -> None:
+    """Run the DAG whose triggers do nothing, and print what was seen."""
+    run_id = airflow.trigger("idle", conf={"lag_file": str(lag_file)})
+    path = f"/dags/idle/dagRuns/{run_id}/taskInstances"
+
+    def number(state: str) -> int:
+        return int(airflow.api("GET", path, state=state, limit=1)["total_entries"])
+
+    airflow.wait(lambda: number("deferred") >= 1001, "all to defer", seconds=3600)
+    airflow.start("triggerer")
+    airflow.wait(lambda: lag_file.exists(), "the triggerer to run")
+    time.sleep(30)
+    print_lag(lag_file, time.time())
+
+
+def print_lag(lag_file: Path, waited: float) -> None:
+    """Print what the watch saw.
+
+    :param waited: until when the tasks waited.
+    """
     lags = [json.loads(line) for line in lag_file.read_text().splitlines()]
     spans = {"waiting": [x for x in lags if x["at"] < waited], "ending": [x for x in lags if x["at"] >= waited]}
     for name, lines in spans.items():
         for key in ("lag", "computed", "collected"):
-            values = sorted(1000 * line[key] for line in lines)
+            values = sorted(1000 * line[key] for line in lines) or [0.0]
             worst = ", ".join(f"{value:.0f}" for value in values[-5:])
             print(f"{name}: {key}, most in each second: median {values[len(values) // 2]:.0f} ms, the worst {worst} ms")
+        late = ", ".join(f"{n} s: {1000 * x['lag']:.0f} ms" for n, x in enumerate(lines) if x["lag"] > LATE)
+        print(f"{name}: late by more than {1000 * LATE:.0f} ms in the second(s): {late or 'none'}")
+
+
+def print_blocked(airflow: Airflow) -> None:
+    """Print what Airflow itself says of the loop."""
     blocked = [line for line in airflow.output("triggerer").splitlines() if "async thread was blocked" in line]
-    print(f"the triggerer's own warnings of a blocked loop: {len(blocked)}", *blocked[:5], sep="\n")
-    print(f"memory of the triggerer's processes: {memory / 2**20:.0f} MiB")
+    print(f"the triggerer's own warnings of a blocked loop: {len(blocked)}")
 
 
 def _memory(pid: int) -> int:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, task
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_passnotify.sensors.passnotify import NotificationTicketSensor
-from benchmarks.lag import LagTrigger
+from benchmarks.lag import IdleTrigger, LagTrigger
 
 
 class Watch(BaseOperator):
     """Watch the triggerer's event loop until it is told to stop."""
 
     def execute(self, context: dict) -> None:
-        self.defer(
-            trigger=LagTrigger(context["dag_run"].conf["lag_file"]), method_name="done", timeout=timedelta(hours=2)
-        )
+        self._wait(LagTrigger(context["dag_run"].conf["lag_file"]))
+
+    def _wait(self, trigger: BaseTrigger) -> None:
+        self.defer(trigger=trigger, method_name="done", timeout=timedelta(hours=2))
 
     def done(self, context: dict, event: object) -> object:  # noqa: ARG002
         return event
+
+
+class Idle(Watch):
+    """Wait in the triggerer for nothing.
+
+    :param number: so that it can be mapped.
+    """
+
+    def __init__(self, *, number: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.number = number
+
+    def execute(self, context: dict) -> None:
+        self._wait(IdleTrigger(context["dag_run"].conf["lag_file"] + ".idle"))
 
 
 with DAG("waiting", schedule=None, catchup=False, max_active_tasks=2000):
@@ -41,3 +58,7 @@ with DAG("waiting", schedule=None, catchup=False, max_active_tasks=2000):
         poke_interval=10,
         timeout=7200,
     )
+
+with DAG("idle", schedule=None, catchup=False, max_active_tasks=2000):
+    Watch(task_id="watch")
+    Idle.partial(task_id="one").expand(number=list(range(1000)))
