@@ -119,7 +119,7 @@ class BatchFailedError(BatchIncompleteError, AirflowFailException):
 
 
 class TicketError(PassNotifyError):
-    """A send or delete was accepted, and its ticket did not end well.
+    """A send or delete was accepted, and its ticket did not end well, or the task was told to stop while it waited.
 
     :param message: what happened.
     :param tickets: the last state of each ticket concerned.

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +24,19 @@ class StateStore:
     def set(self, _key: str, value: Any, **_: object) -> None:
         json.dumps(value)
         time.sleep(STORE_SECONDS)
+
+
+class TaskInstance:
+    """Stands in for Airflow's, of which a batch asks now and then whether it still runs."""
+
+    dag_id, task_id, run_id, map_index = "a_dag", "send", "a_run", -1
+    try_number, max_tries = 1, 0
+
+    def xcom_push(self, **_: object) -> None: ...
+
+    def get_task_states(self, *_: object, **__: object) -> dict[str, Any]:
+        time.sleep(STORE_SECONDS)
+        return {self.run_id: {self.task_id: "running"}}
 
 
 def write_rows(path: Path, count: int) -> Path:
@@ -50,5 +62,4 @@ def send(url: str, rows: Path, report: Path, **extra: Any) -> dict[str, Any]:
         report_path=str(report),
         max_failures=1.0,
     )
-    ti = SimpleNamespace(try_number=1, max_tries=0, xcom_push=lambda **_: None)
-    return operator.execute({"ti": ti, "task_state_store": StateStore()})  # type: ignore[typeddict-item]
+    return operator.execute({"ti": TaskInstance(), "task_state_store": StateStore()})  # type: ignore[typeddict-item]
