@@ -19,6 +19,7 @@ from airflow_provider_passnotify.exceptions import (
     FinalTicketTimeoutError,
     PassNotifyConfigError,
     RejectedError,
+    TicketError,
     TicketFailedError,
     TicketTimeoutError,
 )
@@ -141,6 +142,8 @@ def conclude(waiting: Waiting, *, final: bool) -> None:
     :raises RejectedError: when the API refused a look-up.
     :raises PassNotifyConfigError: when the connection cannot be used.
     """
+    if waiting.end is None:
+        raise TicketError(f"What is to be waited for has changed while the task was deferred. {waiting.message}")
     if waiting.end is End.ERROR and waiting.refused:
         ticket_id, verdict = waiting.refused
         raise RejectedError(ticket_request(ticket_id), verdict, _LOOK_UP_ADVICE.format(ticket_id))

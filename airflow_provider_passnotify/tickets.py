@@ -7,6 +7,7 @@ published, so the words are sets that the user can extend.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -127,7 +128,7 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     """
     if not isinstance(payload, dict):
         raise ValueError(f"ticket {ticket_id}: the answer is {type(payload).__name__}, not a JSON object.")
-    fields = {str(key).lower(): value for key, value in payload.items()}
+    fields = {str(key).lower(): _storable(value) for key, value in payload.items()}
     status = fields.get("status")
     if not isinstance(status, str) or not status.strip():
         raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {sorted(map(str, payload))}.")
@@ -135,14 +136,29 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     return Ticket(ticket_id, status, state, _read_time(fields.get("createdat")), fields.get("children"))
 
 
+def _storable(value: Any) -> Any:
+    """Return JSON that Airflow can carry: half an emoji, or a number beyond 64 bits, would end the whole triggerer."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return value
+
+
 def _read_time(value: object) -> pendulum.DateTime | None:
     if not isinstance(value, str):
         return None
     try:
         parsed = pendulum.parse(value, tz="UTC", exact=True)  # a time of day alone is no date
+        return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
     except (ValueError, OverflowError):
         return None
-    return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
 
 
 def _normal(words: Iterable[str]) -> frozenset[str]:

@@ -96,6 +96,7 @@ class Waiting:
             return False
         if verdict.outcome is not Outcome.ACCEPTED:
             self.problem = f"ticket {ticket_id}: {verdict.reason}"
+            self._left[ticket_id] = self._left.pop(ticket_id, "")
             if verdict.status_code is not None and 200 <= verdict.status_code < 300:
                 return True  # a body that cannot be read is this ticket's problem
             self.server_failed = True
@@ -196,6 +197,7 @@ class Waiting:
 
     def _put(self, ticket: Ticket) -> None:
         if ticket.state is TicketState.RUNNING:
+            self._left.pop(ticket.id, None)  # to the end: a round that is cut short begins elsewhere the next time
             self._left[ticket.id] = ticket.status
             return
         self._left.pop(ticket.id, None)

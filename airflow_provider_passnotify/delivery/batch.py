@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pendulum
 
@@ -39,8 +39,8 @@ class BatchRun:
     :param journal: read to its end; ``None`` where rows may be repeated at will (deletions).
     :param send_before: the moment after which nothing more is sent.
     :param on_progress: called every few seconds, in another thread.
-    :param is_wanted: asked again and again, in a thread of its own; once it says no, nothing more is started. Airflow's
-        own word comes with a heartbeat, up to 5 s later.
+    :param is_wanted: asked again and again, in the journal's thread; once it says no, nothing more is started.
+        (Airflow's own word comes with a heartbeat, up to 5 s later.)
     """
 
     def __init__(
@@ -132,14 +132,15 @@ class BatchRun:
             )
             if self.ended_early is not None:
                 sender.stop(0)
-            beside = [asyncio.create_task(self._tell_progress(pump))]
-            if self._is_wanted is not None:
-                beside.append(asyncio.create_task(self._watch(self._is_wanted)))
+            done = asyncio.Event()
+            progress = asyncio.create_task(self._tell_progress(pump))
+            watch = asyncio.create_task(self._watch(pump, done))
             try:
                 await sender.run(pump.jobs(), self._on_result)
             finally:
-                for task in beside:
-                    task.cancel()
+                done.set()
+                progress.cancel()
+                await asyncio.wait({watch}, timeout=1)  # a look that takes longer must not keep the summary back
                 await pump.finish()
 
     def _check_may_send(self) -> None:
@@ -157,12 +158,13 @@ class BatchRun:
                 self._end(f"the API refused the credential ({verdict.reason})", final=True)
                 self._pump.halt()
 
-    async def _watch(self, is_wanted: Callable[[], bool]) -> None:
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="passnotify-watch") as thread:
-            while await loop.run_in_executor(thread, is_wanted):  # noqa: ASYNC110 (there is no event to await)
-                await asyncio.sleep(WATCH_SECONDS)
-        self.stop("Airflow does not have the task as running any more (marked, cleared or superseded)")
+    async def _watch(self, pump: Pump, done: asyncio.Event) -> None:
+        while self._is_wanted is not None and not done.is_set():
+            if not await pump.ask(self._is_wanted):
+                self.stop("Airflow does not have the task as running any more (marked, cleared or superseded)")
+                return
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(done.wait(), WATCH_SECONDS)
 
     async def _tell_progress(self, pump: Pump) -> None:
         started = time.monotonic()

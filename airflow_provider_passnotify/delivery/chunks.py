@@ -150,6 +150,8 @@ class ChunkJournal:
             raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
 
     def _set(self, key: str, value: dict[str, Any]) -> None:
+        if not self.remembers:
+            return  # nobody will read it, and a million rows would stay in memory
         try:
             self._store.set(key, value, retention=RETENTION)
         except Exception as error:

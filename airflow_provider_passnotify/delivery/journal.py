@@ -25,9 +25,9 @@ Why that is enough:
   outcome have one each, as Airflow repeats a write that got no answer, and the first may yet arrive after the outcome.
 * Nothing is deleted: dying between a deletion and the end of the task would send again. Retention is set instead.
 * A clear by a person raises the task instance's ``max_tries``, a retry does not; so a record tells which it was.
-* Except that clearing a task that runs may raise it as well, and the process goes on for a moment. So what the try
-  right before has left *open* counts even after a clear, as that try may be at it still: an intent without outcome, or
-  a ticket that it waits for (a task that waits writes a third time, when the waiting ends).
+* Except that clearing a task that runs may raise it as well, and the process goes on for a moment. So what the
+  last try that wrote has left *open* counts even after a clear, as that try may be at it still: an intent without
+  outcome, which the next try tells of, or a ticket that it waits for. Both are closed by one more write.
 
 Identity is whom, not what: a task instance has one notification, whatever its templates render to on the next try.
 
@@ -145,7 +145,7 @@ class Journal:
             if record is None:
                 continue
             cleared = not self.resume and record.max_tries != self.max_tries
-            if not cleared or (record.is_open and try_number == self.try_number - 1):
+            if not cleared or (record.is_open and not records):
                 records.insert(0, record)
             if cleared:
                 break
@@ -229,4 +229,5 @@ def is_first_try(context: Mapping[str, Any], retries: int | None) -> bool:
     try_number, max_tries = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
     if try_number is None or max_tries is None:
         return True
-    return bool(try_number - (max_tries - (retries or 0)) <= 1)
+    # Not "<= 1": ``retries`` may have been lowered since the run was created.
+    return bool(try_number == 1 or try_number - (max_tries - (retries or 0)) == 1)

@@ -65,6 +65,10 @@ class Pump:
                 self._places[row.row] = (chunk, index)
                 yield Job(row.row, row.request)
 
+    async def ask(self, question: Callable[[], bool]) -> bool:
+        """Ask Airflow something between two writes of the journal: ``dag.test()`` takes no two calls at once."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, question)
+
     def halt(self) -> None:
         """Hand out nothing more."""
         self._halted = True

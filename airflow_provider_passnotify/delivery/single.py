@@ -112,8 +112,9 @@ class SinglePush:
         history = History.of(self.journal.read())
         if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
             self._log_adopted(history.sent)
-            if self.waits:
-                self._sent = self.journal.put(replace(history.sent, waiting=True))
+            if self.waits or history.sent.waiting:
+                adopted = self.journal.put(replace(history.sent, waiting=self.waits))
+                self._sent = adopted if self.waits else None
             return history.sent.ticket_id
         if history.doubt is not None:
             self._settle(history.doubt)
@@ -204,6 +205,9 @@ class SinglePush:
         reason = f"try {doubt.try_number} set out to send to {doubt.address} at {doubt.at}, and {why}"
         if self.delivery is Delivery.AT_MOST_ONCE:
             verdict = Verdict(Outcome.UNKNOWN, reason)
+            if doubt.is_open:  # it is told now: cleared once more, the task sends
+                with suppress(JournalError):
+                    self.journal.put(replace(doubt, state=State.UNKNOWN, reason=why))
             raise DeliveryUnknownError(self.request, verdict, _WAYS_ON_IN_DOUBT)
         log.warning("Sending again, which may be a duplicate (delivery='at_least_once'): %s.", reason)
 

@@ -162,6 +162,7 @@ class SendNotificationOperator(_TargetOperator):
         :return: the ticketId.
         """
         self._push = self._new_push(context)
+        self._push.stopped = self._killed  # told before there was anything to stop
         ticket_id = self._push.send(self.hook.get_conn)
         try:
             return self.wait_for_tickets(context, [ticket_id], ticket_id)

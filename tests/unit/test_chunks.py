@@ -148,7 +148,7 @@ def test_largest_chunk_is_small_enough_for_airflow() -> None:
 
 
 def test_refused_write_is_an_error() -> None:
-    class Refusing(MemoryStore):
+    class Refusing(Store):
         def set(self, *_: Any, **__: Any) -> None:
             raise RuntimeError("superseded")
 
@@ -179,5 +179,8 @@ def test_value_of_another_release_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_memory_does_not_remember() -> None:
+    store = MemoryStore()
+    write(store, 0, Chunk(0, rows(1)))
+    assert read(store, try_number=2) == [], "and does not grow"
     assert not journal(MemoryStore()).remembers
     assert journal(Store()).remembers

@@ -312,6 +312,44 @@ def test_a_send_without_waiting_writes_twice_and_its_retry_nothing(store: Store,
     assert len(store.retentions) == 2
 
 
+@pytest.mark.parametrize("lost", [2, 3])
+def test_what_is_open_is_not_forgotten_when_a_try_between_wrote_nothing(
+    store: Store, run: Callable[..., int], lost: int
+) -> None:
+    with serving() as server:
+        store.refuse = dies_on(State.SENT)
+        with pytest.raises(Died):
+            run(server, max_tries=5)
+        store.refuse = lambda _: False
+        with pytest.raises(DeliveryUnknownError):
+            run(server, try_number=lost + 1, max_tries=6)
+        assert len(server.received) == 1
+        assert run(server, try_number=lost + 2, max_tries=9) == 12345, "told once; cleared again, it sends"
+    assert len(server.received) == 2
+
+
+def test_a_waiting_that_is_open_is_closed_by_a_try_that_does_not_wait(store: Store, run: Callable[..., int]) -> None:
+    with serving(TICKET, DONE, TICKET) as server:
+        store.refuse = dies_waiting
+        with pytest.raises(Died):
+            run(server, **waits())
+        store.refuse = lambda _: False
+        assert run(server, try_number=3, max_tries=6) == 12345
+        assert posts(server) == 1
+        assert run(server, try_number=4, max_tries=7) == 12345
+        assert posts(server) == 2
+
+
+def test_a_stop_that_comes_before_anything_else_is_obeyed(store: Store, connection: Callable[..., str]) -> None:
+    task = operator()
+    task.on_kill()
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        with pytest.raises(NotSentError, match="told to stop"):
+            task.execute(context_of(store))
+    assert server.received == []
+
+
 def test_whom_counts_and_not_what(run: Callable[..., int], caplog: pytest.LogCaptureFixture) -> None:
     with serving() as server:
         run(server, value="at 10:00")
@@ -393,6 +431,8 @@ def test_a_record_of_a_ticket_without_its_number_is_doubt(store: Store, run: Cal
         (3, 2, 2, False),
         (2, 3, 2, True),
         (3, 3, 2, False),
+        (1, 0, 2, True),  # retries raised since the run was created
+        (2, 2, 0, False),  # lowered
     ],
 )
 def test_the_first_try_of_a_chain(try_number: int, max_tries: int, retries: int, first: bool) -> None:

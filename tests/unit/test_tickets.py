@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
 import pendulum
 import pytest
 
@@ -99,3 +100,17 @@ def test_an_unknown_word_is_running_and_logged_once(
         for percent in range(1000):
             StatusWords().state(f"{percent} %")
     assert len(caplog.records) == 100
+
+
+def test_what_airflow_could_not_carry_is_made_harmless() -> None:
+    """Half an emoji or an endless number in an event ends Airflow's whole triggerer."""
+    children = {"half \ud83d": ["\ud83d", 2**70, float("nan"), None, True, 1.5, {"x": -(2**63)}]}
+    ticket = read_ticket(1, {"status": "DONE \ud83d", "children": children})
+    assert ticket.status == "DONE ?"
+    assert ticket.children == {"half ?": ["?", str(2**70), None, None, True, 1.5, {"x": -(2**63)}]}
+    msgspec.msgpack.encode(ticket.as_dict())
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+01:00", "12:00", "", "x", 5])
+def test_a_time_that_is_none(at: object) -> None:
+    assert read_ticket(1, {"status": "DONE", "createdAt": at}).created_at is None

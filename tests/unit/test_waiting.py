@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_passnotify.exceptions import TicketError
+from airflow_provider_passnotify.follow import conclude
 from airflow_provider_passnotify.protocol import (
     Outcome,
     TransportFailure,
@@ -199,3 +201,23 @@ def test_growth_ends_at_the_longest() -> None:
     waiting, rhythm = Waiting([1]), Rhythm(10, growth=2, longest=25)
     waits = [rhythm.next(waiting) for _ in range(5)]
     assert [round(wait / 5) * 5 for wait in waits] == pytest.approx([10, 20, 25, 25, 25], abs=5)
+
+
+def test_a_round_that_is_cut_short_begins_elsewhere_the_next_time() -> None:
+    """Else the tickets at the back would never be asked where each round ends at the server's limit."""
+    waiting = Waiting([1, 2, 3, 4])
+    waiting.take(waiting.begin_round()[0], status("PROCESSING"))
+    waiting.take(2, answer(429, {}))
+    assert waiting.begin_round() == [3, 4, 1, 2]
+    waiting.take(3, answer(500, b"oops"))
+    assert waiting.begin_round() == [4, 1, 2, 3]
+    assert {ticket.id: ticket.status for ticket in waiting.tickets()} == {1: "PROCESSING", 2: "", 3: "", 4: ""}
+
+
+def test_tickets_that_changed_while_it_was_deferred_are_no_success() -> None:
+    waiting = Waiting([2])
+    done = Waiting([1])
+    done.take(1, status("COMPLETED"))
+    waiting.load(done.as_event())
+    with pytest.raises(TicketError, match=r"has changed.*2 \(no answer yet\)"):
+        conclude(waiting, final=True)
