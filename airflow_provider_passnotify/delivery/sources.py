@@ -161,6 +161,9 @@ def _read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
             return
         if fault := text.take_fault():
             raise ValueError(f"The header of the CSV cannot be read: {fault}")
+        names = [name.strip().lower() for name in header if name.strip()]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"The CSV has two columns called {twice!r:.60}.")
         while True:
             row = _next_csv_row(reader, header, text)
             if row is None:
@@ -173,10 +176,15 @@ def _read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
 
 
 def _next_csv_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, Any] | BadRow | None:
+    begins = reader.line_num + 1
     try:
         fields = next((fields for fields in reader if fields), None)
     except csv.Error as error:
         text.take_fault()
+        if reader.line_num > begins:  # what a quote has swallowed may be a thousand rows that nobody would name
+            raise ValueError(
+                f"The CSV cannot be read from line {begins} on (a quote that is not closed?): {error}."
+            ) from None
         return BadRow(f"line {reader.line_num} is not CSV: {error}.")
     if fields is None:
         return None

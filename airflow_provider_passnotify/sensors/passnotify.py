@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,8 @@ class NotificationTicketSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if isinstance(ticket_id, Iterator):
+            ticket_id = list(ticket_id)  # it is read more than once
         self.ticket_id = ticket_id
         self.passnotify_conn_id = passnotify_conn_id
         self.success_statuses = success_statuses

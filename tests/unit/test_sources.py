@@ -74,11 +74,6 @@ class TestCsv:
         assert found[5] == "line 6 holds a NUL byte."
         assert found[6].startswith("line 7 is not CSV")
 
-    def test_quote_that_never_ends(self) -> None:
-        rows = read("a.csv", b'a,b\n1,2\n3,"4\n5,6\n')
-        assert rows[0] == {"a": "1", "b": "2"}
-        assert list(reasons(rows)) == [2]
-
     def test_large_value_goes_through_and_the_limit_of_the_process_stays(self) -> None:
         import csv
 
@@ -120,3 +115,14 @@ def test_literal_rows_are_shown_in_short() -> None:
     shown = repr(LiteralRows([{"pass_id": number, "value": "x" * 1000} for number in range(10_000)]))
     assert len(shown) < 1000
     assert shown.endswith("(10000 rows)")
+
+
+def test_csv_with_two_columns_of_one_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="two columns called 'points'"):
+        read("a.csv", b"pass_id,points,name, Points\n1,5,Ann,0\n")
+
+
+def test_csv_in_which_a_quote_swallows_rows_is_refused() -> None:
+    rows = b"".join(b"%d,x\n" % number for number in range(100))
+    with pytest.raises(ValueError, match=r"from line 3 on \(a quote that is not closed\?\)"):
+        read("a.csv", b'pass_id,value\n1,x\n2,"x\n' + rows)
