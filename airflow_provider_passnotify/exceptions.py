@@ -104,14 +104,15 @@ class BatchIncompleteError(PassNotifyError):
 
     :param message: how many, and the first of them.
     :param summary: what the task pushed as its XCom.
+    :param retry_after: seconds that the API asked to wait; ``None`` where it did not.
     """
 
-    def __init__(self, message: str, summary: dict[str, Any]) -> None:
-        self.summary = summary
+    def __init__(self, message: str, summary: dict[str, Any], retry_after: float | None = None) -> None:
+        self.summary, self.retry_after = summary, retry_after
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[type[BatchIncompleteError], tuple[str, dict[str, Any]]]:
-        return type(self), (str(self), self.summary)
+    def __reduce__(self) -> tuple[type[BatchIncompleteError], tuple[str, dict[str, Any], float | None]]:
+        return type(self), (str(self), self.summary, self.retry_after)
 
 
 class BatchFailedError(BatchIncompleteError, AirflowFailException):

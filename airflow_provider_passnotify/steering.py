@@ -6,7 +6,7 @@ import functools
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_passnotify.exceptions import PassNotifyApiError
+from airflow_provider_passnotify.exceptions import BatchIncompleteError, PassNotifyApiError
 
 LONGEST_DELAY = timedelta(days=1)
 """Airflow's own bound; a server may ask for the year 9999."""
@@ -24,7 +24,7 @@ def retry_policy() -> Any:
         """Retries no earlier than ``Retry-After``, and no earlier than the task's own ``retry_delay``."""
 
         def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> Any:  # noqa: ARG002
-            if not isinstance(exception, PassNotifyApiError) or exception.retry_after is None:
+            if not isinstance(exception, PassNotifyApiError | BatchIncompleteError) or exception.retry_after is None:
                 return RetryDecision.default()
             asked = min(timedelta(seconds=exception.retry_after), LONGEST_DELAY)
             own = context["task"].retry_delay if context else timedelta()

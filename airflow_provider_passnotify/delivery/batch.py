@@ -79,6 +79,11 @@ class BatchRun:
         """How many rows were surely not sent for a reason that may pass."""
         return self._pump.retryable if self._pump else 0
 
+    @property
+    def retry_after(self) -> float | None:
+        """How many seconds the API asked to wait, where rows were not sent for that."""
+        return (self._pump.retry_after or None) if self._pump else None
+
     def run(self) -> None:
         """Send; return when every row has its result in the ledger.
 

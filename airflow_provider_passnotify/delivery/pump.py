@@ -50,6 +50,8 @@ class Pump:
         self.done = dict.fromkeys(Status, 0)
         self.retryable = 0
         """Rows that were surely not sent, and that a retry may help."""
+        self.retry_after = 0.0
+        """Seconds: the longest that the API asked for with a row that was not sent."""
         self.error: JournalError | None = None
 
     async def jobs(self) -> AsyncIterator[Job]:
@@ -87,6 +89,7 @@ class Pump:
             reason = ("in doubt: " if unknown else "") + verdict.reason
             result = Result(job.number, status, None, reason, verdict.status_code)
             self.retryable += verdict.outcome is Outcome.NOT_SENT
+            self.retry_after = max(self.retry_after, verdict.retry_after or 0.0)
         self.done[result.status] += 1
         self._results.append(result)
         if len(self._results) >= _FLUSH:

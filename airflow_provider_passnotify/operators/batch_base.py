@@ -252,7 +252,7 @@ class BatchOperator(TicketOperator):
         where = f" All are in {self.report_path}." if self.report_path else ""
         message = f"{words(counts)}.{early}{where}{named}"
         if remembers and not run.final and self._may_help(run, counts):
-            return BatchIncompleteError(message, summary)
+            return BatchIncompleteError(message, summary, run.retry_after)
         return BatchFailedError(message, summary)
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from batch_tools import FIRST, FileStore, batch, context, passes, report_lines
 
+from airflow_provider_passnotify import steering
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -379,6 +380,15 @@ class TestEndings:
         with pytest.raises(BatchIncompleteError, match="was told to stop") as caught:
             operator.execute(context(store))
         _check_ending(sandbox, store, caught.value.summary, report)
+
+    @pytest.mark.skipif(steering.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
+    def test_airflow_retries_no_earlier_than_it_was_told(self, sandbox: RunningSandbox, store: FileStore) -> None:
+        sandbox.add_fault("status", status=429, retry_after=600, times=1)
+        operator = batch(passes(3))
+        with pytest.raises(BatchIncompleteError) as caught:
+            operator.execute(context(store))
+        decision = operator.retry_policy.evaluate(caught.value, 1, 3, {"task": operator})
+        assert (decision.action.value, decision.retry_delay.total_seconds()) == ("retry", 600)
 
     @pytest.mark.parametrize(("on_clear", "second"), [("resume", "ends"), ("resend", "ends"), ("resend", "dies")])
     def test_clear(self, sandbox: RunningSandbox, store: FileStore, on_clear: str, second: str) -> None:
