@@ -109,7 +109,10 @@ class SinglePush:
         """
         # Whatever ends this process, its log names whom it was for.
         log.info("%s: try %d, %s.", self._call, self.journal.try_number, self.delivery.value)
-        history = History.of(self.journal.read())
+        try:
+            history = History.of(self.journal.read())
+        except JournalError as error:
+            raise JournalError(f"{self._call}: nothing was sent by this try. {error}") from error
         if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
             self._log_adopted(history.sent)
             if self.waits or history.sent.waiting:
