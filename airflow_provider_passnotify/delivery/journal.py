@@ -165,14 +165,14 @@ class Journal:
 
         :raises JournalError: when it was not accepted.
         """
-        record, state = replace(record, max_tries=self.max_tries), record.state
+        record = replace(record, max_tries=self.max_tries)
         try:
             # Should this try have run before, its outcome must not hide a new intent.
-            part = INTENT if state is State.INTENT and not self._outcome_stands else OUTCOME
+            part = INTENT if record.state is State.INTENT and not self._outcome_stands else OUTCOME
             self.store.set(self._key(self.try_number, part), asdict(record), retention=RETENTION)
         except Exception as error:
             raise JournalError(
-                f"The journal did not accept {state.value!r}: {type(error).__name__}: {error}"
+                f"The journal did not accept {record.state.value!r}: {type(error).__name__}: {error}"
             ) from error
         return record
 
