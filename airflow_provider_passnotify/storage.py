@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, cast
+
+log = logging.getLogger(__name__)
 
 _LOCAL = {"", "file", "local"}
 
@@ -30,7 +34,10 @@ class ReportFile:
         if self._local is None:
             probe = _storage_path(f"{path}.check")
             probe.write_bytes(b"")
-            probe.unlink()
+            try:
+                probe.unlink()
+            except Exception as error:  # noqa: BLE001 (who may write need not be allowed to delete)
+                log.warning("%s stays behind: %s: %s", probe, type(error).__name__, error)
         else:
             self._local.parent.mkdir(parents=True, exist_ok=True)
             if self._local.is_dir():
@@ -45,7 +52,6 @@ class ReportFile:
             with file:
                 file.writelines(lines)
             if self._local is not None:
-                Path(file.name).chmod(0o644)
                 Path(file.name).replace(self._local)
             else:  # only now: an upload that breaks off must not look like a report
                 with Path(file.name).open("rb") as source, self._target.open("wb") as target:
@@ -54,10 +60,10 @@ class ReportFile:
             Path(file.name).unlink(missing_ok=True)
 
     def _temporary(self) -> IO[str]:
-        folder = self._local.parent if self._local is not None else None
-        return tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=folder, prefix=".passnotify-", suffix=".partial", delete=False
-        )
+        if self._local is None:
+            return tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="passnotify-", delete=False)
+        # In the same folder, so that it can be renamed, and with the permissions that any new file there has.
+        return (self._local.parent / f".passnotify-{uuid.uuid4().hex}.partial").open("x", encoding="utf-8")
 
 
 def _storage_path(path: str) -> Any:

@@ -189,12 +189,10 @@ class Ledger:
         found = self.connection.execute("SELECT status, COUNT(*) FROM rows GROUP BY status")
         return Counts(**{Status(status).name.lower(): count for status, count in found})
 
-    def ticket_ids(self, most: int) -> list[int] | None:
-        """Return the tickets of the rows that were sent, or ``None`` if they are more than ``most``."""
-        found = self.connection.execute(
-            "SELECT ticket_id FROM rows WHERE ticket_id IS NOT NULL ORDER BY row LIMIT ?", (most + 1,)
-        ).fetchall()
-        return [int(ticket_id) for (ticket_id,) in found] if len(found) <= most else None
+    def ticket_ids(self) -> Iterator[int]:
+        """Return the tickets of the rows that were sent."""
+        found = self.connection.execute("SELECT ticket_id FROM rows WHERE ticket_id IS NOT NULL ORDER BY row")
+        return (int(ticket_id) for (ticket_id,) in found)
 
     def failures(self, most: int) -> list[dict[str, Any]]:
         """Return the first rows that were not surely sent."""

@@ -44,17 +44,22 @@ INSERT INTO pairs
         WHERE status = 0 AND row NOT IN (SELECT row FROM pairs) AND identity IN (SELECT identity FROM left_over)
     ) AS candidate JOIN left_over USING (identity, place);
 """
+# Sent again with another text, a doubt has no row of its own any more; its target has had, or gets, its message.
+_DROP_ANSWERED_DOUBTS = """
+DELETE FROM earlier
+    WHERE state = 1 AND entry NOT IN (SELECT entry FROM pairs) AND identity IN (SELECT identity FROM rows);
+"""
 _TAKE_OVER = """
 UPDATE rows SET (status, ticket_id, error) = (
     SELECT CASE state WHEN 0 THEN {sent} ELSE {unknown} END, ticket_id,
-           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it, and ended before it '
-               || 'could tell; it is not sent again' END
+           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it; it is not sent again'
+           END
     FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row
 ) WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE {which});
 INSERT INTO rows (target, status, ticket_id, error)
     SELECT '{{}}', CASE state WHEN 0 THEN {sent} ELSE {unknown} END, ticket_id,
-           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it, and ended before it '
-               || 'could tell; the source has its row no more' END
+           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it; the source has its '
+               || 'row no more' END
     FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
 """
 
@@ -109,6 +114,8 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> 
     )
     which = f"state = {_SENT}" if send_doubtful else "TRUE"
     ledger.script(_ADD_UP)
+    if send_doubtful:
+        ledger.script(_DROP_ANSWERED_DOUBTS)
     take_over = _TAKE_OVER.format(sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
     ledger.script(take_over)
     sent, in_doubt, changed = connection.execute(

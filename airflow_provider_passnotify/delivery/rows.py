@@ -204,7 +204,10 @@ def _digest(data: bytes) -> bytes:
 
 
 def _is_absent(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value)
+    if isinstance(value, str):
+        return not value
+    # NaN and NaT are how pandas writes NULL; NaT is a date that equals nothing.
+    return value is None or (isinstance(value, float | date) and value != value)
 
 
 def _as_id(name: str, value: Any) -> str | int:
@@ -216,7 +219,7 @@ def _as_id(name: str, value: Any) -> str | int:
 
 def _as_text(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)  # of an enum: what it stands for
     if isinstance(value, int | numbers.Integral) and not isinstance(value, bool):
         return str(operator.index(value))
     if isinstance(value, Decimal) and value.is_finite():

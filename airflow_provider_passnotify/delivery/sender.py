@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_passnotify import protocol
 from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.delivery.breaker import CircuitBreaker
 from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.throttle import Throttle
 
@@ -47,8 +48,8 @@ class Sender:
     """Sends jobs with as many workers as the connection has ``max_connections``, within ``requests_per_second``.
 
     A refusal (429, or a 503 that says it) slows all workers and does not count against a row's ``max_retries``. A
-    server from which nothing but refusals and failed connections came for a minute, and one more for each of
-    ``max_retries``, is given up: the remaining jobs end as not sent, at once.
+    server that accepted nothing for a minute, and one more for each of ``max_retries``, or that leaves send after send
+    in doubt, is given up: the remaining jobs end as not sent, at once.
 
     :param client: used within the running loop; the caller closes it.
     :param may_send: called right before each attempt; what it raises becomes the reason why the row is not sent.
@@ -58,10 +59,8 @@ class Sender:
         config = client.config
         self._client, self._may_send = client, may_send
         self._throttle = Throttle(config.requests_per_second, config.max_connections)
-        self.patience = protocol.LONGEST_RETRY_WAIT * (config.max_retries + 1)
+        self.breaker = CircuitBreaker(protocol.LONGEST_RETRY_WAIT * (config.max_retries + 1))
         self.refused = 0
-        self._failing_since: float | None = None
-        self._given_up: Verdict | None = None
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._workers: list[asyncio.Task[None]] = []
@@ -149,7 +148,7 @@ class Sender:
             while not self._stopped:
                 if not self._throttle.open:
                     await self._wait_for_turn()
-                obstacle = self._given_up or self._ask_may_send()
+                obstacle = self.breaker.opened or self._ask_may_send()
                 if obstacle is not None:
                     verdict = verdict if verdict.may_have_been_sent else obstacle
                     return
@@ -194,13 +193,13 @@ class Sender:
             self.refused += 1
             if self._throttle.refused(now, started=started, retry_after=verdict.retry_after):
                 log.info("The API asks to slow down (%s); all workers do.", verdict.reason)
-        self._note_failing(verdict, now)
+        self.breaker.note(verdict, repeatable=request.idempotent, started=started, now=now)
         return verdict
 
     async def _wait_for_turn(self) -> None:
         loop = asyncio.get_running_loop()
         async with self._turns:  # one waits for the clock and the others for it: no stampede at each turn
-            while self._given_up is None and (wait := self._throttle.wait(loop.time())) > 0:  # noqa: ASYNC110 (a clock)
+            while self.breaker.opened is None and (wait := self._throttle.wait(loop.time())) > 0:  # noqa: ASYNC110 (a clock)
                 await asyncio.sleep(wait)
 
     def _ask_may_send(self) -> Verdict | None:
@@ -210,16 +209,6 @@ class Sender:
             except Exception as error:  # noqa: BLE001 (whatever it is, it stops this row; a time-out is no Exception)
                 return Verdict(Outcome.NOT_SENT, str(error))
         return None
-
-    def _note_failing(self, verdict: Verdict, now: float) -> None:
-        if verdict.outcome is not Outcome.NOT_SENT:
-            self._failing_since = None
-        elif self._failing_since is None:
-            self._failing_since = now
-        elif now - self._failing_since > self.patience and self._given_up is None:
-            reason = f"given up: nothing was accepted for {now - self._failing_since:.0f} s; last: {verdict.reason}"
-            self._given_up = Verdict(Outcome.NOT_SENT, reason, retry_after=verdict.retry_after)
-            log.error("The remaining notifications are %s", reason)
 
 
 def _is_refusal(verdict: Verdict) -> bool:

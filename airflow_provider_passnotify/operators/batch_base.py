@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Stats
@@ -23,7 +26,7 @@ from airflow_provider_passnotify.targets import ID_NAMES, Id, TargetType
 
 if TYPE_CHECKING:
     import pendulum
-    from airflow.sdk import Context
+    from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_passnotify.config import Config
     from airflow_provider_passnotify.delivery.batch import BatchRun
@@ -46,8 +49,8 @@ class BatchOperator(TicketOperator):
         million phones.
     :param max_failures: how many rows (an int), or which share of them (a float up to 1.0), may fail or stay in doubt
         before the task fails. It fails at the end, after everything that could be sent was sent.
-    :param report_path: where to write what became of each row, as JSON Lines: a local path, or any URL of Airflow's
-        object storage.
+    :param report_path: where to write what became of each row, as JSON Lines: a local path, or any URL or path of
+        Airflow's object storage.
     :param kwargs: those of :class:`~airflow_provider_passnotify.operators.waits.TicketOperator`: the connection, and
         whether and how to wait for the tickets (at most 10,000 of them).
     """
@@ -69,10 +72,11 @@ class BatchOperator(TicketOperator):
         template_external_id: Id | None = None,
         max_notifications: int | None = None,
         max_failures: float = 0,
-        report_path: str | None = None,
+        report_path: str | os.PathLike[str] | ObjectStoragePath | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.multiple_outputs = True  # tells whoever takes output["..."] that a key that was not pushed is None
         self.target_type = target_type
         self.pass_id = pass_id
         self.template_id = template_id
@@ -93,15 +97,21 @@ class BatchOperator(TicketOperator):
         :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are in doubt.
         """
         self._check()
+        self.multiple_outputs = False  # see _push
         config = self.hook.get_config()
         journal = self._open_journal(context)
         report = self._open_report()
         try:
-            summary = self._send(context, config, journal, report)
-            return self.wait_for_tickets(context, summary["ticket_ids"] or (), summary)
+            summary, tickets = self._send(context, config, journal, report)
+            return self.wait_for_tickets(context, tickets, summary)
         finally:
             if journal is not None and (self._run is None or self._run.ended):
                 self._end(journal)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any], result: Any = None) -> Any:
+        """Go on after the triggerer has waited."""
+        self.multiple_outputs = False  # see _push
+        return super().execute_complete(context, event, result)
 
     def on_kill(self) -> None:
         """Start nothing more, and wait no longer; what is in flight gets 3 s."""
@@ -111,8 +121,8 @@ class BatchOperator(TicketOperator):
 
     def _send(
         self, context: Context, config: Config, journal: ChunkJournal | None, report: ReportFile | None
-    ) -> dict[str, Any]:
-        """Send, report and push; raise if too much was lost, else return the summary."""
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Send, report and push; raise if too much was lost, else return the summary and the tickets to wait for."""
         # Imported here, as a DAG file that is parsed needs neither SQLite nor an event loop.
         from airflow_provider_passnotify.delivery.batch import BatchRun
         from airflow_provider_passnotify.delivery.ledger import Ledger
@@ -150,9 +160,9 @@ class BatchOperator(TicketOperator):
                     summary,
                 ) from problem
             log.info("Done: %s.", words(counts))
-        if error is not None:
-            raise error
-        return summary
+            if error is not None:
+                raise error
+            return summary, list(ledger.ticket_ids()) if self.wait_for_completion else []
 
     def _end(self, journal: ChunkJournal) -> None:
         try:
@@ -196,11 +206,11 @@ class BatchOperator(TicketOperator):
         if self.report_path is None:
             return None
         try:
-            return ReportFile(self.report_path)
+            return ReportFile(str(self.report_path))
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             raise PassNotifyError(
-                f"Nothing was sent: report_path {self.report_path!r} cannot be written ({why})."
+                f"Nothing was sent: report_path {str(self.report_path)!r} cannot be written ({why})."
             ) from error
 
     def _fill(self, ledger: Ledger, context: Context) -> None:
@@ -226,22 +236,25 @@ class BatchOperator(TicketOperator):
 
     def _summary(self, ledger: Ledger) -> dict[str, Any]:
         counts = ledger.counts()
+        ticket_ids = list(itertools.islice(ledger.ticket_ids(), MOST_TICKETS + 1))
         return {
             "total": counts.total,
             "sent": counts.sent,
             "failed": counts.failed,
             "unknown": counts.unknown,
             "duplicates": counts.duplicate,
-            "ticket_ids": ledger.ticket_ids(MOST_TICKETS),
+            "ticket_ids": ticket_ids if len(ticket_ids) <= MOST_TICKETS else None,
             "failures": ledger.failures(MOST_FAILURES),
-            "report": self.report_path,
+            "report": None if self.report_path is None else str(self.report_path),
         }
 
     def _judge(
         self, run: BatchRun, counts: Counts, summary: dict[str, Any], *, remembers: bool
     ) -> BatchIncompleteError | None:
         lost = counts.failed + counts.unknown
-        allowed = self.max_failures * (counts.total if isinstance(self.max_failures, float) else 1)
+        # Decimal: 0.29 of 100 are 29, and 28.999999999999996 as a float
+        share = isinstance(self.max_failures, float)
+        allowed = Decimal(repr(self.max_failures)) * counts.total if share else self.max_failures
         if lost <= allowed and not run.must_fail:
             return None
         named = "".join(
@@ -266,8 +279,8 @@ class BatchOperator(TicketOperator):
     def _push(self, context: Context, summary: dict[str, Any]) -> None:
         """Push the summary and each of its keys, before anything raises.
 
-        Airflow's own ``multiple_outputs`` would push nothing for a task that fails, and fails on 3.0 where a value is
-        ``None``; what is not pushed is ``None`` to whoever pulls it.
+        Airflow's own ``multiple_outputs`` is switched off while the task runs: it would push nothing for a task that
+        fails, and fails on 3.0 where a value is ``None``. What is not pushed is ``None`` to whoever pulls it.
         """
         if self.do_xcom_push:
             for key, value in {**summary, "return_value": summary}.items():

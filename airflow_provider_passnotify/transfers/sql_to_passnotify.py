@@ -85,10 +85,12 @@ def stream_rows(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a query; its connection is closed at the end.
 
-    :raises ValueError: when it returns no rows at all, as an UPDATE, or two columns of one name.
+    :raises ValueError: when it is more than one statement, returns no rows at all, as an UPDATE, or two columns of
+        one name.
     """
+    _check_one_query(sql)
     sql = sql.strip().removesuffix(";") if hook.strip_semicolon else sql
-    given = tuple(parameters) if isinstance(parameters, list) else parameters
+    given = (tuple(parameters) if isinstance(parameters, list) else parameters) or None  # else a driver looks for %
     with _execute(hook, sql, given) as (columns, fetch_many):
         if len(set(columns)) < len(columns):
             twice = next(name for name in columns if columns.count(name) > 1)
@@ -96,6 +98,17 @@ def stream_rows(
         while rows := fetch_many(_FETCH):
             for row in rows:
                 yield dict(zip(columns, row, strict=True))
+
+
+def _check_one_query(sql: str) -> None:
+    """Refuse several statements: some drivers give the rows of one of them, without a word on the others."""
+    if ";" not in sql.rstrip("; \t\r\n"):
+        return
+    import sqlparse
+
+    more = [sqlparse.format(text, strip_comments=True).strip("; \t\r\n") for text in sqlparse.split(sql)[1:]]
+    if any(more):
+        raise ValueError(f"sql holds more than one statement, it must be one query; the second: {more[0]!r:.80}.")
 
 
 @contextmanager

@@ -97,6 +97,11 @@ class TestResults:
         else:
             assert operator.execute(context())["failed"] == 3
 
+    def test_share_of_failures_is_exact(self, sandbox: RunningSandbox) -> None:  # noqa: ARG002
+        assert batch([*passes(71), *[{}] * 29], max_failures=0.29).execute(context())["failed"] == 29
+        with pytest.raises(BatchFailedError):
+            batch([*passes(70), *[{}] * 30], max_failures=0.29).execute(context())
+
     def test_unknown_is_told_and_not_retried_here(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("close_after", times=1)
         with pytest.raises(BatchFailedError, match="0 failed, 1 in doubt"):
@@ -113,6 +118,17 @@ class TestResults:
         with pytest.raises(InvalidNotificationError, match="nothing was sent"):
             batch([{"pass_id": 123}] * 21, wait_for_completion=True).execute(context())
         assert "123" not in sandbox.counts()
+
+    def test_waits_for_what_earlier_tries_sent(
+        self, sandbox: RunningSandbox, store: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_passnotify.operators.batch_base.MOST_TICKETS", 20)
+        sandbox.set_tickets(seconds=0)
+        batch(passes(15)).execute(context(store))
+        others = passes(30)[15:]
+        summary = batch(others, wait_for_completion=True, poll_interval=0.1).execute(context(store, 2))
+        assert (summary["sent"], summary["ticket_ids"]) == (30, None)
+        assert sandbox.requests()["methods"]["GET"] == 30
 
     def test_metrics_and_progress(
         self,

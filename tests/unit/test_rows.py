@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -22,6 +23,13 @@ def body(message: Message) -> dict[str, str]:
     assert message.request.body is not None
     result: dict[str, str] = json.loads(message.request.body)
     return result
+
+
+class NoTime(datetime):
+    """As pandas' NaT: a datetime that equals nothing."""
+
+    def __ne__(self, other: object) -> bool:
+        return True
 
 
 class TestVocabulary:
@@ -63,7 +71,8 @@ class TestVocabulary:
             ({"pass_id": True}, r"pass_id is True \(bool\)"),
             ({"pass_id": [1]}, r"pass_id is \[1\] \(list\)"),
             ({"pass_id": b"1"}, "bytes"),
-            ({"pass_id": float("nan")}, r"nan \(float\)"),
+            ({"pass_id": float("nan")}, "pass_id missing"),
+            ({"pass_id": float("inf")}, r"inf \(float\)"),
             ({"pass_id": Decimal("NaN")}, "Decimal"),
             ({"pass_id": 1, "tag": "x"}, "does not take tag"),
             ({"pass_id": 1, "target_type": "passs"}, "it must be one of"),
@@ -111,6 +120,18 @@ class TestValuesFromDatabases:
     )
     def test_texts(self, value: object, text: str) -> None:
         assert body(read({"pass_id": 1, "value": value}))["value"] == text
+
+    @pytest.mark.parametrize("null", [None, "", float("nan"), NoTime(1, 1, 1)])
+    def test_null_takes_the_default(self, null: object) -> None:
+        assert body(read({"pass_id": 1, "value": null, "label": null}, value="Hello")) == {"value": "Hello"}
+
+    def test_enum_stands_for_its_text(self) -> None:
+        class Level(str, Enum):
+            GOLD = "gold"
+
+        row = {"target_type": "tag", "tag": Level.GOLD, "template_id": 1, "value": Level.GOLD}
+        assert read(row).request.url_path == "/v1/tag/gold/notify?templateId=1"
+        assert body(read(row)) == {"value": "gold"}
 
     def test_text_with_half_a_surrogate_goes_through(self) -> None:
         assert body(read({"pass_id": 1, "value": "\ud83d", "dedupe_key": "\ud83d"}))["value"] == "\ud83d"

@@ -15,6 +15,7 @@ from clients import config_for
 
 from airflow_provider_passnotify import throttle
 from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.delivery.breaker import MOST_DOUBTS
 from airflow_provider_passnotify.delivery.sender import MAX_REFUSALS, Job, Sender
 from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
 
@@ -296,12 +297,60 @@ def test_server_that_only_refuses_is_given_up() -> None:
     async def test() -> None:
         async with Api(lambda _: REFUSED) as api:
             one = Run(api.url, max_connections=4)
-            one.sender.patience = 0.2
+            one.sender.breaker.patience = 0.2
             await one.send(one.jobs(1000))
         assert one.outcomes == {"not_sent": 1000}
         assert "given up" in one.results[999].reason
         assert "429" in one.results[999].reason
         assert len(api.arrived) < 50
+
+    run(test)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_server_that_leaves_all_in_doubt_is_given_up(method: str) -> None:
+    async def test() -> None:
+        async with Api(lambda _: (302, {"Location": "https://login.example"}, "")) as api:
+            one = Run(api.url, max_connections=4, max_retries=0)
+            await one.send(one.jobs(1000, method=method))
+        if method == "DELETE":  # may be done again, so nothing is lost by trying
+            assert one.outcomes == {"unknown": 1000}
+            return
+        assert MOST_DOUBTS < one.outcomes["unknown"] <= MOST_DOUBTS + 2 * 4
+        assert one.outcomes == {"unknown": len(api.arrived), "not_sent": 1000 - len(api.arrived)}
+        assert "given up: 100 sends in a row" in one.results[999].reason
+        assert "a redirect to 'https://login.example'" in one.results[999].reason
+
+    run(test)
+
+
+def test_doubts_of_one_moment_count_once() -> None:
+    """A gateway that restarts cuts all connections at once; that alone is no reason to stop."""
+
+    async def test() -> None:
+        connections = 2 * MOST_DOUBTS
+        arrived = 0
+
+        def decide(_: int) -> Reply:
+            nonlocal arrived
+            arrived += 1
+            return (502, {}, "") if arrived <= connections else OK
+
+        async with Api(decide, latency=0.2) as api:
+            one = Run(api.url, max_connections=connections)
+            await one.send(one.jobs(1000))
+        assert one.outcomes == {"unknown": connections, "accepted": 1000 - connections}
+
+    run(test)
+
+
+@pytest.mark.parametrize("answer", [OK, (404, {}, "")])
+def test_answer_in_between_is_a_sign_of_life(answer: Reply) -> None:
+    async def test() -> None:
+        async with Api(lambda number: answer if number % MOST_DOUBTS == 0 else (502, {}, "")) as api:
+            one = Run(api.url, max_connections=1)
+            await one.send(one.jobs(3 * MOST_DOUBTS))
+        assert one.outcomes["unknown"] == 3 * (MOST_DOUBTS - 1)
 
     run(test)
 

@@ -109,6 +109,30 @@ class TestSqlite:
         assert streamed[2] == {"pass_id": FIRST + 2, "points": 2.0}
         assert len(streamed) == 3000
 
+    @pytest.mark.usefixtures("database")
+    @pytest.mark.parametrize("sql", ["SELECT ';' AS x -- a; b\n;", "/* a; b */ SELECT ';' AS x; -- the end\n"])
+    def test_semicolon_that_ends_nothing(self, sql: str) -> None:
+        assert list(stream_rows(SqliteHook("points_db"), sql)) == [{"x": ";"}]
+
+    @pytest.mark.usefixtures("database")
+    @pytest.mark.parametrize("parameters", [None, {}, []])
+    def test_no_parameters_on_the_plain_cursor(self, parameters: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        given: list[Any] = []
+
+        class Cursor(sqlite3.Cursor):
+            def execute(self, *args: Any) -> Any:
+                given.append(args)
+                return super().execute(*args)
+
+        class Connection(sqlite3.Connection):
+            def cursor(self) -> Any:  # type: ignore[override]
+                return Cursor(self)
+
+        monkeypatch.setattr(SqliteHook, "get_sqlalchemy_engine", _no_engine)
+        monkeypatch.setattr(SqliteHook, "get_conn", lambda _: Connection(":memory:"))
+        assert list(stream_rows(SqliteHook("points_db"), "SELECT '5%' AS x", parameters)) == [{"x": "5%"}]
+        assert given == [("SELECT '5%' AS x",)], "a driver that is given parameters looks for % in the query"
+
     @pytest.mark.usefixtures("sandbox")
     def test_what_a_query_writes_is_rolled_back(self, database: Path) -> None:
         operator("UPDATE customers SET points = 8 WHERE points = 7 RETURNING pass_id, points").execute(context())
@@ -121,6 +145,7 @@ class TestSqlite:
         [
             ("SELECT pass_id, points AS PASS_ID FROM customers", "two columns called 'pass_id'"),
             ("UPDATE customers SET points = 1", "returns no rows"),
+            ("SELECT 1 AS pass_id; SELECT 2 AS pass_id", "more than one statement.*'SELECT 2 AS pass_id'"),
         ],
     )
     def test_query_that_cannot_be_right(self, sql: str, reason: str) -> None:

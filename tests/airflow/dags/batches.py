@@ -58,6 +58,12 @@ with DAG("batches", schedule=None, start_date=START):
 
     handle(failing.output["failures"], failing.output["ticket_ids"])
 
+    @task
+    def take(report: str | None) -> dict[str, Any]:
+        return {"report": report}
+
+    take(literal.output["report"])
+
 with DAG("retried_batch", schedule=None, start_date=START):
     SendNotificationBatchOperator(
         task_id="send",

@@ -1,0 +1,62 @@
+"""When a batch gives its server up, without I/O: a circuit breaker that does not close again within the try."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow_provider_passnotify.protocol import Outcome, Verdict
+
+log = logging.getLogger(__name__)
+
+MOST_DOUBTS = 100
+"""So many requests one after the other may have been sent or not; then the next ones wait for a better time."""
+
+
+class CircuitBreaker:
+    """Opens after a minute without success, or after :data:`MOST_DOUBTS` sends in a row that ended in doubt.
+
+    The second is for the host that is not the API, and for the gateway that lost it: a redirect or a 502 puts a row in
+    doubt at once, and at full speed a million of them. An answer that the API surely gave (accepted, rejected) closes
+    both counts. Every time is that of one monotonic clock, in seconds.
+
+    :param patience: seconds.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.opened: Verdict | None = None
+        """What becomes of every further row."""
+        self._failing_since: float | None = None
+        self._doubting_since = 0.0
+        self._doubts = 0
+
+    def note(self, verdict: Verdict, *, repeatable: bool, started: float, now: float) -> None:
+        """Note what an attempt came to.
+
+        :param repeatable: whether the request is tried again although it may have been done.
+        :param started: when it started; many that one lost connection, or one restart, put in doubt count as one.
+        """
+        if verdict.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
+            self._failing_since, self._doubts = None, 0
+            return
+        if self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > self.patience:
+            self._open(f"nothing was accepted for {now - self._failing_since:.0f} s", verdict)
+        if verdict.outcome is Outcome.UNKNOWN and not repeatable:
+            self._note_doubt(verdict, started, now)
+
+    def _note_doubt(self, verdict: Verdict, started: float, now: float) -> None:
+        if not self._doubts:
+            self._doubting_since = now
+        elif started < self._doubting_since:
+            return
+        self._doubts += 1
+        if self._doubts > MOST_DOUBTS:
+            self._open(f"{MOST_DOUBTS} sends in a row ended in doubt (check the connection's host)", verdict)
+
+    def _open(self, why: str, verdict: Verdict) -> None:
+        if self.opened is None:
+            reason = f"given up: {why}; last: {verdict.reason}"
+            self.opened = Verdict(Outcome.NOT_SENT, reason, retry_after=verdict.retry_after)
+            log.error("The remaining notifications are %s", reason)
