@@ -5,6 +5,7 @@ No I/O and no Airflow here. The paths are those of the API reference, "Push Noti
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -48,7 +49,8 @@ def clean_id(name: str, value: object) -> str:
         raise ValueError(f"{name} is {text!r}, which in a URL means another path; no id can be that.")
     if text == "None":
         raise ValueError(f"{name} is the text 'None', which is what an empty XCom or variable renders to.")
-    if bad := next((char for char in text if unicodedata.category(char) in {"Cc", "Cs"}), None):
+    odd = "" if text.isprintable() else text
+    if bad := next((char for char in odd if unicodedata.category(char) in {"Cc", "Cs"}), None):
         raise ValueError(f"{name} holds the control character {bad!r}; remove it (id: {text!r:.80}).")
     return text
 
@@ -61,11 +63,11 @@ class _Target:
     optional: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is None and field.name in self.optional:
+        for name in ids_of(self.target_type):
+            value = getattr(self, name)
+            if value is None and name in self.optional:
                 continue
-            object.__setattr__(self, field.name, clean_id(field.name, value))
+            object.__setattr__(self, name, clean_id(name, value))
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -89,8 +91,8 @@ class _Target:
         """Raise :class:`ValueError` where the target is enough to delete from, but not to send to."""
 
     def __str__(self) -> str:
-        ids = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) is not None)
-        return f"{self.target_type} ({', '.join(ids)})"
+        ids = ((name, getattr(self, name)) for name in ids_of(self.target_type))
+        return f"{self.target_type} ({', '.join(f'{name}={value!r}' for name, value in ids if value is not None)})"
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ ID_NAMES: tuple[str, ...] = tuple(dict.fromkeys(field.name for cls in _CLASSES.v
 """Every id that some target type takes, in the order of the reference."""
 
 
+@functools.cache
 def ids_of(target_type: TargetType) -> tuple[str, ...]:
     """The names of the ids that a target type takes."""
     return tuple(field.name for field in fields(_CLASSES[target_type]))
