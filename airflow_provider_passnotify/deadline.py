@@ -17,11 +17,11 @@ def parse_deadline(value: object) -> pendulum.DateTime | None:
         return None
     try:
         moment = _parse(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime):
+            return pendulum.instance(moment, tz="UTC").in_timezone("UTC")
     except (ValueError, OverflowError):
-        moment = None
-    if not isinstance(moment, datetime):
-        raise ValueError(f"send_before must be a datetime or an ISO 8601 string with a date, not {value!r:.80}.")
-    return pendulum.instance(moment, tz="UTC").in_timezone("UTC")
+        pass
+    raise ValueError(f"send_before must be a datetime or an ISO 8601 string with a date, not {value!r:.80}.")
 
 
 def _parse(text: str) -> object:

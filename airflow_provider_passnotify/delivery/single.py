@@ -52,6 +52,17 @@ class OnClear(str, Enum):
     RESUME = "resume"
 
 
+def check_choices(delivery: object, on_clear: object) -> None:
+    """Refuse what is none of the words above.
+
+    :raises ValueError: naming the argument and its words.
+    """
+    for name, value, kinds in (("delivery", delivery, Delivery), ("on_clear", on_clear, OnClear)):
+        words = [kind.value for kind in kinds]
+        if value not in words:
+            raise ValueError(f"{name} must be {' or '.join(words)}, not {value!r:.60}.")
+
+
 @dataclass(frozen=True)
 class History:
     """What the records of earlier tries add up to."""
@@ -183,6 +194,7 @@ class SinglePush:
                 log.error("%s A retry will find the intent alone, and take it that it may have been sent.", error)
                 raise failure from error
             raise failure
+        log.info("%s: accepted, ticketId %d.", self._call, verdict.ticket_id)  # whatever becomes of the journal
         try:
             sent = self._write(State.SENT, ticket_id=verdict.ticket_id, waiting=self.waits)
         except JournalError as error:

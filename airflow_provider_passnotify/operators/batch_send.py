@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_passnotify import steering
 from airflow_provider_passnotify.deadline import parse_deadline
 from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
-from airflow_provider_passnotify.delivery.single import Delivery, OnClear
+from airflow_provider_passnotify.delivery.single import Delivery, OnClear, check_choices
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
 from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
@@ -81,11 +81,7 @@ class SendingBatchOperator(BatchOperator):
         return {**super()._defaults(), **mine}
 
     def _check_arguments(self) -> None:
-        for name, kinds in (("delivery", Delivery), ("on_clear", OnClear)):
-            if getattr(self, name) not in {kind.value for kind in kinds}:
-                raise ValueError(
-                    f"{name} must be {' or '.join(kind.value for kind in kinds)}, not {getattr(self, name)!r:.60}."
-                )
+        check_choices(self.delivery, self.on_clear)
         for name in ("value", "notification_label", "dedupe_key"):
             text = getattr(self, name)
             if text is not None and not is_known_later(text) and not isinstance(text, str):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_passnotify import protocol, steering
 from airflow_provider_passnotify.deadline import parse_deadline
 from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
-from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush
+from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush, check_choices
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
@@ -195,11 +195,7 @@ class SendNotificationOperator(_TargetOperator):
         )
 
     def _request(self, read: Read) -> Request:
-        for name, kinds in (("delivery", Delivery), ("on_clear", OnClear)):
-            if self._value(name) not in {kind.value for kind in kinds}:
-                raise ValueError(
-                    f"{name} must be {' or '.join(kind.value for kind in kinds)}, not {self._value(name)!r}."
-                )
+        check_choices(self.delivery, self.on_clear)
         if not is_known_later(self.send_before):
             parse_deadline(self.send_before)
         protocol.check_message(read("value"), read("notification_label"), label_name="notification_label")
@@ -221,7 +217,9 @@ class DeleteNotificationOperator(_TargetOperator):
 
         :return: the ticketId.
         """
-        ticket_id = self.hook.delete_notification(self._checked(lambda: self._target(self._value)))
+        target = self._checked(lambda: self._target(self._value))
+        ticket_id = self.hook.delete_notification(target)
+        self.log.info("Deletion from %s: accepted, ticketId %d.", target, ticket_id)
         return self.wait_for_tickets(context, [ticket_id], ticket_id)
 
     def _request(self, read: Read) -> Request:

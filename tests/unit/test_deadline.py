@@ -57,6 +57,7 @@ def test_none() -> None:
         True,
         [],
         date(2026, 1, 1),
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=1))),  # in UTC there is no such year
     ],
 )
 def test_nonsense(value: Any) -> None:

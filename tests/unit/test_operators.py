@@ -67,6 +67,7 @@ PASS = {"target_type": "pass", "pass_id": 123}
         ({"notification_label": 5}, "notification_label must be a string"),
         ({"label": "x"}, "write notification_label for the header"),
         ({"delivery": "twice"}, "delivery must be at_most_once or at_least_once, not 'twice'"),
+        ({"delivery": []}, r"delivery must be at_most_once or at_least_once, not \[\]"),
         ({"on_clear": "x"}, "on_clear must be resend or resume, not 'x'"),
         ({"send_before": "soon"}, "send_before must be"),
     ],

@@ -55,6 +55,17 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     return events
 
 
+def test_the_log_names_whom_and_the_ticket(connection: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        ticket_id = operator().execute(context_of(Store()))
+    sent = [record.message for record in caplog.records if "/v1/pass/123/notify" in record.message]
+    assert sent == [
+        "POST /v1/pass/123/notify: try 1, at_most_once.",
+        f"POST /v1/pass/123/notify: accepted, ticketId {ticket_id}.",
+    ]
+
+
 def test_a_deadline_that_has_passed_skips_and_writes_nothing(connection: Connect) -> None:
     store = Store()
     with serving() as server:
