@@ -21,8 +21,8 @@ from airflow_provider_passnotify.exceptions import (
     PassNotifyError,
 )
 from airflow_provider_passnotify.known import is_known_later
-from airflow_provider_passnotify.operators.waits import TicketOperator
-from airflow_provider_passnotify.targets import ID_NAMES, Id, TargetType
+from airflow_provider_passnotify.operators.target_arguments import TargetArgumentsOperator
+from airflow_provider_passnotify.targets import ID_NAMES
 
 if TYPE_CHECKING:
     import pendulum
@@ -41,35 +41,26 @@ MOST_TICKETS = 10_000
 MOST_FAILURES = 100
 
 
-class BatchOperator(TicketOperator):
+class BatchOperator(TargetArgumentsOperator):
     """What all batches have in common: rows, defaults for their keys, limits and a report.
 
-    :param target_type: the default for rows that have none; so are the ids.
     :param max_notifications: the number of rows above which nothing is sent: a wrong WHERE clause must not ring a
         million phones.
     :param max_failures: how many rows (an int), or which share of them (a float up to 1.0), may fail or stay in doubt
         before the task fails. It fails at the end, after everything that could be sent was sent.
     :param report_path: where to write what became of each row, as JSON Lines: a local path, or any URL or path of
         Airflow's object storage.
-    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.waits.TicketOperator`: the connection, and
-        whether and how to wait for the tickets (at most 10,000 of them).
+    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.target_arguments.TargetArgumentsOperator`:
+        ``target_type`` and ids for rows that have none, the connection, and whether and how to wait for the tickets (at
+        most 10,000 of them).
     """
 
-    template_fields: Sequence[str] = ("target_type", *ID_NAMES, "passnotify_conn_id", "report_path")
-    ui_color = "#e6f0fa"
+    template_fields: Sequence[str] = (*TargetArgumentsOperator.template_fields, "report_path")
     deletes = False
 
     def __init__(
         self,
         *,
-        target_type: str | TargetType | None = None,
-        pass_id: Id | None = None,
-        template_id: Id | None = None,
-        pass_external_id: Id | None = None,
-        project_id: Id | None = None,
-        segment_id: Id | None = None,
-        tag: Id | None = None,
-        template_external_id: Id | None = None,
         max_notifications: int | None = None,
         max_failures: float = 0,
         report_path: str | os.PathLike[str] | ObjectStoragePath | None = None,
@@ -77,14 +68,6 @@ class BatchOperator(TicketOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.multiple_outputs = True  # tells whoever takes output["..."] that a key that was not pushed is None
-        self.target_type = target_type
-        self.pass_id = pass_id
-        self.template_id = template_id
-        self.pass_external_id = pass_external_id
-        self.project_id = project_id
-        self.segment_id = segment_id
-        self.tag = tag
-        self.template_external_id = template_external_id
         self.max_notifications = max_notifications
         self.max_failures = max_failures
         self.report_path = report_path

@@ -13,9 +13,9 @@ from airflow_provider_passnotify.delivery.single import Delivery, OnClear, Singl
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
-from airflow_provider_passnotify.operators.waits import TicketOperator
+from airflow_provider_passnotify.operators.target_arguments import TargetArgumentsOperator
 from airflow_provider_passnotify.protocol import Request
-from airflow_provider_passnotify.targets import ID_NAMES, Id, PassTarget, Target, TargetType, clean_id, make_target
+from airflow_provider_passnotify.targets import ID_NAMES, PassTarget, Target, TargetType, clean_id, make_target
 from airflow_provider_passnotify.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -32,47 +32,16 @@ T = TypeVar("T")
 Read = Callable[[str], Any]
 
 
-class _TargetOperator(TicketOperator):
-    """What sending and deleting have in common: a target by its ids, a connection, and a ticket to wait for.
+class _TargetOperator(TargetArgumentsOperator):
+    """What sending and deleting have in common: a target, and a ticket to wait for.
 
-    :param target_type: ``pass``, ``external_pass``, ``segment``, ``tag``, ``template`` or ``external_template``.
-    :param pass_id: for ``pass``.
-    :param template_id: for ``external_pass``, ``segment``, ``tag`` and ``template``.
-    :param pass_external_id: for ``external_pass``.
-    :param project_id: for ``segment``.
-    :param segment_id: for ``segment``.
-    :param tag: for ``tag``.
-    :param template_external_id: for ``external_template``.
-    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.waits.TicketOperator`: the connection, and
-        whether and how to wait for the ticket.
+    :param target_type: and its ids: see
+        :class:`~airflow_provider_passnotify.operators.target_arguments.TargetArgumentsOperator`.
     :raises InvalidNotificationError: while the DAG is parsed where the value is known then, else when the task starts.
     """
 
-    template_fields: Sequence[str] = ("target_type", *ID_NAMES, "passnotify_conn_id")
-    ui_color = "#e6f0fa"
-
-    def __init__(
-        self,
-        *,
-        target_type: str | TargetType,
-        pass_id: Id | None = None,
-        template_id: Id | None = None,
-        pass_external_id: Id | None = None,
-        project_id: Id | None = None,
-        segment_id: Id | None = None,
-        tag: Id | None = None,
-        template_external_id: Id | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.target_type = target_type
-        self.pass_id = pass_id
-        self.template_id = template_id
-        self.pass_external_id = pass_external_id
-        self.project_id = project_id
-        self.segment_id = segment_id
-        self.tag = tag
-        self.template_external_id = template_external_id
+    def __init__(self, *, target_type: str | TargetType, **kwargs: Any) -> None:
+        super().__init__(target_type=target_type, **kwargs)
         if getattr(self, "retry_policy", None) is None:
             self.retry_policy = steering.retry_policy()
 
