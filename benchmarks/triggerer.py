@@ -71,11 +71,7 @@ def measure(airflow: Airflow, sandbox: RunningSandbox, options: argparse.Namespa
     conf = {"each": tickets[: options.tasks], "many": tickets[options.tasks :], "lag_file": str(lag_file)}
     run_id = airflow.trigger("waiting", conf=conf)
     path = f"/dags/waiting/dagRuns/{run_id}/taskInstances"
-
-    def number(state: str) -> int:
-        return int(airflow.api("GET", path, state=state, limit=1)["total_entries"])
-
-    airflow.wait(lambda: number("deferred") >= options.tasks + 2, "all to defer", seconds=3600)
+    airflow.wait(lambda: _count(airflow, path, "deferred") >= options.tasks + 2, "all to defer", seconds=3600)
     looked = sandbox.requests()["methods"]["GET"]
     airflow.start("triggerer")
     airflow.wait(lambda: lag_file.exists(), "the triggerer to run")
@@ -89,9 +85,9 @@ def measure(airflow: Airflow, sandbox: RunningSandbox, options: argparse.Namespa
     waited = time.time()
     for ticket_id in tickets:
         sandbox.set_tickets(ticket_id, seconds=0)
-    airflow.wait(lambda: sum(map(number, ENDED)) >= options.tasks + 2, "all but the watch to end", seconds=3600)
+    airflow.wait(lambda: _count(airflow, path, *ENDED) >= options.tasks + 2, "all but the watch to end", seconds=3600)
     lag_file.with_name(lag_file.name + ".stop").touch()
-    airflow.wait(lambda: sum(map(number, ENDED)) >= options.tasks + 3, "all to end", seconds=3600)
+    airflow.wait(lambda: _count(airflow, path, *ENDED) >= options.tasks + 3, "all to end", seconds=3600)
     states = Counter(task["state"] for task in airflow.tasks("waiting", run_id))
     print(f"ends: {dict(states)} ({options.tasks} mapped, one with {options.tickets} tickets, their list, the watch)")
     print(f"polls: {sum(rates)} in {len(rates)} s, at most {max(rates)} in one (rate: {options.rate:g})")
@@ -103,11 +99,7 @@ def measure_control(airflow: Airflow, lag_file: Path) -> None:
     """Run the DAG whose triggers do nothing, and print what was seen."""
     run_id = airflow.trigger("idle", conf={"lag_file": str(lag_file)})
     path = f"/dags/idle/dagRuns/{run_id}/taskInstances"
-
-    def number(state: str) -> int:
-        return int(airflow.api("GET", path, state=state, limit=1)["total_entries"])
-
-    airflow.wait(lambda: number("deferred") >= 1001, "all to defer", seconds=3600)
+    airflow.wait(lambda: _count(airflow, path, "deferred") >= 1001, "all to defer", seconds=3600)
     airflow.start("triggerer")
     airflow.wait(lambda: lag_file.exists(), "the triggerer to run")
     time.sleep(30)
@@ -134,6 +126,10 @@ def print_blocked(airflow: Airflow) -> None:
     """Print what Airflow itself says of the loop."""
     blocked = [line for line in airflow.output("triggerer").splitlines() if "async thread was blocked" in line]
     print(f"the triggerer's own warnings of a blocked loop: {len(blocked)}")
+
+
+def _count(airflow: Airflow, path: str, *states: str) -> int:
+    return sum(int(airflow.api("GET", path, state=state, limit=1)["total_entries"]) for state in states)
 
 
 def _memory(pid: int) -> int:

@@ -157,11 +157,15 @@ class BatchRun:
             raise StoppedError(f"not sent: {self.ended_early}")
 
     def _on_result(self, job: Job, verdict: Verdict) -> None:
-        if self._pump is not None:
-            self._pump.on_result(job, verdict)
-            if verdict.credentials_refused:
-                self._end(f"the API refused the credential ({verdict.reason})", final=True)
-                self._pump.halt()
+        if self._pump is None or self._sender is None:
+            return
+        self._pump.on_result(job, verdict)
+        if verdict.credentials_refused:
+            self._end(f"the API refused the credential ({verdict.reason})", final=True)
+            self._pump.halt()
+        elif self._sender.breaker.opened is not None:
+            self._end(self._sender.breaker.opened.reason)
+            self._pump.halt()
 
     async def _watch(self, pump: Pump, done: asyncio.Event) -> None:
         while self._is_wanted is not None and not done.is_set():

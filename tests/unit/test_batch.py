@@ -253,6 +253,20 @@ class TestOnce:
                 batch(passes(100)).execute(context(store, try_number))
         once_each(sandbox, 100)
 
+    def test_host_that_is_not_the_api(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:
+        """Nothing but redirects: few rows are in doubt, and a retry sends the others."""
+        sandbox.add_fault("redirect", location="https://login.example")
+        report = tmp_path / "report.jsonl"
+        with pytest.raises(BatchIncompleteError, match="ended early: given up: 100 sends in a row"):
+            batch(passes(5000), report_path=str(report), max_failures=1.0).execute(context(store))
+        writes, doubts = store.writes, sum(line["status"] == "unknown" for line in report_lines(report))
+        assert 100 < doubts < 200
+        assert writes < 20, "what is left is not journaled row by row"
+        sandbox.clear_faults()
+        with pytest.raises(BatchFailedError, match=f"{5000 - doubts:,} of 5,000 sent, 0 failed, {doubts} in doubt"):
+            batch(passes(5000)).execute(context(store, 2))
+        once_each(sandbox, 5000 - doubts)
+
     def test_at_least_once_sends_what_is_in_doubt_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("close_after", times=5)
         with pytest.raises(BatchIncompleteError) as caught:
