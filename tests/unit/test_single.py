@@ -56,6 +56,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
 
 
 def test_the_log_names_whom_and_the_ticket(connection: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "airflow_provider_passnotify")
     with serving() as server:
         connection(host=server.url, login="me", password="secret")
         ticket_id = operator().execute(context_of(Store()))
