@@ -7,6 +7,7 @@ exception may be swallowed, and the sending would go on; so the loop does not ru
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 import time
@@ -93,6 +94,7 @@ class BatchRun:
         if not self._before.waiting:
             self._ended.set()
             return
+        gc.freeze()  # Airflow's half a million objects: a full collection takes 0.1 s, and rows make many
         threading.Thread(target=self._run_loop, name="passnotify-batch", daemon=True).start()
         try:
             self._ended.wait()
@@ -101,6 +103,7 @@ class BatchRun:
             self._ended.wait(GRACE + 2)
             raise
         finally:
+            gc.unfreeze()
             if self._ended.is_set():  # else the ledger is the thread's
                 self._ledger.give_up(f"not sent: {self.ended_early or 'the batch ended before it'}")
         if self._error is not None:
