@@ -138,10 +138,8 @@ def _tls(ca_bundle: bool | str) -> bool | ssl.SSLContext:
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     try:
-        async for chunk in response.content.iter_any():
+        while len(body) <= protocol.MAX_ANSWER_BYTES and (chunk := await response.content.readany()):
             body += chunk
-            if len(body) > protocol.MAX_ANSWER_BYTES:
-                break
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
         if response.status < 400:
             raise

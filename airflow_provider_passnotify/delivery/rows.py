@@ -22,13 +22,13 @@ from uuid import UUID
 
 from airflow_provider_passnotify import protocol
 from airflow_provider_passnotify.protocol import Request
-from airflow_provider_passnotify.targets import ID_NAMES, Target, TargetType, ids_of, make_target, parse_target_type
+from airflow_provider_passnotify.targets import ID_NAMES, Target, ids_of, make_target, parse_target_type
 
 KEYS = ("target_type", *ID_NAMES, "value", "label", "dedupe_key")
 """What a row may hold; every other column is for templates, or a mistake."""
 DIGEST_SIZE = 12
 
-_IDS = {kind: ids_of(kind) for kind in TargetType}
+_ID_NAMES = frozenset(ID_NAMES)
 _COLUMN = re.compile(r"[^\W\d][\w -]*")
 _SHAPES_KEPT = 1000
 
@@ -149,11 +149,11 @@ class RowReader:
     def _target(self, column: Callable[[str], Any], names: Mapping[str, Any]) -> Target:
         target_type = column("target_type")
         kind = parse_target_type(self._defaults.get("target_type") if _is_absent(target_type) else target_type)
-        takes = _IDS[kind]
+        takes = ids_of(kind)
         ids: dict[str, object] = {name: self._defaults[name] for name in takes if name in self._defaults}
-        for name in ID_NAMES:
+        for name in names:
             # A column that only fills a template is no id.
-            if name in names and (name in takes or name not in self._used):
+            if name in takes or (name in _ID_NAMES and name not in self._used):
                 value = column(name)
                 if not _is_absent(value):
                     ids[name] = _as_id(name, value)
