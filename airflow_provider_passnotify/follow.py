@@ -31,6 +31,8 @@ from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, End, Rhythm, 
 if TYPE_CHECKING:
     from airflow_provider_passnotify.client import PassNotifyClient
 
+LONGEST = timedelta(days=3650)
+"""Ten years; what is much longer overflows somewhere between here and Airflow's database."""
 GRACE = timedelta(minutes=1)
 """How much later than the trigger Airflow itself gives up: only where no triggerer runs."""
 _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
@@ -45,7 +47,19 @@ def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds < float("inf"):
         raise ValueError(f"{name} must be seconds (a number from {least:g}) or a timedelta, not {value!r:.80}.")
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{name} must be no longer than {LONGEST.days} days, not {value!r:.80}.")
     return float(seconds)
+
+
+def check_flags(**flags: object) -> None:
+    """Refuse what is no bool: the text ``"false"`` would count as true.
+
+    :raises ValueError: naming the argument.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, not {value!r:.80}.")
 
 
 def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
@@ -110,7 +124,7 @@ def defer(
     from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
 
     now = pendulum.now("UTC")
-    end = now.add(seconds=timeout)
+    end = now + timedelta(seconds=min(timeout, LONGEST.total_seconds()))
     execution_end = _execution_end(operator, context)
     by_execution_timeout = execution_end is not None and execution_end <= end
     if execution_end is not None:
@@ -163,4 +177,5 @@ def _execution_end(operator: BaseOperator, context: Mapping[str, Any]) -> pendul
     if operator.execution_timeout is None:
         return None
     started: datetime | None = getattr(context.get("ti"), "start_date", None)
-    return pendulum.instance(started or pendulum.now("UTC")).in_timezone("UTC") + operator.execution_timeout
+    started = started or pendulum.now("UTC")
+    return pendulum.instance(started).in_timezone("UTC") + min(operator.execution_timeout, LONGEST)

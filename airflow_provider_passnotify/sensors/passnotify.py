@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 from airflow_provider_passnotify import follow
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
-from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.known import is_known_later, readable_again
 from airflow_provider_passnotify.tickets import StatusWords, clean_ticket_id
 from airflow_provider_passnotify.waiting import End, Waiting
 
@@ -55,13 +55,15 @@ class NotificationTicketSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if isinstance(ticket_id, Iterator):
-            ticket_id = list(ticket_id)  # it is read more than once
-        self.ticket_id = ticket_id
+        try:
+            super().__init__(**kwargs)
+        except OverflowError as error:
+            problem = f"Task {kwargs.get('task_id')!r}: poke_interval, timeout or max_wait is too long: {error}"
+            raise InvalidNotificationError(problem) from None
+        self.ticket_id = ticket_id = readable_again(ticket_id)
         self.passnotify_conn_id = passnotify_conn_id
-        self.success_statuses = success_statuses
-        self.failure_statuses = failure_statuses
+        self.success_statuses = readable_again(success_statuses)
+        self.failure_statuses = readable_again(failure_statuses)
         self.deferrable = deferrable
         self._waiting = self._new_waiting([] if is_known_later(ticket_id) else ticket_id, later=True)
         self._until = float("inf")
@@ -117,6 +119,9 @@ class NotificationTicketSensor(BaseSensorOperator):
 
     def _new_waiting(self, ticket_id: object, *, later: bool = False) -> Waiting:
         try:
+            follow.check_flags(deferrable=self.deferrable)
+            follow.seconds_of("poke_interval", self.poke_interval)
+            follow.seconds_of("timeout", self.timeout)
             words = StatusWords(self.success_statuses or (), self.failure_statuses or ())
             return Waiting(self._ticket_ids(ticket_id, later=later), words)
         except ValueError as error:
