@@ -26,7 +26,7 @@ from airflow_provider_passnotify.exceptions import (
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 from airflow_provider_passnotify.protocol import ticket_request
 from airflow_provider_passnotify.tickets import TicketState
-from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, End, Rhythm, Waiting
+from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, End, Rhythm, Waiting
 
 if TYPE_CHECKING:
     from airflow_provider_passnotify.client import PassNotifyClient
@@ -36,6 +36,10 @@ LONGEST = timedelta(days=3650)
 GRACE = timedelta(minutes=1)
 """How much later than the trigger Airflow itself gives up: only where no triggerer runs."""
 _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
+
+
+class _TimeUpError(Exception):
+    """The look has taken as long as it may."""
 
 
 def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
@@ -73,18 +77,28 @@ def look(
     waiting: Waiting,
     client: PassNotifyClient,
     *,
-    until: float = float("inf"),
+    until: float,
     check: Callable[[], None] | None = None,
 ) -> None:
     """Ask once for each ticket that has not ended.
 
-    :param until: the monotonic moment after which no further ticket is asked.
-    :param check: called before each is asked; it ends the look by raising.
+    :param until: the monotonic moment when the time is up; a look may take :data:`LAST_LOOK_SECONDS` beyond it.
+    :param check: called before each is asked, and now and then; it ends the look by raising.
     """
-    for ticket_id in waiting.begin_round():
-        verdict = client.call(ticket_request(ticket_id), before_attempt=check)
-        if not waiting.take(ticket_id, verdict) or time.monotonic() >= until:
-            break
+    last_moment = max(until, time.monotonic()) + LAST_LOOK_SECONDS
+
+    def go_on() -> None:
+        if check:
+            check()
+        if time.monotonic() >= last_moment:
+            raise _TimeUpError
+
+    try:
+        for ticket_id in waiting.begin_round():
+            if not waiting.take(ticket_id, client.call(ticket_request(ticket_id), before_attempt=go_on)):
+                break
+    except _TimeUpError:
+        waiting.problem = waiting.problem or NO_ANSWER
 
 
 def wait_here(
@@ -98,7 +112,7 @@ def wait_here(
     from airflow_provider_passnotify.client import wait
 
     while waiting.end is None:
-        look(waiting, client, until=until + LAST_LOOK_SECONDS, check=check)
+        look(waiting, client, until=until, check=check)
         waiting.timed_out = time.monotonic() >= until
         if waiting.end is None:
             wait(min(rhythm.next(waiting), until - time.monotonic()), check)

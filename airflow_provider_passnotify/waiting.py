@@ -33,6 +33,7 @@ LONGEST_RETRY_AFTER = 900.0
 """Seconds of a ``Retry-After`` that are obeyed between two polls."""
 LAST_LOOK_SECONDS = 10.0
 """How long the look at the very end may take."""
+NO_ANSWER = "no answer in the time that was left (the API is slow, or requests_per_second holds the look-ups back)"
 SHORTEST_INTERVAL = 0.1
 _TIMING_STATUS_CODES = (408, 425)
 """Request Timeout and Too Early blame the moment, not the question."""

@@ -16,10 +16,12 @@ from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.known import is_known_later, readable_again
 from airflow_provider_passnotify.tickets import StatusWords, clean_ticket_id
-from airflow_provider_passnotify.waiting import End, Waiting
+from airflow_provider_passnotify.waiting import LONGEST_RETRY_AFTER, End, Waiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_passnotify.client import PassNotifyClient
 
 
 class NotificationTicketSensor(BaseSensorOperator):
@@ -67,14 +69,21 @@ class NotificationTicketSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._waiting = self._new_waiting([] if is_known_later(ticket_id) else ticket_id, later=True)
         self._until = float("inf")
+        self._quiet_until = 0.0
 
     @cached_property
     def hook(self) -> PassNotifyHook:
         """The hook, made once, so that the connection is looked up once."""
         return PassNotifyHook(self.passnotify_conn_id)
 
-    def pre_execute(self, context: Context) -> None:  # noqa: ARG002
+    @cached_property
+    def client(self) -> PassNotifyClient:
+        """The client, made once, so that its rate holds from poke to poke."""
+        return follow.polling_client(self.hook)
+
+    def pre_execute(self, context: Context) -> None:
         """Begin afresh; what is no ticketId is refused here, where ``soft_fail`` does not hide it."""
+        super().pre_execute(context)
         self._waiting = self._new_waiting(self.ticket_id)
         self._until = time.monotonic() + self.timeout
 
@@ -82,8 +91,7 @@ class NotificationTicketSensor(BaseSensorOperator):
         """Look once at each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
         waiting = self._waiting
         if waiting.end is None:
-            with closing(follow.polling_client(self.hook)) as client:
-                follow.look(waiting, client)
+            self._look(waiting)
             # Airflow would end a time-out itself, but without a word on the tickets.
             waiting.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
         if waiting.end is not None:
@@ -95,7 +103,7 @@ class NotificationTicketSensor(BaseSensorOperator):
                 context,
                 waiting,
                 conn_id=self.passnotify_conn_id,
-                timeout=self.timeout,
+                timeout=max(0.0, min(self.timeout, self._until - time.monotonic())),
                 poll_interval=self.poke_interval,
                 growth=2.0 if self.exponential_backoff else 1.0,
                 longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
@@ -107,6 +115,15 @@ class NotificationTicketSensor(BaseSensorOperator):
         waiting = self._new_waiting(self.ticket_id)
         waiting.load(event)
         return self._conclude(context, waiting)
+
+    def _look(self, waiting: Waiting) -> None:
+        quiet = self._quiet_until - time.monotonic()
+        if quiet > 0:
+            self.log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
+            return
+        with closing(self.client) as client:
+            follow.look(waiting, client, until=self._until)
+        self._quiet_until = time.monotonic() + min(waiting.retry_after, LONGEST_RETRY_AFTER)
 
     def _conclude(self, context: Context, waiting: Waiting) -> list[dict[str, Any]]:
         known = {ticket.id: ticket.as_dict() for ticket in waiting.tickets()}

@@ -16,13 +16,12 @@ from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID
 from airflow_provider_passnotify.protocol import ticket_request
 from airflow_provider_passnotify.tickets import StatusWords
 from airflow_provider_passnotify.triggers.shared import SharedClient, shared_client
-from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, Rhythm, Waiting
+from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, Rhythm, Waiting
 
 CALLS_AT_ONCE = 16
 MISSING_ROUNDS = 3
 """Rounds in a row without a connection of that id, until it counts as missing: a secrets backend that is away looks the
 same."""
-_NO_ANSWER = "no answer in the time that was left (the API is slow, or requests_per_second holds the look-ups back)"
 _ARGUMENTS = (
     "ticket_ids",
     "end",
@@ -108,7 +107,7 @@ class NotificationTicketTrigger(BaseTrigger):
                 await asyncio.wait_for(_look(waiting, shared), max(0.0, end - loop.time()) + LAST_LOOK_SECONDS)
                 missing = 0
             except asyncio.TimeoutError:
-                waiting.problem = waiting.problem or _NO_ANSWER
+                waiting.problem = waiting.problem or NO_ANSWER
             except AirflowNotFoundException as error:
                 missing += 1
                 waiting.server_problem(f"connection {self.passnotify_conn_id!r} was not found: {error}")

@@ -40,6 +40,7 @@ def test_it_takes_an_id_a_list_or_nothing(airflow: LocalAirflow, sandbox: Runnin
     run = airflow.run_dag("tickets_given", conf={"tickets": given})
     assert run.state == "success", run.log_text
     assert "cannot be called outside TaskInstance" not in run.log_text
+    assert run.xcom("rendered", "before") == "seen", "the user's own pre_execute"
     for task_id in (*ALL, "rendered"):
         states = run.xcom(task_id)
         assert [state["id"] for state in states] == expected
