@@ -26,14 +26,20 @@ from airflow_provider_passnotify.exceptions import (
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 from airflow_provider_passnotify.protocol import ticket_request
 from airflow_provider_passnotify.tickets import TicketState
-from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, End, Rhythm, Waiting
+from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, End, Rhythm, Waiting
 
 if TYPE_CHECKING:
     from airflow_provider_passnotify.client import PassNotifyClient
 
+LONGEST = timedelta(days=3650)
+"""Ten years; what is much longer overflows somewhere between here and Airflow's database."""
 GRACE = timedelta(minutes=1)
 """How much later than the trigger Airflow itself gives up: only where no triggerer runs."""
 _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
+
+
+class _TimeUpError(Exception):
+    """The look has taken as long as it may."""
 
 
 def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
@@ -45,7 +51,19 @@ def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds < float("inf"):
         raise ValueError(f"{name} must be seconds (a number from {least:g}) or a timedelta, not {value!r:.80}.")
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{name} must be no longer than {LONGEST.days} days, not {value!r:.80}.")
     return float(seconds)
+
+
+def check_flags(**flags: object) -> None:
+    """Refuse what is no bool: the text ``"false"`` would count as true.
+
+    :raises ValueError: naming the argument.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, not {value!r:.80}.")
 
 
 def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
@@ -59,18 +77,28 @@ def look(
     waiting: Waiting,
     client: PassNotifyClient,
     *,
-    until: float = float("inf"),
+    until: float,
     check: Callable[[], None] | None = None,
 ) -> None:
     """Ask once for each ticket that has not ended.
 
-    :param until: the monotonic moment after which no further ticket is asked.
-    :param check: called before each is asked; it ends the look by raising.
+    :param until: the monotonic moment when the time is up; a look may take :data:`LAST_LOOK_SECONDS` beyond it.
+    :param check: called before each is asked, and now and then; it ends the look by raising.
     """
-    for ticket_id in waiting.begin_round():
-        verdict = client.call(ticket_request(ticket_id), before_attempt=check)
-        if not waiting.take(ticket_id, verdict) or time.monotonic() >= until:
-            break
+    last_moment = max(until, time.monotonic()) + LAST_LOOK_SECONDS
+
+    def go_on() -> None:
+        if check:
+            check()
+        if time.monotonic() >= last_moment:
+            raise _TimeUpError
+
+    try:
+        for ticket_id in waiting.begin_round():
+            if not waiting.take(ticket_id, client.call(ticket_request(ticket_id), before_attempt=go_on)):
+                break
+    except _TimeUpError:
+        waiting.problem = waiting.problem or NO_ANSWER
 
 
 def wait_here(
@@ -84,7 +112,7 @@ def wait_here(
     from airflow_provider_passnotify.client import wait
 
     while waiting.end is None:
-        look(waiting, client, until=until + LAST_LOOK_SECONDS, check=check)
+        look(waiting, client, until=until, check=check)
         waiting.timed_out = time.monotonic() >= until
         if waiting.end is None:
             wait(min(rhythm.next(waiting), until - time.monotonic()), check)
@@ -110,7 +138,7 @@ def defer(
     from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
 
     now = pendulum.now("UTC")
-    end = now.add(seconds=timeout)
+    end = now + timedelta(seconds=min(timeout, LONGEST.total_seconds()))
     execution_end = _execution_end(operator, context)
     by_execution_timeout = execution_end is not None and execution_end <= end
     if execution_end is not None:
@@ -163,4 +191,5 @@ def _execution_end(operator: BaseOperator, context: Mapping[str, Any]) -> pendul
     if operator.execution_timeout is None:
         return None
     started: datetime | None = getattr(context.get("ti"), "start_date", None)
-    return pendulum.instance(started or pendulum.now("UTC")).in_timezone("UTC") + operator.execution_timeout
+    started = started or pendulum.now("UTC")
+    return pendulum.instance(started).in_timezone("UTC") + min(operator.execution_timeout, LONGEST)

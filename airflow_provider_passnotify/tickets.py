@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -54,9 +54,8 @@ class StatusWords:
     _failure: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, words in (("success", self.success), ("failure", self.failure)):
-            if isinstance(words, str) or not all(isinstance(word, str) for word in words):
-                raise ValueError(f"{name}_statuses must be a list of words, not {words!r:.80}.")
+        for name in ("success", "failure"):
+            object.__setattr__(self, name, _as_words(f"{name}_statuses", getattr(self, name)))
         success, failure = _normal(self.success), _normal(self.failure)
         if both := success & failure:
             raise ValueError(f"{', '.join(sorted(both))} cannot mean success and failure.")
@@ -124,16 +123,22 @@ def clean_ticket_id(value: object, name: str = "ticket_id") -> int:
 def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = None) -> Ticket:
     """Read the body of a ticket look-up: both spellings of its keys, any case.
 
+    Of keys that differ by case only, the spelling of the API's schema counts, then that of its example, then the first.
+
     :raises ValueError: when it is no object or has no status.
     """
     if not isinstance(payload, dict):
         raise ValueError(f"ticket {ticket_id}: the answer is {type(payload).__name__}, not a JSON object.")
-    fields = {str(key).lower(): _storable(value) for key, value in payload.items()}
-    status = fields.get("status")
+    status = _field(payload, "status", "Status")
     if not isinstance(status, str) or not status.strip():
         raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {sorted(map(str, payload))}.")
     state = (words or StatusWords()).state(status)
-    return Ticket(ticket_id, status, state, _read_time(fields.get("createdat")), fields.get("children"))
+    return Ticket(ticket_id, status, state, _read_time(_field(payload, "createdAt")), _field(payload, "children"))
+
+
+def _field(payload: Mapping[str, Any], *spellings: str) -> Any:
+    keys = [*spellings, *(key for key in payload if key.lower() == spellings[0].lower())]
+    return next((_storable(payload[key]) for key in keys if key in payload), None)
 
 
 def _storable(value: Any) -> Any:
@@ -159,6 +164,14 @@ def _read_time(value: object) -> pendulum.DateTime | None:
         return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
     except (ValueError, OverflowError):
         return None
+
+
+def _as_words(name: str, value: object) -> tuple[str, ...]:
+    """Return words to keep: a generator can be read only once."""
+    words = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
+    if words is None or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{name} must be a list of words, not {value if words is None else words!r:.80}.")
+    return words
 
 
 def _normal(words: Iterable[str]) -> frozenset[str]:

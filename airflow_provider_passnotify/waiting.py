@@ -5,9 +5,9 @@ and all of them keep their state in a :class:`Waiting`. What a poll means:
 
 * a status that ends the ticket ends it; any other is noted as the last one;
 * an answer that refuses (404, 401 and the like) ends the waiting, for asking again cannot help;
-* everything else (429, 5xx, no connection, a body that cannot be read) is a *problem*: it is asked again at the next
-  interval until the time is up, and the last problem is named then. A problem that is the server's, not the ticket's,
-  also ends the round and makes the next interval longer.
+* everything else (408, 425, 429, 5xx, no connection, a body that cannot be read) is a *problem*: it is asked again at
+  the next interval until the time is up, and the last problem is named then. A problem that is the server's, not the
+  ticket's, also ends the round and, if nothing was answered in it, makes the next interval longer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ LONGEST_RETRY_AFTER = 900.0
 """Seconds of a ``Retry-After`` that are obeyed between two polls."""
 LAST_LOOK_SECONDS = 10.0
 """How long the look at the very end may take."""
+NO_ANSWER = "no answer in the time that was left (the API is slow, or requests_per_second holds the look-ups back)"
 SHORTEST_INTERVAL = 0.1
+_TIMING_STATUS_CODES = (408, 425)
+"""Request Timeout and Too Early blame the moment, not the question."""
 _NAMED = 20
 _LONGEST_STATUS, _LONGEST_CHILDREN, _ALL_CHILDREN = 200, 4_000, 40_000
 
@@ -64,6 +67,8 @@ class Waiting:
         self.error = ""
         """Why the waiting cannot go on, where that is not a ticket's fault."""
         self.problem = ""
+        self.answered = False
+        """Whether a ticket was told of in this round."""
         self.server_failed = False
         self.retry_after = 0.0
         self.timed_out = False
@@ -86,12 +91,12 @@ class Waiting:
 
     def begin_round(self) -> list[int]:
         """Forget what the last round said of the server, and return the tickets to ask."""
-        self.server_failed, self.retry_after = False, 0.0
+        self.answered, self.server_failed, self.retry_after = False, False, 0.0
         return self.left
 
     def take(self, ticket_id: int, verdict: Verdict) -> bool:
         """Take in what a look-up came to, and tell whether the round shall go on."""
-        if verdict.outcome is Outcome.REJECTED:
+        if verdict.outcome is Outcome.REJECTED and verdict.status_code not in _TIMING_STATUS_CODES:
             self.refused = (ticket_id, verdict)
             return False
         if verdict.outcome is not Outcome.ACCEPTED:
@@ -102,6 +107,7 @@ class Waiting:
             self.server_failed = True
             self.retry_after = max(self.retry_after, verdict.retry_after or 0.0)
             return False
+        self.answered = True
         try:
             self._note(read_ticket(ticket_id, verdict.payload, self.words))
         except ValueError as error:
@@ -206,7 +212,7 @@ class Waiting:
 
 
 class Rhythm:
-    """The seconds between two rounds: ``poll_interval`` give or take a tenth, longer while the server has problems.
+    """The seconds between two rounds: ``poll_interval`` give or take a tenth, longer while the server answers nothing.
 
     :param interval: seconds.
     :param growth: what the interval is multiplied by from round to round.
@@ -224,7 +230,9 @@ class Rhythm:
 
     def next(self, waiting: Waiting) -> float:
         """Return the wait after a round."""
-        self._problems = min(self._problems + 1, 16) if waiting.server_failed else 0
+        # A round that was cut short after some answers made progress: its Retry-After says all there is to wait for.
+        getting_nowhere = waiting.server_failed and not waiting.answered
+        self._problems = min(self._problems + 1, 16) if getting_nowhere else 0
         wait = self._interval
         if self._problems:
             wait = max(wait, min(wait * 2**self._problems, LONGEST_BACK_OFF))

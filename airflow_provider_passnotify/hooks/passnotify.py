@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,9 @@ class PassNotifyHook(BaseHook):
                 return False, f"Unreachable: {verdict.reason}"
             if verdict.credentials_refused or verdict.status_code == 403:
                 return False, f"Reached, credentials refused: {verdict.reason}"
+            if verdict.status_code == 429 or (verdict.status_code or 0) >= 500:
+                whose = "" if verdict.code is not None else ", or this is not PassNotify's host"
+                return False, f"Reached, but the API is busy or failing at the moment{whose}: {verdict.reason}"
             known = verdict.outcome is Outcome.ACCEPTED or (verdict.status_code == 404 and verdict.code is not None)
             if known or (verdict.status_code == 404 and _says_hello(client)):
                 return True, "Works: the API was reached and takes the credential."
@@ -146,23 +150,22 @@ class PassNotifyAsyncHook(BaseHook):
         super().__init__()
         self.passnotify_conn_id = passnotify_conn_id
         self._client: PassNotifyAsyncClient | None = None
+        self._opening = asyncio.Lock()
 
     async def get_conn(self) -> PassNotifyAsyncClient:
         """Return the client, made once.
 
         :raises PassNotifyConfigError: naming what is wrong with the connection.
         """
-        if self._client is None:
-            from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-
-            self._client = PassNotifyAsyncClient(await self.get_config())
-        return self._client
+        async with self._opening:
+            if self._client is None:
+                self._client = await new_async_client(await self.get_config())
+            return self._client
 
     async def get_config(self) -> Config:
         """Return the connection, read and its secrets masked, without blocking the event loop."""
-        from airflow.providers.common.compat.connection import get_async_connection
-
-        connection = await get_async_connection(self.passnotify_conn_id)
+        compat = await asyncio.to_thread(import_module, "airflow.providers.common.compat.connection")
+        connection = await compat.get_async_connection(self.passnotify_conn_id)
         # In a thread: masking may ask the supervisor, which would deadlock the loop.
         return await asyncio.to_thread(_read, connection, self.passnotify_conn_id)
 
@@ -195,6 +198,17 @@ class PassNotifyAsyncHook(BaseHook):
 
     async def _do(self, call: calls.Call[calls.T]) -> calls.T:
         return call.read(await (await self.get_conn()).call(call.request))
+
+
+async def new_async_client(config: Config) -> PassNotifyAsyncClient:
+    """Return a client, made in a thread: to import aiohttp and to read the CA bundle would block the event loop."""
+
+    def make() -> PassNotifyAsyncClient:
+        from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+
+        return PassNotifyAsyncClient(config)
+
+    return await asyncio.to_thread(make)
 
 
 def _read(connection: Connection, conn_id: str) -> Config:

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_passnotify import follow
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, TicketError, TicketFailedError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
+from airflow_provider_passnotify.known import readable_again
 from airflow_provider_passnotify.tickets import StatusWords, Ticket
 from airflow_provider_passnotify.waiting import End, Rhythm, Waiting
 
@@ -56,8 +57,8 @@ class TicketOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
-        self.success_statuses = success_statuses
-        self.failure_statuses = failure_statuses
+        self.success_statuses = readable_again(success_statuses)
+        self.failure_statuses = readable_again(failure_statuses)
         self._killed = False
         self.check_waiting()
 
@@ -72,6 +73,7 @@ class TicketOperator(BaseOperator):
         :raises InvalidNotificationError: naming the argument.
         """
         try:
+            follow.check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
             follow.seconds_of("poll_interval", self.poll_interval, least=0.1)
             follow.seconds_of("timeout", self.timeout)
             self._new_waiting([])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,14 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 from airflow_provider_passnotify import follow
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
-from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.known import is_known_later, readable_again
 from airflow_provider_passnotify.tickets import StatusWords, clean_ticket_id
-from airflow_provider_passnotify.waiting import End, Waiting
+from airflow_provider_passnotify.waiting import LONGEST_RETRY_AFTER, End, Waiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_passnotify.client import PassNotifyClient
 
 
 class NotificationTicketSensor(BaseSensorOperator):
@@ -55,24 +57,33 @@ class NotificationTicketSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if isinstance(ticket_id, Iterator):
-            ticket_id = list(ticket_id)  # it is read more than once
-        self.ticket_id = ticket_id
+        try:
+            super().__init__(**kwargs)
+        except OverflowError as error:
+            problem = f"Task {kwargs.get('task_id')!r}: poke_interval, timeout or max_wait is too long: {error}"
+            raise InvalidNotificationError(problem) from None
+        self.ticket_id = ticket_id = readable_again(ticket_id)
         self.passnotify_conn_id = passnotify_conn_id
-        self.success_statuses = success_statuses
-        self.failure_statuses = failure_statuses
+        self.success_statuses = readable_again(success_statuses)
+        self.failure_statuses = readable_again(failure_statuses)
         self.deferrable = deferrable
         self._waiting = self._new_waiting([] if is_known_later(ticket_id) else ticket_id, later=True)
         self._until = float("inf")
+        self._quiet_until = 0.0
 
     @cached_property
     def hook(self) -> PassNotifyHook:
         """The hook, made once, so that the connection is looked up once."""
         return PassNotifyHook(self.passnotify_conn_id)
 
-    def pre_execute(self, context: Context) -> None:  # noqa: ARG002
+    @cached_property
+    def client(self) -> PassNotifyClient:
+        """The client, made once, so that its rate holds from poke to poke."""
+        return follow.polling_client(self.hook)
+
+    def pre_execute(self, context: Context) -> None:
         """Begin afresh; what is no ticketId is refused here, where ``soft_fail`` does not hide it."""
+        super().pre_execute(context)
         self._waiting = self._new_waiting(self.ticket_id)
         self._until = time.monotonic() + self.timeout
 
@@ -80,8 +91,7 @@ class NotificationTicketSensor(BaseSensorOperator):
         """Look once at each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
         waiting = self._waiting
         if waiting.end is None:
-            with closing(follow.polling_client(self.hook)) as client:
-                follow.look(waiting, client)
+            self._look(waiting)
             # Airflow would end a time-out itself, but without a word on the tickets.
             waiting.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
         if waiting.end is not None:
@@ -93,7 +103,7 @@ class NotificationTicketSensor(BaseSensorOperator):
                 context,
                 waiting,
                 conn_id=self.passnotify_conn_id,
-                timeout=self.timeout,
+                timeout=max(0.0, min(self.timeout, self._until - time.monotonic())),
                 poll_interval=self.poke_interval,
                 growth=2.0 if self.exponential_backoff else 1.0,
                 longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
@@ -106,6 +116,15 @@ class NotificationTicketSensor(BaseSensorOperator):
         waiting.load(event)
         return self._conclude(context, waiting)
 
+    def _look(self, waiting: Waiting) -> None:
+        quiet = self._quiet_until - time.monotonic()
+        if quiet > 0:
+            self.log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
+            return
+        with closing(self.client) as client:
+            follow.look(waiting, client, until=self._until)
+        self._quiet_until = time.monotonic() + min(waiting.retry_after, LONGEST_RETRY_AFTER)
+
     def _conclude(self, context: Context, waiting: Waiting) -> list[dict[str, Any]]:
         known = {ticket.id: ticket.as_dict() for ticket in waiting.tickets()}
         states = [known[ticket_id] for ticket_id in self._ticket_ids(self.ticket_id)]
@@ -117,6 +136,9 @@ class NotificationTicketSensor(BaseSensorOperator):
 
     def _new_waiting(self, ticket_id: object, *, later: bool = False) -> Waiting:
         try:
+            follow.check_flags(deferrable=self.deferrable)
+            follow.seconds_of("poke_interval", self.poke_interval)
+            follow.seconds_of("timeout", self.timeout)
             words = StatusWords(self.success_statuses or (), self.failure_statuses or ())
             return Waiting(self._ticket_ids(ticket_id, later=later), words)
         except ValueError as error:

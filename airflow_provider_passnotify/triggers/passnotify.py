@@ -16,10 +16,12 @@ from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID
 from airflow_provider_passnotify.protocol import ticket_request
 from airflow_provider_passnotify.tickets import StatusWords
 from airflow_provider_passnotify.triggers.shared import SharedClient, shared_client
-from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, Rhythm, Waiting
+from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, Rhythm, Waiting
 
 CALLS_AT_ONCE = 16
-_NO_ANSWER = "no answer in the time that was left (the API is slow, or requests_per_second holds the look-ups back)"
+MISSING_ROUNDS = 3
+"""Rounds in a row without a connection of that id, until it counts as missing: a secrets backend that is away looks the
+same."""
 _ARGUMENTS = (
     "ticket_ids",
     "end",
@@ -97,14 +99,21 @@ class NotificationTicketTrigger(BaseTrigger):
         # The clock of the loop from here on: the time of day may be set.
         loop = asyncio.get_running_loop()
         end = loop.time() + (datetime.fromisoformat(self.end) - pendulum.now("UTC")).total_seconds()
+        missing = 0
         wait = rhythm.first()  # the worker has just looked, and a restarted triggerer starts all at once
         while waiting.end is None:
             await asyncio.sleep(max(0.0, min(wait, end - loop.time())))
             try:
                 await asyncio.wait_for(_look(waiting, shared), max(0.0, end - loop.time()) + LAST_LOOK_SECONDS)
+                missing = 0
             except asyncio.TimeoutError:
-                waiting.problem = waiting.problem or _NO_ANSWER
-            except (PassNotifyConfigError, AirflowNotFoundException) as error:
+                waiting.problem = waiting.problem or NO_ANSWER
+            except AirflowNotFoundException as error:
+                missing += 1
+                waiting.server_problem(f"connection {self.passnotify_conn_id!r} was not found: {error}")
+                if missing == MISSING_ROUNDS:
+                    waiting.error = f"Looked up {missing} times in a row: {waiting.problem}"
+            except PassNotifyConfigError as error:
                 waiting.error = str(error)
             waiting.timed_out = loop.time() >= end
             wait = rhythm.next(waiting)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
+from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, new_async_client
 from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.waiting import LONGEST_RETRY_AFTER
 
@@ -125,21 +124,12 @@ class SharedClient:
             opening.exception()  # seen, should everyone who waited for it be gone
 
     async def _open(self) -> None:
-        await asyncio.to_thread(_import_all)
         config = replace(await PassNotifyAsyncHook(self._conn_id).get_config(), max_retries=0)
         if self._client is None or self._client.config != config:
             if self._client is not None:
                 self._replaced.append(self._client)  # calls under way end on it
-            from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-
-            self._client = await asyncio.to_thread(PassNotifyAsyncClient, config)
+            self._client = await new_async_client(config)
         self._read_at = asyncio.get_running_loop().time()
-
-
-def _import_all() -> None:
-    """Import, in a thread, what takes longer than the loop may be blocked."""
-    for name in ("airflow_provider_passnotify.async_client", "airflow.providers.common.compat.connection"):
-        importlib.import_module(name)
 
 
 @asynccontextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,8 +157,29 @@ def test_calls_share_one_connection(connection: Connect) -> None:
         assert server.connections == 2
 
 
+def test_the_client_is_made_once_and_off_the_loop(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    real = ssl.create_default_context
+
+    def create_default_context(**arguments: Any) -> ssl.SSLContext:
+        made.append(threading.current_thread() is threading.main_thread())
+        return real(**arguments)
+
+    async def run() -> None:
+        async with PassNotifyAsyncHook() as hook:
+            clients = await asyncio.gather(*(hook.get_conn() for _ in range(5)))
+        assert len(set(map(id, clients))) == 1
+
+    monkeypatch.setattr(ssl, "create_default_context", create_default_context)
+    connect(connection, "https://127.0.0.1:1")
+    asyncio.run(run())
+    assert made == [False]
+
+
 WORKS, REFUSED = "Works: ", "Reached, credentials refused: "
 STRANGE = "Reached, but it does not answer as PassNotify does"
+BUSY, TROUBLE = "Reached, but the API is busy or failing at the moment", {"code": 1, "description": "Later."}
+BUSY_OR_OTHER = f"{BUSY}, or this is not PassNotify's host"
 HELLO = answer(body={"Hello": "World"})
 ANSWERS: dict[str, tuple[list[Answer], bool, str]] = {
     "ticket unknown": ([API_404], True, WORKS),
@@ -168,7 +191,15 @@ ANSWERS: dict[str, tuple[list[Answer], bool, str]] = {
     "bare 404 everywhere": ([answer(404)], False, STRANGE),
     "a web page": ([answer(200, body="<html>")], False, STRANGE),
     "redirect": ([answer(302, {"Location": "/login"})], False, STRANGE),
-    "500": ([answer(500)], False, STRANGE),
+    "429": ([answer(429)], False, f"{BUSY_OR_OTHER}: HTTP 429"),
+    "429 of the API": ([answer(429, body=TROUBLE)], False, f"{BUSY}: HTTP 429: Later."),
+    "500": ([answer(500)], False, f"{BUSY_OR_OTHER}: HTTP 500"),
+    "500 of the API": ([answer(500, body=TROUBLE)], False, f"{BUSY}: HTTP 500: Later."),
+    "503": (
+        [answer(503, {"Retry-After": "5"}, "<html>")],
+        False,
+        f"{BUSY}, or this is not PassNotify's host: HTTP 503",
+    ),
     "no answer": ([NOTHING], False, "Unreachable: "),
 }
 

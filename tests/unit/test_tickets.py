@@ -36,6 +36,23 @@ def test_both_spellings_any_case(key: str, word: str, state: TicketState) -> Non
     }
 
 
+@pytest.mark.parametrize(
+    ("payload", "status"),
+    [
+        ({"status": "PENDING", "Status": "COMPLETED"}, "PENDING"),
+        ({"Status": "COMPLETED", "status": "PENDING"}, "PENDING"),
+        ({"STATUS": "FAILED", "Status": "COMPLETED"}, "COMPLETED"),
+        ({"status": "DONE", "STATUS": "FAILED", "Status": "COMPLETED"}, "DONE"),
+        ({"STATUS": "FAILED", "sTATUS": "DONE"}, "FAILED"),
+    ],
+)
+def test_of_several_spellings_one_counts(payload: dict[str, str], status: str) -> None:
+    assert read_ticket(1, payload).status == status
+    dates = {"CREATEDAT": "2001-01-01 00:00", "createdAt": "2002-02-02 00:00", "createdat": "2003-03-03 00:00"}
+    ticket = read_ticket(1, {**payload, **dates, "children": [1], "Children": [2]})
+    assert (ticket.created_at, ticket.children) == (pendulum.datetime(2002, 2, 2, tz="UTC"), [1])
+
+
 @pytest.mark.parametrize("created_at", [None, 5, "", "yesterday", "12:00", "99999-01-01"])
 def test_a_date_that_cannot_be_read_is_none(created_at: Any) -> None:
     assert read_ticket(1, {"status": "DONE", "createdAt": created_at}).created_at is None
@@ -76,11 +93,21 @@ def test_words_of_the_user_outweigh_the_defaults() -> None:
     assert words.state("COMPLETED") is TicketState.SUCCEEDED
 
 
+def test_words_may_come_from_a_generator() -> None:
+    words = StatusWords(success=(word for word in ["partly"]), failure=iter(["Vanished"]))
+    assert (words.success, words.failure) == (("partly",), ("Vanished",))
+    assert words.state("PARTLY") is TicketState.SUCCEEDED
+    assert words.state("vanished") is TicketState.FAILED
+
+
 @pytest.mark.parametrize(
     ("success", "failure", "message"),
     [
-        ("DONE", (), "success_statuses must be a list of words"),
-        ((), [1], "failure_statuses must be a list of words"),
+        ("DONE", (), "success_statuses must be a list of words, not 'DONE'"),
+        (5, (), "success_statuses must be a list of words, not 5"),
+        ((), None, "failure_statuses must be a list of words, not None"),
+        ((), [1], r"failure_statuses must be a list of words, not \(1,\)"),
+        ((), iter([1]), r"failure_statuses must be a list of words, not \(1,\)"),
         (["odd"], ["ODD"], "ODD cannot mean success and failure"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import Any
 import pendulum
 import pytest
 import requests
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.config import Config
@@ -175,6 +176,7 @@ def test_the_time_is_up_even_for_a_trigger_that_starts_again(
     ("fault", "problem"),
     [
         ({"action": "status", "status": 429, "retry_after": 0}, "HTTP 429"),
+        ({"action": "status", "status": 408}, "HTTP 408"),
         ({"action": "status", "status": 500}, "HTTP 500"),
         ({"action": "close_before"}, "no answer"),
         ({"action": "body", "body": "<html>"}, "without a JSON body"),
@@ -229,13 +231,29 @@ def test_a_connection_that_cannot_be_used_fails_at_once(connection: Callable[...
         "error",
         "Connection 'passnotify_default': it has no host",
     )
-    missing = asyncio.run(fire(trigger([1], seconds=3600, passnotify_conn_id="nowhere")))
-    assert missing["status"] == "error"
-    assert "nowhere" in missing["message"]
 
 
+@pytest.mark.usefixtures("no_back_off")
+def test_a_connection_that_stays_missing_fails_after_three_look_ups(lookups: list[str]) -> None:
+    event = asyncio.run(fire(trigger([1], seconds=3600, passnotify_conn_id="nowhere")))
+    assert event["status"] == "error"
+    assert event["message"].startswith("Looked up 3 times in a row: connection 'nowhere' was not found: ")
+    assert lookups == ["nowhere"] * 3
+
+
+def test_a_connection_that_is_missing_when_the_time_is_up_is_named() -> None:
+    event = asyncio.run(fire(trigger([1], seconds=-1, passnotify_conn_id="nowhere")))
+    assert event["status"] == "timeout"
+    assert "The last problem: connection 'nowhere' was not found" in event["message"]
+
+
+AWAY, MISSING = ConnectionError("the API server is away"), AirflowNotFoundException("The conn_id isn't defined")
+
+
+@pytest.mark.usefixtures("no_back_off")
+@pytest.mark.parametrize("errors", [[AWAY], [MISSING, MISSING], [MISSING, MISSING, AWAY, MISSING, MISSING]])
 def test_a_look_up_of_the_connection_that_fails_is_made_again(
-    sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, errors: list[Exception]
 ) -> None:
     connect()
     [ticket_id] = send(sandbox)
@@ -243,13 +261,13 @@ def test_a_look_up_of_the_connection_that_fails_is_made_again(
 
     async def get_config(self: PassNotifyAsyncHook) -> Any:
         calls.append(self)
-        if len(calls) == 1:
-            raise ConnectionError("the API server is away")
+        if len(calls) <= len(errors):
+            raise errors[len(calls) - 1]
         return await real(self)
 
     monkeypatch.setattr(PassNotifyAsyncHook, "get_config", get_config)
     assert asyncio.run(fire(trigger([ticket_id])))["status"] == "success"
-    assert len(calls) == 2
+    assert len(calls) == len(errors) + 1
 
 
 def test_a_thousand_triggers_share_one_look_up_one_rate_and_few_connections(

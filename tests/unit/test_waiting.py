@@ -33,6 +33,8 @@ def status(word: str, **more: Any) -> Verdict:
 
 TROUBLE = [
     pytest.param(answer(429, {}, **{"Retry-After": "7"}), "HTTP 429", True, id="429"),
+    pytest.param(answer(408, b""), "HTTP 408", True, id="408"),
+    pytest.param(answer(425, b""), "HTTP 425", True, id="425"),
     pytest.param(answer(500, b"oops"), "HTTP 500", True, id="500"),
     pytest.param(answer(307, b"", Location="http://x"), "a redirect", True, id="redirect"),
     pytest.param(judge_failure(TransportFailure.UNREACHABLE, "refused"), "not connected", True, id="unreachable"),
@@ -92,7 +94,7 @@ def test_a_problem_is_asked_again_and_named_when_the_time_is_up(
     assert waiting.end is End.SUCCESS
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 404])
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 422])
 def test_a_refusal_ends_it_at_once_and_names_the_ticket(code: int) -> None:
     waiting = Waiting([1, 404404, 3])
     assert not waiting.take(404404, answer(code, {"code": code, "description": "no"}))
@@ -188,6 +190,23 @@ def test_problems_of_the_server_lengthen_the_interval_until_it_answers() -> None
     waiting.begin_round()
     waiting.take(1, answer(200, b"odd"))
     assert rhythm.next(waiting) == pytest.approx(10, rel=0.11)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("3", 10), ("60", 60)])
+def test_a_round_that_got_answers_lengthens_nothing(asked: str, waited: float) -> None:
+    """A server that serves 300 of 2,000 look-ups and then says 429 is one that makes progress."""
+    waiting, rhythm = Waiting([1, 2]), Rhythm(10)
+    waiting.begin_round()
+    waiting.take(1, answer(500, b""))
+    assert rhythm.next(waiting) == pytest.approx(20, rel=0.11)
+    for _ in range(5):
+        waiting.begin_round()
+        waiting.take(1, status("PROCESSING"))
+        waiting.take(2, answer(429, {}, **{"Retry-After": asked}))
+        assert rhythm.next(waiting) == pytest.approx(waited, rel=0.11)
+    waiting.begin_round()
+    waiting.take(1, answer(429, {}))
+    assert rhythm.next(waiting) == pytest.approx(20, rel=0.11), "it grows anew from the start"
 
 
 @pytest.mark.parametrize(("asked", "obeyed"), [("120", 120), ("1", 22), ("86400", LONGEST_RETRY_AFTER)])

@@ -40,6 +40,14 @@ def sandbox(connection: Callable[..., str]) -> Iterator[RunningSandbox]:
         ({"timeout": None}, "timeout must be seconds"),
         ({"timeout": float("inf")}, "timeout must be seconds"),
         ({"timeout": float("nan")}, "timeout must be seconds"),
+        ({"timeout": 1e12}, "timeout must be no longer than 3650 days, not 1000000000000.0"),
+        ({"timeout": 10**400}, "timeout must be no longer than 3650 days"),
+        ({"poll_interval": timedelta.max}, "poll_interval must be no longer than 3650 days"),
+        ({"wait_for_completion": "false"}, "wait_for_completion must be True or False, not 'false'"),
+        ({"wait_for_completion": 1}, "wait_for_completion must be True or False, not 1"),
+        ({"deferrable": "false"}, "deferrable must be True or False, not 'false'"),
+        ({"deferrable": None}, "deferrable must be True or False, not None"),
+        ({"success_statuses": 5}, "success_statuses must be a list of words, not 5"),
         ({"success_statuses": "DONE"}, "success_statuses must be a list of words"),
         ({"failure_statuses": ["ODD"], "success_statuses": ["odd"]}, "ODD cannot mean success and failure"),
     ],
@@ -56,6 +64,36 @@ def test_what_cannot_be_waited_by_is_refused(arguments: dict[str, Any], message:
 def test_a_sensor_refuses_what_is_no_ticket_id(value: Any) -> None:
     with pytest.raises(InvalidNotificationError, match="Task 's': ticket_id"):
         NotificationTicketSensor(task_id="s", ticket_id=value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"deferrable": "false"}, "Task 's': deferrable must be True or False, not 'false'"),
+        ({"deferrable": None}, "Task 's': deferrable must be True or False, not None"),
+        ({"timeout": 1e12}, "Task 's': timeout must be no longer than 3650 days"),
+        ({"timeout": timedelta.max}, "Task 's': timeout must be no longer than 3650 days"),
+        ({"poke_interval": 1e12}, "Task 's': poke_interval must be no longer than 3650 days"),
+        ({"timeout": 1e18}, "Task 's': poke_interval, timeout or max_wait is too long: "),
+        ({"poke_interval": float("inf")}, "Task 's': poke_interval, timeout or max_wait is too long: "),
+        ({"failure_statuses": 5}, "Task 's': failure_statuses must be a list of words, not 5"),
+    ],
+)
+def test_a_sensor_refuses_what_cannot_be_waited_by(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidNotificationError) as refused:
+        NotificationTicketSensor(task_id="s", ticket_id=1, **arguments)
+    assert str(refused.value).startswith(message)
+
+
+def test_words_may_come_from_a_generator() -> None:
+    for make in (
+        lambda **words: NotificationTicketSensor(task_id="s", ticket_id=1, **words),
+        lambda **words: SendNotificationOperator(**SEND, **words),
+    ):
+        operator = make(success_statuses=(word for word in ["Shown"]), failure_statuses=iter(["Lost"]))
+        for _ in range(2):
+            words = operator._new_waiting([]).words
+            assert (words.success, words.failure) == (("Shown",), ("Lost",))
 
 
 @pytest.mark.parametrize("value", [0, 1, "1", [], [1, "2"], "{{ x }}", ["{{ x }}", 1], "[1, '2']"])
@@ -75,6 +113,8 @@ def test_a_deferral_asks_for_what_is_left_until_the_earlier_limit(sandbox: Runni
         ({"timeout": timedelta(minutes=10)}, 600, False),
         ({"timeout": 600, "execution_timeout": timedelta(seconds=60)}, 60, True),
         ({"timeout": 60, "execution_timeout": timedelta(seconds=600)}, 60, False),
+        ({"timeout": 60, "execution_timeout": timedelta.max}, 60, False),
+        ({"timeout": timedelta(days=3650)}, 3650 * 86400, False),
     ):
         operator = SendNotificationOperator(
             **SEND, wait_for_completion=True, deferrable=True, poll_interval=poll, failure_statuses=["odd"], **limits

@@ -43,7 +43,12 @@ with DAG("tickets_given", schedule=None, start_date=START):
                 **soft,
             )
     tickets >> NotificationTicketSensor(
-        task_id="rendered", ticket_id="{{ ti.xcom_pull('given') }}", poke_interval=0.2, timeout=60, retries=0
+        task_id="rendered",
+        ticket_id="{{ ti.xcom_pull('given') }}",
+        poke_interval=0.2,
+        timeout=60,
+        retries=0,
+        pre_execute=lambda context: context["ti"].xcom_push(key="before", value="seen"),
     )
 
 for dag_id, all_limits in {"tickets_limits": LIMITS, "tickets_execution_limits": EXECUTION_LIMITS}.items():

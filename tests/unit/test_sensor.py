@@ -1,0 +1,104 @@
+"""The sensor's pokes against the sandbox: what bounds a look, and what holds from poke to poke."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from types import SimpleNamespace
+from typing import Any
+
+import pendulum
+import pytest
+import requests
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_passnotify import follow
+from airflow_provider_passnotify.exceptions import FinalTicketTimeoutError
+from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from airflow_provider_passnotify.sensors.passnotify import NotificationTicketSensor
+
+
+@pytest.fixture
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox() as running:
+        running.set_tickets(hang=True)
+        yield running
+
+
+@pytest.fixture
+def connect(sandbox: RunningSandbox, connection: Callable[..., str]) -> Callable[..., str]:
+    def make(**extra: Any) -> str:
+        fields = json.loads(sandbox.connection)
+        return connection(host=fields["host"], login=fields["login"], password=fields["password"], extra=extra)
+
+    return make
+
+
+def send(sandbox: RunningSandbox, count: int = 1) -> list[int]:
+    """Send notifications and return their tickets, which do not end."""
+    url = f"{sandbox.url}/v1/pass/123/notify"
+    return [requests.post(url, json={"value": "x"}, auth=sandbox.credential).json()["ticketId"] for _ in range(count)]
+
+
+def run(ticket_id: list[int], **arguments: Any) -> NotificationTicketSensor:
+    """Run a sensor until its time is up, and return it."""
+    sensor = NotificationTicketSensor(task_id="s", ticket_id=ticket_id, **arguments)
+    context: Any = {"ti": SimpleNamespace(start_date=pendulum.now("UTC"))}
+    sensor.pre_execute(context)
+    with pytest.raises(FinalTicketTimeoutError):
+        sensor.execute(context)
+    return sensor
+
+
+def looks(sandbox: RunningSandbox) -> int:
+    return int(sandbox.requests()["methods"]["GET"])
+
+
+def test_the_timeout_bounds_a_look_at_many_tickets(
+    sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LAST_LOOK_SECONDS", 0.0)
+    connect(requests_per_second=4)
+    run(send(sandbox, 16), timeout=1)
+    assert 0 < looks(sandbox) < 16
+
+
+def test_the_rate_holds_from_poke_to_poke(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect(requests_per_second=4)
+    sensor = run(send(sandbox), timeout=1, poke_interval=0)
+    assert 2 <= looks(sandbox) <= 6, "one at once and four a second"
+    assert deepcopy(sensor).task_id == "s", "Airflow copies operators"
+
+
+def test_no_poke_asks_before_retry_after_is_over(
+    sandbox: RunningSandbox, connect: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect()
+    ticket_ids = send(sandbox)
+    sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
+    run(ticket_ids, timeout=0.5, poke_interval=0.1)
+    assert looks(sandbox) == 1
+    assert "Not asked: the API wants to be left alone for " in capsys.readouterr().out
+
+
+def test_a_poke_asks_again_once_retry_after_is_over(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect()
+    ticket_ids = send(sandbox)
+    sandbox.add_fault("status", status=429, retry_after=1, path="/ticket/", times=1)
+    run(ticket_ids, timeout=1.5, poke_interval=0.1)
+    assert looks(sandbox) > 1
+
+
+def test_a_deferral_gets_what_the_first_look_has_left_of_the_timeout(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
+    connect(requests_per_second=1)
+    sensor = NotificationTicketSensor(task_id="s", ticket_id=send(sandbox, 3), timeout=60, deferrable=True)
+    started = pendulum.now("UTC")
+    sensor.pre_execute({})  # type: ignore[typeddict-item]
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({})  # type: ignore[typeddict-item]
+    end = pendulum.parse(deferred.value.trigger.end)
+    assert isinstance(end, pendulum.DateTime)
+    assert 59 < (end - started).total_seconds() < 61, "not 60 s from the end of a look that took 2 s"
