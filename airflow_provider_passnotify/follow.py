@@ -24,6 +24,7 @@ from airflow_provider_passnotify.exceptions import (
     TicketTimeoutError,
 )
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
+from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.protocol import ticket_request
 from airflow_provider_passnotify.tickets import TicketState
 from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, End, Rhythm, Waiting
@@ -66,6 +67,15 @@ def check_flags(**flags: object) -> None:
             raise ValueError(f"{name} must be True or False, not {value!r:.80}.")
 
 
+def check_conn_id(value: object) -> None:
+    """Refuse what is surely no connection's id.
+
+    :raises ValueError: naming the argument.
+    """
+    if not is_known_later(value) and (not isinstance(value, str) or not value.strip()):
+        raise ValueError(f"passnotify_conn_id must be the id of a connection, not {value!r:.80}.")
+
+
 def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
     """Return a client that asks once: the next poll is the retry."""
     from airflow_provider_passnotify.client import PassNotifyClient
@@ -82,7 +92,8 @@ def look(
 ) -> None:
     """Ask once for each ticket that has not ended.
 
-    :param until: the monotonic moment when the time is up; a look may take :data:`LAST_LOOK_SECONDS` beyond it.
+    :param until: the monotonic moment when the time is up; a look may take :data:`LAST_LOOK_SECONDS` beyond it. Before
+        a task defers that is now: what cannot be asked that quickly, the triggerer asks, many at a time.
     :param check: called before each is asked, and now and then; it ends the look by raising.
     """
     last_moment = max(until, time.monotonic()) + LAST_LOOK_SECONDS
@@ -98,7 +109,8 @@ def look(
             if not waiting.take(ticket_id, client.call(ticket_request(ticket_id), before_attempt=go_on)):
                 break
     except _TimeUpError:
-        waiting.problem = waiting.problem or NO_ANSWER
+        if not waiting.answered:
+            waiting.problem = waiting.problem or NO_ANSWER
 
 
 def wait_here(

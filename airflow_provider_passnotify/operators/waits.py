@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_passnotify import follow
-from airflow_provider_passnotify.exceptions import InvalidNotificationError, TicketError, TicketFailedError
+from airflow_provider_passnotify.exceptions import (
+    InvalidNotificationError,
+    JournalError,
+    TicketError,
+    TicketFailedError,
+)
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.known import readable_again
 from airflow_provider_passnotify.tickets import StatusWords, Ticket
@@ -68,11 +73,12 @@ class TicketOperator(BaseOperator):
         return PassNotifyHook(self.passnotify_conn_id)
 
     def check_waiting(self) -> None:
-        """Refuse arguments that cannot be waited by.
+        """Refuse arguments that nobody can connect or wait by.
 
         :raises InvalidNotificationError: naming the argument.
         """
         try:
+            follow.check_conn_id(self.passnotify_conn_id)
             follow.check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
             follow.seconds_of("poll_interval", self.poll_interval, least=0.1)
             follow.seconds_of("timeout", self.timeout)
@@ -105,7 +111,7 @@ class TicketOperator(BaseOperator):
             if not self.deferrable:
                 follow.wait_here(waiting, client, Rhythm(interval), until=until, check=check)
             else:  # once: what has ended already needs no triggerer
-                follow.look(waiting, client, until=until, check=check)
+                follow.look(waiting, client, until=time.monotonic(), check=check)
         if waiting.end is None:
             follow.defer(
                 self,
@@ -145,7 +151,10 @@ class TicketOperator(BaseOperator):
         try:
             follow.conclude(waiting, final=final)
         except TicketFailedError as error:
-            self.on_tickets_failed(context, error.tickets)
+            try:
+                self.on_tickets_failed(context, error.tickets)
+            except JournalError as problem:
+                self.log.error("%s A retry follows the same tickets and sends nothing.", problem)
             raise
         self.log.info("%s", waiting.message)
 

@@ -122,7 +122,7 @@ class NotificationTicketSensor(BaseSensorOperator):
             self.log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
             return
         with closing(self.client) as client:
-            follow.look(waiting, client, until=self._until)
+            follow.look(waiting, client, until=time.monotonic() if self.deferrable else self._until)
         self._quiet_until = time.monotonic() + min(waiting.retry_after, LONGEST_RETRY_AFTER)
 
     def _conclude(self, context: Context, waiting: Waiting) -> list[dict[str, Any]]:
@@ -136,6 +136,7 @@ class NotificationTicketSensor(BaseSensorOperator):
 
     def _new_waiting(self, ticket_id: object, *, later: bool = False) -> Waiting:
         try:
+            follow.check_conn_id(self.passnotify_conn_id)
             follow.check_flags(deferrable=self.deferrable)
             follow.seconds_of("poke_interval", self.poke_interval)
             follow.seconds_of("timeout", self.timeout)

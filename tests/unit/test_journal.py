@@ -296,6 +296,18 @@ def test_a_task_told_to_stop_waits_no_longer_and_says_so(
     assert (record.state, record.is_open) == (State.SENT, False)
 
 
+def test_a_failed_ticket_that_cannot_be_recorded_is_told_all_the_same(
+    store: Store, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.refuse = lambda value: value["state"] == State.TICKET_FAILED.value
+    with serving(TICKET, ticket("FAILED")) as server, pytest.raises(TicketFailedError, match="1 of 1 tickets failed"):
+        run(server, **waits())
+    assert "A retry follows the same tickets and sends nothing" in capsys.readouterr().out
+    with serving(DONE) as server:
+        assert run(server, try_number=2, **waits()) == 12345
+    assert posts(server) == 0
+
+
 def test_the_end_of_a_waiting_that_cannot_be_recorded_hides_nothing(
     store: Store, run: Callable[..., int], caplog: pytest.LogCaptureFixture
 ) -> None:

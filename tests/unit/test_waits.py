@@ -47,6 +47,8 @@ def sandbox(connection: Callable[..., str]) -> Iterator[RunningSandbox]:
         ({"wait_for_completion": 1}, "wait_for_completion must be True or False, not 1"),
         ({"deferrable": "false"}, "deferrable must be True or False, not 'false'"),
         ({"deferrable": None}, "deferrable must be True or False, not None"),
+        ({"passnotify_conn_id": None}, "passnotify_conn_id must be the id of a connection, not None"),
+        ({"passnotify_conn_id": " "}, "passnotify_conn_id must be the id of a connection"),
         ({"success_statuses": 5}, "success_statuses must be a list of words, not 5"),
         ({"success_statuses": "DONE"}, "success_statuses must be a list of words"),
         ({"failure_statuses": ["ODD"], "success_statuses": ["odd"]}, "ODD cannot mean success and failure"),
