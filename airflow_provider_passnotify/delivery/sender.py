@@ -15,8 +15,8 @@ from typing import Any
 from airflow_provider_passnotify import protocol
 from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.delivery.breaker import CircuitBreaker
+from airflow_provider_passnotify.delivery.throttle import Throttle
 from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.throttle import Throttle
 
 log = logging.getLogger(__name__)
 

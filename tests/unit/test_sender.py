@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from clients import config_for
 
-from airflow_provider_passnotify import throttle
 from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.delivery import throttle
 from airflow_provider_passnotify.delivery.breaker import MOST_DOUBTS
 from airflow_provider_passnotify.delivery.sender import MAX_REFUSALS, Job, Sender
 from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
