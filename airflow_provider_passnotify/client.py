@@ -26,11 +26,12 @@ class PassNotifyClient:
     """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.protocol.Verdict`.
 
     :param config: the connection, read.
+    :param pace: its rate, where another client has begun to use it up.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, pace: Pace | None = None) -> None:
         self.config = config
-        self._pace = Pace(config.requests_per_second)
+        self.pace = pace or Pace(config.requests_per_second)
         self._session: requests.Session | None = None
         self._last_used = 0.0
         self.in_flight = False
@@ -45,7 +46,7 @@ class PassNotifyClient:
         attempt = 1
         self.in_flight = False
         while True:
-            wait(self._pace.reserve(time.monotonic()), before_attempt)
+            wait(self.pace.reserve(time.monotonic()), before_attempt)
             if before_attempt:
                 before_attempt()
             self.in_flight = True

@@ -80,7 +80,8 @@ def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
     """Return a client that asks once: the next poll is the retry."""
     from airflow_provider_passnotify.client import PassNotifyClient
 
-    return PassNotifyClient(replace(hook.get_conn().config, max_retries=0))
+    client = hook.get_conn()
+    return PassNotifyClient(replace(client.config, max_retries=0), client.pace)
 
 
 def look(

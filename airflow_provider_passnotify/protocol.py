@@ -273,4 +273,5 @@ def _parse_json(body: bytes) -> Any:
 def _short(value: Any, redact: Callable[[str], str]) -> str | None:
     if value is None or value == "":
         return None
-    return redact(value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT]
+    text = redact(value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT]
+    return text.encode("utf-8", "replace").decode()  # half an emoji can neither be logged nor stored

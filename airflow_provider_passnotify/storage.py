@@ -33,7 +33,8 @@ class ReportFile:
         self._local = Path(self._target.path) if self._target.protocol in _LOCAL else None
         if self._local is None:
             probe = _storage_path(f"{path}.check")
-            probe.write_bytes(b"")
+            with probe.open("wb"):  # as the report will be: other ways may reach another file system
+                pass
             try:
                 probe.unlink()
             except Exception as error:  # noqa: BLE001 (who may write need not be allowed to delete)

@@ -113,42 +113,51 @@ def clean_ticket_id(value: object, name: str = "ticket_id") -> int:
 
     :raises ValueError: naming the argument and what it holds instead.
     """
-    ticket_id = parse_ticket_id(value)
-    if ticket_id is None:
+    ticket_id = parse_ticket_id(value.strip() if isinstance(value, str) else value)
+    if ticket_id is None or ticket_id >= 2**64:  # more, Airflow cannot hand to a trigger
         hint = " (an empty XCom? Check the task that should have pushed it.)" if value in (None, "None", "") else "."
         raise ValueError(f"{name} must be a ticketId, a whole number from 0; it is {value!r:.80}{hint}")
     return ticket_id
 
 
-def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = None) -> Ticket:
+def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = None, *, brief: bool = False) -> Ticket:
     """Read the body of a ticket look-up: both spellings of its keys, any case.
 
     Of keys that differ by case only, the spelling of the API's schema counts, then that of its example, then the first.
 
+    :param brief: whether the children of a ticket that runs are left out: they tell nothing yet, and there may be a
+        hundred thousand, at each look.
     :raises ValueError: when it is no object or has no status.
     """
     if not isinstance(payload, dict):
         raise ValueError(f"ticket {ticket_id}: the answer is {type(payload).__name__}, not a JSON object.")
     status = _field(payload, "status", "Status")
     if not isinstance(status, str) or not status.strip():
-        raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {sorted(map(str, payload))}.")
+        keys = sorted(f"{key:.50}" for key in payload)[:20]
+        raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {storable(keys)}.")
     state = (words or StatusWords()).state(status)
-    return Ticket(ticket_id, status, state, _read_time(_field(payload, "createdAt")), _field(payload, "children"))
+    created_at = _read_time(_field(payload, "createdAt"))
+    children = None if brief and state is TicketState.RUNNING else _field(payload, "children")
+    return Ticket(ticket_id, status, state, created_at, children)
 
 
 def _field(payload: Mapping[str, Any], *spellings: str) -> Any:
     keys = [*spellings, *(key for key in payload if key.lower() == spellings[0].lower())]
-    return next((_storable(payload[key]) for key in keys if key in payload), None)
+    value = next((payload[key] for key in keys if payload.get(key) is not None), None)
+    try:
+        return storable(value)
+    except RecursionError:
+        return "left out: nested too deeply"
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Return JSON that Airflow can carry: half an emoji, or a number beyond 64 bits, would end the whole triggerer."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
+        return {storable(key): storable(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [storable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -162,7 +171,7 @@ def _read_time(value: object) -> pendulum.DateTime | None:
     try:
         parsed = pendulum.parse(value, tz="UTC", exact=True)  # a time of day alone is no date
         return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
-    except (ValueError, OverflowError):
+    except Exception:  # noqa: BLE001 (of odd texts pendulum raises TypeErrors and AttributeErrors, too)
         return None
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import pendulum
 
 from airflow_provider_passnotify.protocol import Outcome, Verdict
-from airflow_provider_passnotify.tickets import StatusWords, Ticket, TicketState, read_ticket
+from airflow_provider_passnotify.tickets import StatusWords, Ticket, TicketState, read_ticket, storable
 
 DETAILS_UP_TO = 100
 """Among more tickets than this, ``created_at`` and ``children`` are kept of those that failed only (the first 100)."""
@@ -38,7 +38,7 @@ SHORTEST_INTERVAL = 0.1
 _TIMING_STATUS_CODES = (408, 425)
 """Request Timeout and Too Early blame the moment, not the question."""
 _NAMED = 20
-_LONGEST_STATUS, _LONGEST_CHILDREN, _ALL_CHILDREN = 200, 4_000, 40_000
+_LONGEST_STATUS, _ALL_CHILDREN = 200, 40_000
 
 
 class End(str, Enum):
@@ -91,7 +91,7 @@ class Waiting:
 
     def begin_round(self) -> list[int]:
         """Forget what the last round said of the server, and return the tickets to ask."""
-        self.answered, self.server_failed, self.retry_after = False, False, 0.0
+        self.answered, self.server_failed, self.retry_after, self.problem = False, False, 0.0, ""
         return self.left
 
     def take(self, ticket_id: int, verdict: Verdict) -> bool:
@@ -109,7 +109,7 @@ class Waiting:
             return False
         self.answered = True
         try:
-            self._note(read_ticket(ticket_id, verdict.payload, self.words))
+            self._note(read_ticket(ticket_id, verdict.payload, self.words, brief=True))
         except ValueError as error:
             self.problem = str(error)
         return True
@@ -157,22 +157,27 @@ class Waiting:
                 others.setdefault((ticket.status, ticket.state.value), []).append(ticket.id)
                 continue
             size = len(_as_json(ticket.children))
-            if size > min(budget, _LONGEST_CHILDREN):
+            if size > budget:
                 ticket = replace(ticket, children=f"left out: {size} characters")
             else:
                 budget -= size
             tickets.append(ticket.as_dict())
         event: dict[str, Any] = {
             "status": self.end.value if self.end else None,
-            "message": self.message,
+            "message": storable(self.message),
             "tickets": tickets,
             "others": [{"status": status, "state": state, "ids": ids} for (status, state), ids in others.items()],
-            "problem": self.problem,
+            "problem": storable(self.problem),
+            "retry_after": self.retry_after,
             "by_execution_timeout": self.by_execution_timeout,
         }
         if self.refused:
             ticket_id, verdict = self.refused
-            event["refused"] = {"ticket_id": ticket_id, "reason": verdict.reason, "status_code": verdict.status_code}
+            event["refused"] = {
+                "ticket_id": ticket_id,
+                "reason": storable(verdict.reason),
+                "status_code": verdict.status_code,
+            }
         return event
 
     def load(self, event: Mapping[str, Any]) -> None:
@@ -185,7 +190,7 @@ class Waiting:
         for group in event["others"]:
             for ticket_id in group["ids"]:
                 self._put(Ticket(ticket_id, group["status"], TicketState(group["state"])))
-        self.problem = event["problem"]
+        self.problem, self.retry_after = event["problem"], event.get("retry_after", 0.0)
         self.by_execution_timeout = event["by_execution_timeout"]
         self.timed_out = event["status"] == End.TIMEOUT
         if refused := event.get("refused"):

@@ -28,8 +28,16 @@ _LARGEST_INT = 2**63 - 1
 _SCHEMA = """
 CREATE TABLE rows (
     row INTEGER PRIMARY KEY, identity BLOB, text BLOB, target TEXT, address TEXT, body BLOB,
-    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER
+    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER, doubt INTEGER
 )
+"""
+# What an earlier try may have sent (``doubt`` is its number) is never surely not sent, whatever this try comes to.
+_RECORD = """
+UPDATE rows SET
+    status = CASE WHEN doubt IS NOT NULL AND :status = 2 THEN 3 ELSE :status END,
+    error = CASE WHEN doubt IS NOT NULL AND :status = 2
+        THEN 'in doubt: try ' || doubt || ' may have sent it; now: ' || :error ELSE :error END,
+    ticket_id = :ticket_id, status_code = :status_code
 """
 # Sorting once is faster by far than keeping a unique index while rows come in.
 _FIND_DUPLICATES = """
@@ -174,14 +182,18 @@ class Ledger:
     def record(self, results: list[Result]) -> None:
         """Note what became of rows."""
         self.connection.executemany(
-            "UPDATE rows SET status = ?, ticket_id = ?, error = ?, status_code = ? WHERE row = ?",
-            [(int(r.status), storable(r.ticket_id), _short(r.error), r.status_code, r.row) for r in results],
+            f"{_RECORD} WHERE row = :row",
+            [
+                r._asdict() | {"status": int(r.status), "ticket_id": storable(r.ticket_id), "error": _short(r.error)}
+                for r in results
+            ],
         )
 
     def give_up(self, reason: str) -> None:
         """Note for every row that waits that it was not sent, and why."""
         self.connection.execute(
-            "UPDATE rows SET status = ?, error = ? WHERE status = 0", (int(Status.FAILED), _short(reason))
+            f"{_RECORD} WHERE status = 0",
+            {"status": int(Status.FAILED), "ticket_id": None, "error": _short(reason), "status_code": None},
         )
 
     def counts(self) -> Counts:

@@ -44,10 +44,14 @@ INSERT INTO pairs
         WHERE status = 0 AND row NOT IN (SELECT row FROM pairs) AND identity IN (SELECT identity FROM left_over)
     ) AS candidate JOIN left_over USING (identity, place);
 """
-# Sent again with another text, a doubt has no row of its own any more; its target has had, or gets, its message.
-_DROP_ANSWERED_DOUBTS = """
-DELETE FROM earlier
-    WHERE state = 1 AND entry NOT IN (SELECT entry FROM pairs) AND identity IN (SELECT identity FROM rows);
+# Sent again with another text by a later try, a doubt has no row of its own any more; one that has is sent once more.
+_SEND_DOUBTFUL = """
+CREATE INDEX earlier_by_identity ON earlier (identity, try_number);
+DELETE FROM earlier WHERE state = 1 AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
+    SELECT 1 FROM earlier AS later WHERE later.identity = earlier.identity AND later.try_number > earlier.try_number
+);
+UPDATE rows SET doubt = (SELECT try_number FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row)
+    WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = 1);
 """
 _TAKE_OVER = """
 UPDATE rows SET (status, ticket_id, error) = (
@@ -115,7 +119,7 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> 
     which = f"state = {_SENT}" if send_doubtful else "TRUE"
     ledger.script(_ADD_UP)
     if send_doubtful:
-        ledger.script(_DROP_ANSWERED_DOUBTS)
+        ledger.script(_SEND_DOUBTFUL)
     take_over = _TAKE_OVER.format(sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
     ledger.script(take_over)
     sent, in_doubt, changed = connection.execute(

@@ -133,7 +133,7 @@ class RowReader:
         """Return whom a row that cannot be read is for, as far as it says."""
         given = {_normal(key): value for key, value in row.items() if isinstance(key, str)}
         known = {**self._defaults, **{key: value for key, value in given.items() if not _is_absent(value)}}
-        return {key: f"{known[key]!s:.200}" for key in ("target_type", *ID_NAMES) if key in known}
+        return {key: _shown(known[key]) for key in ("target_type", *ID_NAMES) if key in known}
 
     @property
     def warning(self) -> str | None:
@@ -203,11 +203,18 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
+def _shown(value: object) -> str:
+    try:
+        return f"{value!s:.200}"
+    except ValueError:  # a number of more digits than Python writes
+        return type(value).__name__
+
+
 def _is_absent(value: object) -> bool:
     if isinstance(value, str):
         return not value
-    # NaN and NaT are how pandas writes NULL; NaT is a date that equals nothing.
-    return value is None or (isinstance(value, float | date) and value != value)
+    # NaN, NaT and NA are how pandas writes NULL; NaT is a date that equals nothing.
+    return value is None or (isinstance(value, float | date) and value != value) or type(value).__name__ == "NAType"
 
 
 def _as_id(name: str, value: Any) -> str | int:

@@ -161,7 +161,8 @@ def _read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
             return
         if fault := text.take_fault():
             raise ValueError(f"The header of the CSV cannot be read: {fault}")
-        names = [name.strip().lower() for name in header if name.strip()]
+        header = [name.strip() for name in header]
+        names = [name.lower() for name in header if name]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"The CSV has two columns called {twice!r:.60}.")
         while True:
@@ -176,9 +177,11 @@ def _read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
 
 
 def _next_csv_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, Any] | BadRow | None:
-    begins = reader.line_num + 1
+    begins, fields = 0, cast("list[str] | None", [])
     try:
-        fields = next((fields for fields in reader if fields), None)
+        while fields == []:  # an empty line
+            begins = reader.line_num + 1
+            fields = next(reader, None)
     except csv.Error as error:
         text.take_fault()
         if reader.line_num > begins:  # what a quote has swallowed may be a thousand rows that nobody would name

@@ -16,7 +16,7 @@ from airflow_provider_passnotify.config import CONN_TYPE, Config, read_config
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.protocol import Outcome, TransportFailure
 from airflow_provider_passnotify.targets import Target
-from airflow_provider_passnotify.tickets import StatusWords, Ticket
+from airflow_provider_passnotify.tickets import StatusWords, Ticket, read_ticket
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -115,8 +115,9 @@ class PassNotifyHook(BaseHook):
             if verdict.status_code == 429 or (verdict.status_code or 0) >= 500:
                 whose = "" if verdict.code is not None else ", or this is not PassNotify's host"
                 return False, f"Reached, but the API is busy or failing at the moment{whose}: {verdict.reason}"
-            known = verdict.outcome is Outcome.ACCEPTED or (verdict.status_code == 404 and verdict.code is not None)
-            if known or (verdict.status_code == 404 and _says_hello(client)):
+            accepted = verdict.outcome is Outcome.ACCEPTED
+            known = _is_ticket(verdict.payload) if accepted else verdict.status_code == 404 and verdict.code is not None
+            if known or ((accepted or verdict.status_code == 404) and _says_hello(client)):
                 return True, "Works: the API was reached and takes the credential."
             return False, f"Reached, but it does not answer as PassNotify does (check the host): {verdict.reason}"
         finally:
@@ -227,6 +228,13 @@ def _read(connection: Connection, conn_id: str) -> Config:
     for secret in config.secrets:
         mask_secret(secret)
     return config
+
+
+def _is_ticket(payload: object) -> bool:
+    try:
+        return bool(read_ticket(0, payload))
+    except ValueError:
+        return False
 
 
 def _says_hello(client: PassNotifyClient) -> bool:

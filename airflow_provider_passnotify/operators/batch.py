@@ -46,6 +46,8 @@ class _NotificationsMixin(BatchOperator):
         if isinstance(rows, str):
             path = rows
             return read_file(path, lambda: open_for_reading(path))
+        if hasattr(rows, "to_dict"):
+            raise ValueError('notifications is a DataFrame; give .to_dict("records") of it.')
         if isinstance(rows, Mapping | bytes) or not isinstance(rows, Iterable):
             raise ValueError(_NO_ROWS.format(kind="None (an empty XCom?)" if rows is None else type(rows).__name__))
         return read_list(rows)

@@ -237,7 +237,7 @@ class BatchOperator(TargetArgumentsOperator):
         lost = counts.failed + counts.unknown
         # Decimal: 0.29 of 100 are 29, and 28.999999999999996 as a float
         share = isinstance(self.max_failures, float)
-        allowed = Decimal(repr(self.max_failures)) * counts.total if share else self.max_failures
+        allowed = Decimal(float.__repr__(self.max_failures)) * counts.total if share else self.max_failures
         if lost <= allowed and not run.must_fail:
             return None
         named = "".join(

@@ -148,7 +148,7 @@ class NotificationTicketSensor(BaseSensorOperator):
     @staticmethod
     def _ticket_ids(value: object, *, later: bool = False) -> list[int]:
         """Return the ids, in order; ``later`` leaves out what only the run will tell."""
-        if isinstance(value, str) and value.lstrip().startswith("["):
+        if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
             try:
                 value = ast.literal_eval(value)  # a list that Jinja has rendered
             except (ValueError, SyntaxError):

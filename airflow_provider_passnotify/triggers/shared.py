@@ -44,6 +44,7 @@ class SharedClient:
         self.users = 0
         self._conn_id = conn_id
         self._client: PassNotifyAsyncClient | None = None
+        self._slots = asyncio.Semaphore()
         self._replaced: list[PassNotifyAsyncClient] = []
         self._opening: asyncio.Task[None] | None = None
         self._read_at = 0.0
@@ -71,11 +72,12 @@ class SharedClient:
 
     async def _ask(self, client: PassNotifyAsyncClient, request: Request) -> Verdict:
         try:
-            self._check_quiet()
-            verdict = await client.call(request, before_attempt=self._check_quiet)
+            async with self._slots:  # not in aiohttp's own queue, which knows of no Retry-After
+                self._check_quiet()
+                verdict = await client.call(request, before_attempt=self._check_quiet)
         except _QuietError as quiet:
             return quiet.verdict
-        if verdict.retry_after and verdict.outcome is not Outcome.ACCEPTED:
+        if verdict.retry_after and verdict.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN):  # a refusal is one ticket's
             self._quiet_until = asyncio.get_running_loop().time() + min(verdict.retry_after, LONGEST_RETRY_AFTER)
             self._quiet_verdict = verdict
         return verdict
@@ -129,6 +131,8 @@ class SharedClient:
             if self._client is not None:
                 self._replaced.append(self._client)  # calls under way end on it
             self._client = await new_async_client(config)
+            self._slots = asyncio.Semaphore(config.max_connections)
+            self._quiet_until = 0.0  # said to another host or customer
         self._read_at = asyncio.get_running_loop().time()
 
 

@@ -44,6 +44,20 @@ def store(tmp_path: Path) -> FileStore:
     return FileStore(folder)
 
 
+class Share(float):
+    """As numpy's float64: a float that is written otherwise."""
+
+    def __repr__(self) -> str:
+        return f"np.float64({float(self)!r})"
+
+
+class DataFrame(list[str]):
+    """As pandas': iterating over it gives the names of its columns."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {}
+
+
 def once_each(sandbox: RunningSandbox, count: int) -> None:
     counts = sandbox.counts()
     assert len(counts) == count
@@ -100,7 +114,7 @@ class TestResults:
     def test_share_of_failures_is_exact(self, sandbox: RunningSandbox) -> None:  # noqa: ARG002
         assert batch([*passes(71), *[{}] * 29], max_failures=0.29).execute(context())["failed"] == 29
         with pytest.raises(BatchFailedError):
-            batch([*passes(70), *[{}] * 30], max_failures=0.29).execute(context())
+            batch([*passes(70), *[{}] * 30], max_failures=Share(0.29)).execute(context())
 
     def test_unknown_is_told_and_not_retried_here(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("close_after", times=1)
@@ -167,7 +181,7 @@ class TestWhereRowsComeFrom:
         with pytest.raises(FileNotFoundError):
             batch(str(tmp_path / "rows.csv")).execute(context())
 
-    @pytest.mark.parametrize("rows", [None, 5, {"pass_id": 1}, b"x", "[{'pass_id': 1}]", object()])
+    @pytest.mark.parametrize("rows", [None, 5, {"pass_id": 1}, b"x", "[{'pass_id': 1}]", object(), DataFrame()])
     def test_xcom_that_is_no_list(self, sandbox: RunningSandbox, rows: Any) -> None:  # noqa: ARG002
         operator = batch([])
         operator.notifications = rows  # as Airflow does when it resolves an XCom

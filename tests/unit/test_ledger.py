@@ -191,6 +191,24 @@ class TestResuming:
         assert resume(ledger, earlier, send_doubtful=True) == expected
         assert statuses(ledger) == ["waiting" if ticket_id is None else "sent"]
 
+    def test_doubt_that_nothing_has_answered_stays(self) -> None:
+        """The message of another row to the same target is no answer."""
+        ledger = filled([{"pass_id": 1, "value": "a"}])
+        earlier = [entry({"pass_id": 1, "value": "a"}, 5, 1), entry({"pass_id": 1, "value": "b"}, None, 2)]
+        assert resume(ledger, earlier, send_doubtful=True) == Resumed(sent=1, gone=1)
+        assert statuses(ledger) == ["sent", "unknown"]
+
+    def test_what_may_have_been_sent_never_counts_as_failed(self) -> None:
+        ledger = filled([{"pass_id": number} for number in (1, 2, 3)])
+        resume(ledger, [entry({"pass_id": number}, None, 2) for number in (1, 2, 3)], send_doubtful=True)
+        ledger.record([Result(1, Status.FAILED, None, "HTTP 404", 404), Result(2, Status.SENT, 7)])
+        ledger.give_up("not sent: send_before has passed")
+        assert statuses(ledger) == ["unknown", "sent", "unknown"]
+        assert [failure["error"] for failure in ledger.failures(9)] == [
+            "in doubt: try 2 may have sent it; now: HTTP 404",
+            "in doubt: try 2 may have sent it; now: not sent: send_before has passed",
+        ]
+
     @pytest.mark.parametrize("order", [1, -1])
     def test_ticket_outweighs_doubt(self, order: int) -> None:
         ledger = filled([{"pass_id": 1}])

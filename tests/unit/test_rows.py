@@ -32,6 +32,15 @@ class NoTime(datetime):
         return True
 
 
+class NAType:
+    """As pandas' NA: neither true nor false, equal to nothing."""
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class TestVocabulary:
     def test_row_alone(self) -> None:
         row = {"target_type": "tag", "tag": "a b", "template_id": 5, "value": "Hi", "label": "News"}
@@ -121,7 +130,7 @@ class TestValuesFromDatabases:
     def test_texts(self, value: object, text: str) -> None:
         assert body(read({"pass_id": 1, "value": value}))["value"] == text
 
-    @pytest.mark.parametrize("null", [None, "", float("nan"), NoTime(1, 1, 1)])
+    @pytest.mark.parametrize("null", [None, "", float("nan"), NoTime(1, 1, 1), NAType()])
     def test_null_takes_the_default(self, null: object) -> None:
         assert body(read({"pass_id": 1, "value": null, "label": null}, value="Hello")) == {"value": "Hello"}
 
@@ -215,6 +224,10 @@ class TestUnusedColumns:
         assert len(reader._unused) <= 1001
         assert reader.warning is not None
         assert len(reader.warning) < 1000
+
+
+def test_names_a_row_with_a_number_that_python_does_not_write() -> None:
+    assert RowReader({}).name({"pass_id": 10**5000}) == {"pass_id": "int"}
 
 
 def test_names_a_bad_row_as_far_as_it_says() -> None:

@@ -126,3 +126,16 @@ def test_csv_in_which_a_quote_swallows_rows_is_refused() -> None:
     rows = b"".join(b"%d,x\n" % number for number in range(100))
     with pytest.raises(ValueError, match=r"from line 3 on \(a quote that is not closed\?\)"):
         read("a.csv", b'pass_id,value\n1,x\n2,"x\n' + rows)
+
+
+def test_csv_with_a_bad_line_after_an_empty_one() -> None:
+    rows = read("a.csv", b'pass_id,value\n1,a\n\n2,"a"b\n3,c\n')
+    assert [row if isinstance(row, BadRow) else row["value"] for row in rows] == [
+        "a",
+        BadRow("line 4 is not CSV: ',' expected after '\"'."),
+        "c",
+    ]
+
+
+def test_csv_with_columns_without_a_name() -> None:
+    assert read("a.csv", b"pass_id,value,, \n1,a,x,y\n") == [{"pass_id": "1", "value": "a", "": "y"}]

@@ -13,6 +13,7 @@ from airflow.sdk.io import attach
 from batch_tools import batch, context, passes, report_lines
 from fsspec.implementations.memory import MemoryFileSystem
 
+from airflow_provider_passnotify.exceptions import PassNotifyError
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.storage import ReportFile
 
@@ -63,6 +64,12 @@ def test_bucket_where_nothing_may_be_deleted(
     assert ObjectStoragePath(f"{FOLDER}/report.jsonl").read_text() == "a line\n"
     assert sorted(bucket) == ["/reports/report.jsonl", "/reports/report.jsonl.check"]
     assert "report.jsonl.check stays behind: PermissionError: s3:DeleteObject" in caplog.text
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_what_airflow_cannot_open_is_found_before_the_first_send() -> None:
+    with pytest.raises(PassNotifyError, match=r"Nothing was sent: report_path .* cannot be written"):
+        batch(passes(1), report_path="ftps://x/report.jsonl").execute(context())
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])

@@ -141,3 +141,25 @@ def test_what_airflow_could_not_carry_is_made_harmless() -> None:
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+01:00", "12:00", "", "x", 5])
 def test_a_time_that_is_none(at: object) -> None:
     assert read_ticket(1, {"status": "DONE", "createdAt": at}).created_at is None
+
+
+@pytest.mark.parametrize("text", ["1::36", "20130328/T181836Z", "P1Y2M/PT4H", "18:18:36/19:18:36"])
+def test_no_created_at_ends_a_look_up(text: str) -> None:
+    assert read_ticket(1, {"status": "COMPLETED", "createdAt": text}).created_at is None
+
+
+def test_children_nested_deeper_than_python_goes() -> None:
+    children: Any = "x"
+    for _ in range(5000):
+        children = [children]
+    assert read_ticket(1, {"status": "FAILED", "children": children}).children == "left out: nested too deeply"
+
+
+def test_the_first_key_with_a_value_counts() -> None:
+    assert read_ticket(1, {"status": None, "Status": "COMPLETED"}).status == "COMPLETED"
+
+
+def test_an_answer_without_a_status_is_named_briefly() -> None:
+    with pytest.raises(ValueError, match="has no status; it has") as caught:
+        read_ticket(1, {f"key {number} {'x' * 100}": 1 for number in range(1000)})
+    assert len(str(caught.value)) < 2000

@@ -17,7 +17,7 @@ from airflow_provider_passnotify.protocol import (
     judge_failure,
     ticket_request,
 )
-from airflow_provider_passnotify.tickets import StatusWords, TicketState
+from airflow_provider_passnotify.tickets import StatusWords, TicketState, read_ticket
 from airflow_provider_passnotify.waiting import LONGEST_BACK_OFF, LONGEST_RETRY_AFTER, End, Rhythm, Waiting
 
 
@@ -83,8 +83,6 @@ def test_a_problem_is_asked_again_and_named_when_the_time_is_up(
     assert waiting.take(1, verdict) is not of_the_server
     assert (waiting.end, waiting.server_failed) == (None, of_the_server)
     assert reason in waiting.problem
-    waiting.begin_round()
-    assert not waiting.server_failed
     waiting.timed_out = True
     assert waiting.end is End.TIMEOUT
     assert "1 (no answer yet)" in waiting.message
@@ -129,11 +127,37 @@ def test_an_event_holds_the_state_of_every_ticket_and_stays_small(count: int) ->
     assert resumed.tickets(TicketState.FAILED)[0].children == {"a": "b" * 50}
 
 
+def test_a_round_without_problems_forgets_the_last_one() -> None:
+    waiting = Waiting([1])
+    waiting.begin_round()
+    waiting.take(1, answer(500, b"odd"))
+    assert (waiting.server_failed, waiting.problem) == (True, "ticket 1: HTTP 500: odd")
+    waiting.begin_round()
+    waiting.take(1, status("PROCESSING"))
+    assert (waiting.server_failed, waiting.problem) == (False, "")
+
+
+def test_half_an_emoji_in_an_error_can_be_stored() -> None:
+    for code in (404, 500):
+        waiting = Waiting([1])
+        waiting.take(1, answer(code, b'{"code": 1, "description": "half \\ud83d"}'))
+        json.dumps(waiting.as_event(), ensure_ascii=False).encode()
+        assert "half ?" in waiting.as_event()["message"]
+
+
+def test_children_of_a_ticket_that_runs_are_not_kept() -> None:
+    waiting = Waiting([1])
+    waiting.take(1, status("PROCESSING", children={"5": "x"}))
+    assert read_ticket(1, {"status": "PROCESSING", "children": {"5": "x"}}).children == {"5": "x"}
+    waiting.take(1, status("FAILED", children={"5": "x"}))
+    assert waiting.tickets(TicketState.FAILED)[0].children == {"5": "x"}
+
+
 def test_long_children_are_left_out_of_an_event() -> None:
     waiting = Waiting([1, 2])
-    waiting.take(1, status("FAILED", children="x" * 5_000))
+    waiting.take(1, status("FAILED", children="x" * 50_000))
     waiting.take(2, status("y" * 5_000))
-    assert waiting.as_event()["tickets"][0]["children"] == "left out: 5002 characters"
+    assert waiting.as_event()["tickets"][0]["children"] == "left out: 50002 characters"
     assert len(json.dumps(waiting.as_event())) < 2_000
 
 
