@@ -387,3 +387,42 @@ def test_the_one_that_looks_up_may_be_cancelled_without_harm_to_the_others(
             return [event["status"] for event in await asyncio.gather(*tasks[1:])]
 
     assert asyncio.run(scenario()) == ["success", "success"]
+
+
+def test_a_refusal_with_retry_after_is_that_tickets_alone(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+    connect()
+    first, second = send(sandbox, 2)
+    sandbox.add_fault("status", status=404, retry_after=3600, path=f"/ticket/{first}", times=1)
+
+    async def wait_for_both() -> list[str]:
+        async with shared.shared_client("passnotify_default"):  # one client for both
+            return [(await fire(trigger([ticket_id])))["status"] for ticket_id in (first, second)]
+
+    assert asyncio.run(wait_for_both()) == ["error", "success"]
+
+
+def test_what_stands_in_line_for_a_connection_hears_of_retry_after(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
+    connect(max_connections=2)
+    ticket_ids = send(sandbox, 20)
+    sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
+
+    async def wait_for_all() -> None:
+        await asyncio.gather(*(fire(trigger([ticket_id], seconds=1.0)) for ticket_id in ticket_ids))
+
+    asyncio.run(wait_for_all())
+    assert sandbox.requests()["methods"]["GET"] <= 2
+
+
+def test_retry_after_that_the_worker_met_holds_in_the_triggerer(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
+    connect()
+    sandbox.set_tickets(hang=True)
+    waiting = Waiting(send(sandbox))
+    waiting.begin_round()
+    waiting.take(waiting.left[0], Verdict(Outcome.NOT_SENT, "HTTP 429", status_code=429, retry_after=3600))
+    event = asyncio.run(fire(trigger(waiting.left, seconds=0.5, so_far=waiting.as_event())))
+    assert event["status"] == "timeout"
+    assert sandbox.requests()["methods"]["GET"] == 1, "when the time was up"
