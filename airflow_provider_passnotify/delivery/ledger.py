@@ -34,10 +34,10 @@ CREATE TABLE rows (
 # What an earlier try may have sent (``doubt`` is its number) is never surely not sent, whatever this try comes to.
 _RECORD = """
 UPDATE rows SET
-    status = CASE WHEN doubt IS NOT NULL AND :status = 2 THEN 3 ELSE :status END,
-    error = CASE WHEN doubt IS NOT NULL AND :status = 2
-        THEN 'in doubt: try ' || doubt || ' may have sent it; now: ' || :error ELSE :error END,
-    ticket_id = :ticket_id, status_code = :status_code
+    status = CASE WHEN doubt IS NOT NULL AND ?1 = 2 THEN 3 ELSE ?1 END,
+    error = CASE WHEN doubt IS NOT NULL AND ?1 = 2
+        THEN 'in doubt: try ' || doubt || ' may have sent it; now: ' || ?3 ELSE ?3 END,
+    ticket_id = ?2, status_code = ?4
 """
 # Sorting once is faster by far than keeping a unique index while rows come in.
 _FIND_DUPLICATES = """
@@ -182,18 +182,15 @@ class Ledger:
     def record(self, results: list[Result]) -> None:
         """Note what became of rows."""
         self.connection.executemany(
-            f"{_RECORD} WHERE row = :row",
-            [
-                r._asdict() | {"status": int(r.status), "ticket_id": storable(r.ticket_id), "error": _short(r.error)}
-                for r in results
-            ],
+            f"{_RECORD} WHERE row = ?5",
+            [(int(r.status), storable(r.ticket_id), _short(r.error), r.status_code, r.row) for r in results],
         )
 
     def give_up(self, reason: str) -> None:
         """Note for every row that waits that it was not sent, and why."""
         self.connection.execute(
             f"{_RECORD} WHERE status = 0",
-            {"status": int(Status.FAILED), "ticket_id": None, "error": _short(reason), "status_code": None},
+            (int(Status.FAILED), None, _short(reason), None),
         )
 
     def counts(self) -> Counts:
