@@ -210,6 +210,11 @@ def parse_ticket_id(value: object) -> int | None:
     return None
 
 
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: half an emoji can neither be logged nor stored."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks for, or ``None`` if it says nothing usable.
 
@@ -273,5 +278,4 @@ def _parse_json(body: bytes) -> Any:
 def _short(value: Any, redact: Callable[[str], str]) -> str | None:
     if value is None or value == "":
         return None
-    text = redact(value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT]
-    return text.encode("utf-8", "replace").decode()  # half an emoji can neither be logged nor stored
+    return encodable(redact(value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.protocol import parse_ticket_id
+from airflow_provider_passnotify.protocol import encodable, parse_ticket_id
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     status = _field(payload, "status", "Status")
     if not isinstance(status, str) or not status.strip():
         keys = sorted(f"{key:.50}" for key in payload)[:20]
-        raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {storable(keys)}.")
+        raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {_storable(keys)}.")
     state = (words or StatusWords()).state(status)
     created_at = _read_time(_field(payload, "createdAt"))
     children = None if brief and state is TicketState.RUNNING else _field(payload, "children")
@@ -145,19 +145,19 @@ def _field(payload: Mapping[str, Any], *spellings: str) -> Any:
     keys = [*spellings, *(key for key in payload if key.lower() == spellings[0].lower())]
     value = next((payload[key] for key in keys if payload.get(key) is not None), None)
     try:
-        return storable(value)
+        return _storable(value)
     except RecursionError:
         return "left out: nested too deeply"
 
 
-def storable(value: Any) -> Any:
+def _storable(value: Any) -> Any:
     """Return JSON that Airflow can carry: half an emoji, or a number beyond 64 bits, would end the whole triggerer."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return encodable(value)
     if isinstance(value, dict):
-        return {storable(key): storable(item) for key, item in value.items()}
+        return {_storable(key): _storable(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [storable(item) for item in value]
+        return [_storable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -22,8 +22,8 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.protocol import Outcome, Verdict
-from airflow_provider_passnotify.tickets import StatusWords, Ticket, TicketState, read_ticket, storable
+from airflow_provider_passnotify.protocol import Outcome, Verdict, encodable
+from airflow_provider_passnotify.tickets import StatusWords, Ticket, TicketState, read_ticket
 
 DETAILS_UP_TO = 100
 """Among more tickets than this, ``created_at`` and ``children`` are kept of those that failed only (the first 100)."""
@@ -71,6 +71,7 @@ class Waiting:
         """Whether a ticket was told of in this round."""
         self.server_failed = False
         self.retry_after = 0.0
+        """Seconds, as far as they are obeyed."""
         self.timed_out = False
         self.by_execution_timeout = False
         """Whether the time that is up is the task's ``execution_timeout``."""
@@ -105,7 +106,7 @@ class Waiting:
             if verdict.status_code is not None and 200 <= verdict.status_code < 300:
                 return True  # a body that cannot be read is this ticket's problem
             self.server_failed = True
-            self.retry_after = max(self.retry_after, verdict.retry_after or 0.0)
+            self.retry_after = max(self.retry_after, min(verdict.retry_after or 0.0, LONGEST_RETRY_AFTER))
             return False
         self.answered = True
         try:
@@ -164,10 +165,10 @@ class Waiting:
             tickets.append(ticket.as_dict())
         event: dict[str, Any] = {
             "status": self.end.value if self.end else None,
-            "message": storable(self.message),
+            "message": encodable(self.message),
             "tickets": tickets,
             "others": [{"status": status, "state": state, "ids": ids} for (status, state), ids in others.items()],
-            "problem": storable(self.problem),
+            "problem": encodable(self.problem),
             "retry_after": self.retry_after,
             "by_execution_timeout": self.by_execution_timeout,
         }
@@ -175,7 +176,7 @@ class Waiting:
             ticket_id, verdict = self.refused
             event["refused"] = {
                 "ticket_id": ticket_id,
-                "reason": storable(verdict.reason),
+                "reason": encodable(verdict.reason),
                 "status_code": verdict.status_code,
             }
         return event
@@ -243,7 +244,7 @@ class Rhythm:
             wait = max(wait, min(wait * 2**self._problems, LONGEST_BACK_OFF))
         self._interval = max(self._interval, min(self._interval * self._growth, self._longest))
         wait *= random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
-        return max(wait, min(waiting.retry_after, LONGEST_RETRY_AFTER))
+        return max(wait, waiting.retry_after)
 
 
 def _named(tickets: list[Ticket]) -> str:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_passnotify.delivery.rows import Message, RowReader
 from airflow_provider_passnotify.delivery.sources import BadRow, Rows
-from airflow_provider_passnotify.protocol import Request
+from airflow_provider_passnotify.protocol import Request, encodable
 
 _BATCH = 500
 _CACHE_KB = 8192
@@ -254,7 +254,7 @@ def _record(number: int, row: Any, reader: RowReader) -> tuple[Any, ...]:
 
 
 def _short(text: str | None) -> str | None:
-    return text and text[:_LONGEST_ERROR].encode("utf-8", "replace").decode()
+    return text and encodable(text[:_LONGEST_ERROR])
 
 
 def storable(ticket_id: int | None) -> int | str | None:

@@ -115,9 +115,8 @@ class PassNotifyHook(BaseHook):
             if verdict.status_code == 429 or (verdict.status_code or 0) >= 500:
                 whose = "" if verdict.code is not None else ", or this is not PassNotify's host"
                 return False, f"Reached, but the API is busy or failing at the moment{whose}: {verdict.reason}"
-            accepted = verdict.outcome is Outcome.ACCEPTED
-            known = _is_ticket(verdict.payload) if accepted else verdict.status_code == 404 and verdict.code is not None
-            if known or ((accepted or verdict.status_code == 404) and _says_hello(client)):
+            answered = verdict.outcome is Outcome.ACCEPTED or verdict.status_code == 404
+            if answered and (verdict.code is not None or _is_ticket(verdict.payload) or _says_hello(client)):
                 return True, "Works: the API was reached and takes the credential."
             return False, f"Reached, but it does not answer as PassNotify does (check the host): {verdict.reason}"
         finally:

@@ -130,8 +130,9 @@ class BatchOperator(TargetArgumentsOperator):
                 if run.ended:
                     self._keep(context, ledger, report)
                 raise
-            metrics.tell(ledger.counts())
-            summary, counts = self._summary(ledger), ledger.counts()
+            counts = ledger.counts()
+            metrics.tell(counts)
+            summary = self._summary(ledger, counts)
             error = self._judge(run, counts, summary, remembers=journal is None or journal.remembers)
             self._push(context, summary)
             try:
@@ -217,8 +218,7 @@ class BatchOperator(TargetArgumentsOperator):
         if self._killed:
             raise PassNotifyError("The task was told to stop; nothing was sent.")
 
-    def _summary(self, ledger: Ledger) -> dict[str, Any]:
-        counts = ledger.counts()
+    def _summary(self, ledger: Ledger, counts: Counts) -> dict[str, Any]:
         ticket_ids = list(itertools.islice(ledger.ticket_ids(), MOST_TICKETS + 1))
         return {
             "total": counts.total,
@@ -274,7 +274,7 @@ class BatchOperator(TargetArgumentsOperator):
         """Keep what is known when the task is being ended; what goes wrong here must not hide why."""
         try:
             self._write(report, ledger)
-            self._push(context, self._summary(ledger))
+            self._push(context, self._summary(ledger, ledger.counts()))
         except Exception as problem:  # noqa: BLE001
             log.warning("The summary could not be kept: %s: %s", type(problem).__name__, problem)
 

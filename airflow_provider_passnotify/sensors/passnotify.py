@@ -16,7 +16,7 @@ from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.known import is_known_later, readable_again
 from airflow_provider_passnotify.tickets import StatusWords, clean_ticket_id
-from airflow_provider_passnotify.waiting import LONGEST_RETRY_AFTER, End, Waiting
+from airflow_provider_passnotify.waiting import End, Waiting
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -123,7 +123,7 @@ class NotificationTicketSensor(BaseSensorOperator):
             return
         with closing(self.client) as client:
             follow.look(waiting, client, until=time.monotonic() if self.deferrable else self._until)
-        self._quiet_until = time.monotonic() + min(waiting.retry_after, LONGEST_RETRY_AFTER)
+        self._quiet_until = time.monotonic() + waiting.retry_after
 
     def _conclude(self, context: Context, waiting: Waiting) -> list[dict[str, Any]]:
         known = {ticket.id: ticket.as_dict() for ticket in waiting.tickets()}

@@ -106,9 +106,9 @@ def _check_one_query(sql: str) -> None:
         return
     import sqlparse
 
-    more = [sqlparse.format(text, strip_comments=True).strip("; \t\r\n") for text in sqlparse.split(sql)[1:]]
-    if any(more):
-        raise ValueError(f"sql holds more than one statement, it must be one query; the second: {more[0]!r:.80}.")
+    more = (sqlparse.format(text, strip_comments=True).strip("; \t\r\n") for text in sqlparse.split(sql)[1:])
+    if second := next(filter(None, more), None):
+        raise ValueError(f"sql holds more than one statement, it must be one query; the second: {second!r:.80}.")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID
 from airflow_provider_passnotify.protocol import ticket_request
 from airflow_provider_passnotify.tickets import StatusWords
 from airflow_provider_passnotify.triggers.shared import SharedClient, shared_client
-from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, LONGEST_RETRY_AFTER, NO_ANSWER, Rhythm, Waiting
+from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, Rhythm, Waiting
 
 CALLS_AT_ONCE = 16
 MISSING_ROUNDS = 3
@@ -101,7 +101,7 @@ class NotificationTicketTrigger(BaseTrigger):
         end = loop.time() + (datetime.fromisoformat(self.end) - pendulum.now("UTC")).total_seconds()
         missing = 0
         # The worker has just looked, and a restarted triggerer starts all at once.
-        wait = rhythm.first() + min(waiting.retry_after, LONGEST_RETRY_AFTER)
+        wait = rhythm.first() + waiting.retry_after
         while waiting.end is None:
             await asyncio.sleep(max(0.0, min(wait, end - loop.time())))
             try:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pendulum
 import pytest
-import requests
 from airflow.providers.common.compat.sdk import TaskDeferred
+from sandbox_tickets import send
 
 from airflow_provider_passnotify import follow
 from airflow_provider_passnotify.exceptions import FinalTicketTimeoutError
@@ -35,12 +35,6 @@ def connect(sandbox: RunningSandbox, connection: Callable[..., str]) -> Callable
         return connection(host=fields["host"], login=fields["login"], password=fields["password"], extra=extra)
 
     return make
-
-
-def send(sandbox: RunningSandbox, count: int = 1) -> list[int]:
-    """Send notifications and return their tickets, which do not end."""
-    url = f"{sandbox.url}/v1/pass/123/notify"
-    return [requests.post(url, json={"value": "x"}, auth=sandbox.credential).json()["ticketId"] for _ in range(count)]
 
 
 def run(ticket_id: list[int], **arguments: Any) -> NotificationTicketSensor:

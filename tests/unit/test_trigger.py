@@ -12,8 +12,8 @@ from typing import Any
 
 import pendulum
 import pytest
-import requests
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from sandbox_tickets import send
 
 from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.config import Config
@@ -55,16 +55,6 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(PassNotifyAsyncHook, "get_config", get_config)
     return seen
-
-
-def send(sandbox: RunningSandbox, count: int = 1) -> list[int]:
-    """Send notifications and return their tickets."""
-    with requests.Session() as session:
-        session.auth = sandbox.credential
-        return [
-            session.post(f"{sandbox.url}/v1/pass/123/notify", json={"value": "x"}).json()["ticketId"]
-            for _ in range(count)
-        ]
 
 
 def trigger(ticket_ids: list[int], *, seconds: float = 30, **more: Any) -> NotificationTicketTrigger:
