@@ -11,6 +11,7 @@ export PYTHON
 AIRFLOW_VERSIONS := 2.11 3.0 3.1 3.2 3.3
 NEWEST := 3.3
 BIN := .venv-$(NEWEST)/bin
+UV := .venv-uv/bin/uv
 
 # The caller's own Airflow, packages and pip settings that would lead elsewhere stay out. (Where pip's index is, stays.)
 unexport $(filter AIRFLOW_% _AIRFLOW_% PASSNOTIFY_%,$(.VARIABLES))
@@ -63,7 +64,7 @@ chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and cou
 
 .PHONY: bench
 bench: .venv-$(NEWEST)/.installed ## figures: this provider and others, side by side (needs the extra "benchmark")
-	$(BIN)/python -m pip install -qq --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,benchmark]'
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,benchmark]'
 	$(BIN)/python benchmarks/run.py
 
 # (What is for Airflow 2 skips itself on Airflow 3.)
@@ -73,18 +74,18 @@ $(AIRFLOW_VERSIONS:%=airflow-%): airflow-%: .venv-%/.installed
 
 .PHONY: constraints
 constraints: .venv-uv/.installed ## make the constraints files anew
-	scripts/constraints.sh .venv-uv/bin/uv
+	scripts/constraints.sh $(UV)
 
 .PHONY: clean
 clean: ## remove the virtual environments and what the tools left
 	rm -rf .venv-* build dist docs/_build .coverage* .mypy_cache .pytest_cache .ruff_cache
 
-# An environment is kept from run to run, unless its Python is gone; pip does what is missing.
-$(AIRFLOW_VERSIONS:%=.venv-%/.installed): .venv-%/.installed: constraints/airflow-%.txt pyproject.toml
+# An environment is kept from run to run, unless its Python is gone; uv does what is missing.
+$(AIRFLOW_VERSIONS:%=.venv-%/.installed): .venv-%/.installed: constraints/airflow-%.txt pyproject.toml | .venv-uv/.installed
 	@python=$$(scripts/find-python.sh $*)
-	$(@D)/bin/python -c '' 2>/dev/null || { rm -rf $(@D); "$$python" -m venv $(@D); }
-	echo "Installing Airflow $* on $$($(@D)/bin/python --version) into $(@D) (about a minute) ..."
-	$(@D)/bin/python -m pip install -qq --constraint $< --editable '.[dev]'
+	$(@D)/bin/python -c '' 2>/dev/null || { rm -rf $(@D); $(UV) venv --quiet --seed --python "$$python" $(@D); }
+	echo "Installing Airflow $* on $$($(@D)/bin/python --version) into $(@D) ..."
+	$(UV) pip install --quiet --python $(@D)/bin/python --constraint $< --editable '.[dev]'
 	touch $@
 
 .venv-uv/.installed:
