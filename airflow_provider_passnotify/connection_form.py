@@ -1,5 +1,5 @@
 """The fields of the connection form, once; Airflow 3.2 and later read them from the provider info, earlier ones from
-the hook. Every option that :mod:`airflow_provider_passnotify.config` reads from Extra has its field here.
+the hook. Every option that :mod:`airflow_provider_passnotify.api.config` reads from Extra has its field here.
 """
 
 from __future__ import annotations

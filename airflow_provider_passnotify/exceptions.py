@@ -30,8 +30,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.tickets import Ticket
+from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.api.tickets import Ticket
 
 
 class PassNotifyError(AirflowException):

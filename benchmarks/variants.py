@@ -84,10 +84,10 @@ def aiohttp_loop(url: str, count: int) -> None:
 
 def sender(url: str, count: int) -> None:
     """The sender alone: error table, throttle and counters, without journal and report."""
-    from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-    from airflow_provider_passnotify.config import Config
-    from airflow_provider_passnotify.delivery.sender import Job, Sender
-    from airflow_provider_passnotify.protocol import Outcome, Verdict, send_request
+    from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
+    from airflow_provider_passnotify.api.config import Config
+    from airflow_provider_passnotify.api.protocol import Outcome, Verdict, send_request
+    from airflow_provider_passnotify.delivery.batch.sender import Job, Sender
     from airflow_provider_passnotify.targets import PassTarget
 
     async def jobs() -> AsyncIterator[Job]:

@@ -155,7 +155,7 @@ def main() -> None:
             import airflow_provider_passnotify.triggers.passnotify
 
             if options.memory:
-                import airflow_provider_passnotify.async_client  # noqa: F401  # once per process, not per ticket
+                import airflow_provider_passnotify.api.async_client  # noqa: F401  # once per process, not per ticket
 
                 tracemalloc.start()
             asyncio.run(run(tickets, options, lambda: session.get(f"{url}/_sandbox/requests").json()["methods"]["GET"]))

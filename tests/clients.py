@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-from airflow_provider_passnotify.client import PassNotifyClient
-from airflow_provider_passnotify.config import Config, read_config
-from airflow_provider_passnotify.protocol import Request, Verdict, delete_request, send_request
+from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.api.client import PassNotifyClient
+from airflow_provider_passnotify.api.config import Config, read_config
+from airflow_provider_passnotify.api.protocol import Request, Verdict, delete_request, send_request
 from airflow_provider_passnotify.targets import PassTarget
 
 LOGIN, PASSWORD = "project-key", "s3cr3t-of-the-project"

@@ -14,10 +14,10 @@ import aiohttp
 import certifi
 from yarl import URL
 
-from airflow_provider_passnotify import protocol
-from airflow_provider_passnotify.config import Config
-from airflow_provider_passnotify.pace import Pace
-from airflow_provider_passnotify.protocol import Request, TransportFailure, Verdict
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.config import Config
+from airflow_provider_passnotify.api.protocol import Request, TransportFailure, Verdict
+from airflow_provider_passnotify.api.rate_limit import Pace
 
 log = logging.getLogger(__name__)
 LATE_SECONDS = 0.05
@@ -25,7 +25,7 @@ LATE_SECONDS = 0.05
 
 
 class PassNotifyAsyncClient:
-    """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.protocol.Verdict`.
+    """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.api.protocol.Verdict`.
 
     Use it as an asynchronous context manager, within one event loop. Making one reads the CA bundle, which takes tens
     of milliseconds: a loop that must not be blocked makes it in a thread.

@@ -12,10 +12,10 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_passnotify import protocol
-from airflow_provider_passnotify.config import Config
-from airflow_provider_passnotify.pace import Pace
-from airflow_provider_passnotify.protocol import Request, TransportFailure, Verdict
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.config import Config
+from airflow_provider_passnotify.api.protocol import Request, TransportFailure, Verdict
+from airflow_provider_passnotify.api.rate_limit import Pace
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _NAP_SECONDS = 0.5
 
 
 class PassNotifyClient:
-    """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.protocol.Verdict`.
+    """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.api.protocol.Verdict`.
 
     :param config: the connection, read.
     :param pace: its rate, where another client has begun to use it up.

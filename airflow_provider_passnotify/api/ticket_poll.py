@@ -22,8 +22,8 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.protocol import Outcome, Verdict, encodable
-from airflow_provider_passnotify.tickets import StatusWords, Ticket, TicketState, read_ticket
+from airflow_provider_passnotify.api.protocol import Outcome, Verdict, encodable
+from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, TicketState, read_ticket
 
 DETAILS_UP_TO = 100
 """Among more tickets than this, ``created_at`` and ``children`` are kept of those that failed only (the first 100)."""

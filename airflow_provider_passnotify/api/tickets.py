@@ -15,7 +15,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.protocol import encodable, parse_ticket_id
+from airflow_provider_passnotify.api.protocol import encodable, parse_ticket_id
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.delivery.journal import Journal, Record, State
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
@@ -22,12 +23,11 @@ from airflow_provider_passnotify.exceptions import (
     SendRefusedError,
     error_from,
 )
-from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
 
 if TYPE_CHECKING:
     import pendulum
 
-    from airflow_provider_passnotify.client import PassNotifyClient
+    from airflow_provider_passnotify.api.client import PassNotifyClient
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from airflow_provider_passnotify import protocol
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, clean_ticket_id, read_ticket
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, PassNotifyApiError, error_from
-from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.targets import Target, as_target
-from airflow_provider_passnotify.tickets import StatusWords, Ticket, clean_ticket_id, read_ticket
 
 T = TypeVar("T")
 R = TypeVar("R")

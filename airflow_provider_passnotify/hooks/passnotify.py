@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_passnotify import calls, connection_form, protocol
-from airflow_provider_passnotify.config import CONN_TYPE, Config, read_config
+from airflow_provider_passnotify import connection_form
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.config import CONN_TYPE, Config, read_config
+from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure
+from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, read_ticket
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
-from airflow_provider_passnotify.protocol import Outcome, TransportFailure
+from airflow_provider_passnotify.hooks import calls
 from airflow_provider_passnotify.targets import Target
-from airflow_provider_passnotify.tickets import StatusWords, Ticket, read_ticket
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-    from airflow_provider_passnotify.client import PassNotifyClient
+    from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
+    from airflow_provider_passnotify.api.client import PassNotifyClient
 
 DEFAULT_CONN_ID = "passnotify_default"
 
@@ -49,7 +51,7 @@ class PassNotifyHook(BaseHook):
         :raises PassNotifyConfigError: naming what is wrong with the connection.
         """
         if self._client is None:
-            from airflow_provider_passnotify.client import PassNotifyClient
+            from airflow_provider_passnotify.api.client import PassNotifyClient
 
             self._client = PassNotifyClient(self.get_config())
         return self._client
@@ -98,7 +100,7 @@ class PassNotifyHook(BaseHook):
 
         It looks up ticket 0, which a good credential is told does not exist.
         """
-        from airflow_provider_passnotify.client import PassNotifyClient
+        from airflow_provider_passnotify.api.client import PassNotifyClient
 
         try:
             client = PassNotifyClient(replace(self.get_config(), max_retries=0))
@@ -204,7 +206,7 @@ async def new_async_client(config: Config) -> PassNotifyAsyncClient:
     """Return a client, made in a thread: to import aiohttp and to read the CA bundle would block the event loop."""
 
     def make() -> PassNotifyAsyncClient:
-        from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+        from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 
         return PassNotifyAsyncClient(config)
 

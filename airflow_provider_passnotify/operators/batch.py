@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_passnotify.delivery.sources import LiteralRows, Rows, check_file_name, read_file, read_list
 from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
+from airflow_provider_passnotify.rows.files import LiteralRows, Rows, check_file_name, read_file, read_list
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,7 +36,7 @@ class _NotificationsMixin(BatchOperator):
             raise ValueError(_NO_ROWS.format(kind=type(rows).__name__))
 
     def _rows(self, context: Context) -> Rows:  # noqa: ARG002
-        from airflow_provider_passnotify.storage import open_for_reading
+        from airflow_provider_passnotify.delivery.storage import open_for_reading
 
         rows = self.notifications
         if isinstance(rows, LiteralRows):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_passnotify.delivery.rows import RowReader
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -22,17 +21,18 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.target_arguments import TargetArgumentsOperator
+from airflow_provider_passnotify.rows.reader import RowReader
 from airflow_provider_passnotify.targets import ID_NAMES
 
 if TYPE_CHECKING:
     import pendulum
     from airflow.sdk import Context, ObjectStoragePath
 
-    from airflow_provider_passnotify.config import Config
-    from airflow_provider_passnotify.delivery.batch import BatchRun
-    from airflow_provider_passnotify.delivery.chunks import ChunkJournal
-    from airflow_provider_passnotify.delivery.ledger import Counts, Ledger
-    from airflow_provider_passnotify.storage import ReportFile
+    from airflow_provider_passnotify.api.config import Config
+    from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
+    from airflow_provider_passnotify.delivery.batch.ledger import Counts, Ledger
+    from airflow_provider_passnotify.delivery.batch.run import BatchRun
+    from airflow_provider_passnotify.delivery.storage import ReportFile
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +107,8 @@ class BatchOperator(TargetArgumentsOperator):
     ) -> tuple[dict[str, Any], list[int]]:
         """Send, report and push; raise if too much was lost, else return the summary and the tickets to wait for."""
         # Imported here, as a DAG file that is parsed needs neither SQLite nor an event loop.
-        from airflow_provider_passnotify.delivery.batch import BatchRun
-        from airflow_provider_passnotify.delivery.ledger import Ledger
+        from airflow_provider_passnotify.delivery.batch.ledger import Ledger
+        from airflow_provider_passnotify.delivery.batch.run import BatchRun
 
         with Ledger() as ledger:
             self._fill(ledger, context)
@@ -185,7 +185,7 @@ class BatchOperator(TargetArgumentsOperator):
         RowReader({key: None if is_known_later(value) else value for key, value in self._defaults().items()})
 
     def _open_report(self) -> ReportFile | None:
-        from airflow_provider_passnotify.storage import ReportFile
+        from airflow_provider_passnotify.delivery.storage import ReportFile
 
         if self.report_path is None:
             return None

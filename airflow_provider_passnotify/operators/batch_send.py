@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_passnotify import steering
+from airflow_provider_passnotify import retry_policy
+from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.deadline import parse_deadline
 from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
 from airflow_provider_passnotify.delivery.single import Delivery, OnClear, check_choices
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
 from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
-from airflow_provider_passnotify.tickets import Ticket
 
 if TYPE_CHECKING:
     import pendulum
     from airflow.sdk import Context
 
-    from airflow_provider_passnotify.delivery.batch import BatchRun
-    from airflow_provider_passnotify.delivery.chunks import ChunkJournal
-    from airflow_provider_passnotify.delivery.ledger import Counts, Ledger
+    from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
+    from airflow_provider_passnotify.delivery.batch.ledger import Counts, Ledger
+    from airflow_provider_passnotify.delivery.batch.run import BatchRun
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class SendingBatchOperator(BatchOperator):
         self.on_clear = on_clear
         self.send_before = send_before
         if getattr(self, "retry_policy", None) is None:
-            self.retry_policy = steering.retry_policy()
+            self.retry_policy = retry_policy.retry_policy()
 
     def _defaults(self) -> dict[str, Any]:
         mine = {"value": self.value, "label": self.notification_label, "dedupe_key": self.dedupe_key}
@@ -91,7 +91,7 @@ class SendingBatchOperator(BatchOperator):
         super()._check_arguments()
 
     def _open_journal(self, context: Context) -> ChunkJournal:
-        from airflow_provider_passnotify.delivery.chunks import ChunkJournal
+        from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
 
         resume = self.on_clear == OnClear.RESUME.value
         own = open_journal(context, resume=resume)
@@ -112,7 +112,7 @@ class SendingBatchOperator(BatchOperator):
         return ChunkJournal(own.store, try_number=own.try_number, max_tries=own.max_tries, resume=resume)
 
     def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:
-        from airflow_provider_passnotify.delivery.resume import resume
+        from airflow_provider_passnotify.delivery.batch.resume import resume
 
         again = self.delivery == Delivery.AT_LEAST_ONCE.value
         known = resume(ledger, journal.read() if journal else (), send_doubtful=again)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_passnotify import protocol, steering
+from airflow_provider_passnotify import retry_policy
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.protocol import Request
+from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.deadline import parse_deadline
 from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
 from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush, check_choices
@@ -14,9 +17,7 @@ from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
 from airflow_provider_passnotify.operators.target_arguments import TargetArgumentsOperator
-from airflow_provider_passnotify.protocol import Request
 from airflow_provider_passnotify.targets import ID_NAMES, PassTarget, Target, TargetType, clean_id, make_target
-from airflow_provider_passnotify.tickets import Ticket
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,7 +44,7 @@ class _TargetOperator(TargetArgumentsOperator):
     def __init__(self, *, target_type: str | TargetType, **kwargs: Any) -> None:
         super().__init__(target_type=target_type, **kwargs)
         if getattr(self, "retry_policy", None) is None:
-            self.retry_policy = steering.retry_policy()
+            self.retry_policy = retry_policy.retry_policy()
 
     def execute_complete(self, context: Context, event: Mapping[str, Any], result: int | None = None) -> int:
         """Go on after the triggerer has waited.

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
+from airflow_provider_passnotify.api.protocol import ticket_request
+from airflow_provider_passnotify.api.ticket_poll import LAST_LOOK_SECONDS, NO_ANSWER, End, Rhythm, Waiting
+from airflow_provider_passnotify.api.tickets import TicketState
 from airflow_provider_passnotify.exceptions import (
     FinalTicketFailedError,
     FinalTicketTimeoutError,
@@ -25,12 +28,9 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 from airflow_provider_passnotify.known import is_known_later
-from airflow_provider_passnotify.protocol import ticket_request
-from airflow_provider_passnotify.tickets import TicketState
-from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, End, Rhythm, Waiting
 
 if TYPE_CHECKING:
-    from airflow_provider_passnotify.client import PassNotifyClient
+    from airflow_provider_passnotify.api.client import PassNotifyClient
 
 LONGEST = timedelta(days=3650)
 """Ten years; what is much longer overflows somewhere between here and Airflow's database."""
@@ -78,7 +78,7 @@ def check_conn_id(value: object) -> None:
 
 def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
     """Return a client that asks once: the next poll is the retry."""
-    from airflow_provider_passnotify.client import PassNotifyClient
+    from airflow_provider_passnotify.api.client import PassNotifyClient
 
     client = hook.get_conn()
     return PassNotifyClient(replace(client.config, max_retries=0), client.pace)
@@ -122,7 +122,7 @@ def wait_here(
     :param until: a monotonic moment.
     :param check: called now and then; it ends the waiting by raising.
     """
-    from airflow_provider_passnotify.client import wait
+    from airflow_provider_passnotify.api.client import wait
 
     while waiting.end is None:
         look(waiting, client, until=until, check=check)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_passnotify import follow
+from airflow_provider_passnotify.api.ticket_poll import End, Rhythm, Waiting
+from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
 from airflow_provider_passnotify.exceptions import (
     InvalidNotificationError,
     JournalError,
@@ -20,8 +21,7 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.known import readable_again
-from airflow_provider_passnotify.tickets import StatusWords, Ticket
-from airflow_provider_passnotify.waiting import End, Rhythm, Waiting
+from airflow_provider_passnotify.operators import polling
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,10 +78,10 @@ class TicketOperator(BaseOperator):
         :raises InvalidNotificationError: naming the argument.
         """
         try:
-            follow.check_conn_id(self.passnotify_conn_id)
-            follow.check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
-            follow.seconds_of("poll_interval", self.poll_interval, least=0.1)
-            follow.seconds_of("timeout", self.timeout)
+            polling.check_conn_id(self.passnotify_conn_id)
+            polling.check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
+            polling.seconds_of("poll_interval", self.poll_interval, least=0.1)
+            polling.seconds_of("timeout", self.timeout)
             self._new_waiting([])
         except ValueError as error:
             raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
@@ -98,8 +98,8 @@ class TicketOperator(BaseOperator):
         if not self.wait_for_completion:
             return result
         self.check_waiting()  # mapped arguments are only known now
-        interval = follow.seconds_of("poll_interval", self.poll_interval)
-        timeout = follow.seconds_of("timeout", self.timeout)
+        interval = polling.seconds_of("poll_interval", self.poll_interval)
+        timeout = polling.seconds_of("timeout", self.timeout)
         until = time.monotonic() + timeout
         waiting = self._new_waiting(ticket_ids)
 
@@ -107,13 +107,13 @@ class TicketOperator(BaseOperator):
             if self._killed:
                 raise TicketError(f"The task was told to stop while it waited. {waiting.message}", waiting.tickets())
 
-        with closing(follow.polling_client(self.hook)) as client:
+        with closing(polling.polling_client(self.hook)) as client:
             if not self.deferrable:
-                follow.wait_here(waiting, client, Rhythm(interval), until=until, check=check)
+                polling.wait_here(waiting, client, Rhythm(interval), until=until, check=check)
             else:  # once: what has ended already needs no triggerer
-                follow.look(waiting, client, until=time.monotonic(), check=check)
+                polling.look(waiting, client, until=time.monotonic(), check=check)
         if waiting.end is None:
-            follow.defer(
+            polling.defer(
                 self,
                 context,
                 waiting,
@@ -149,7 +149,7 @@ class TicketOperator(BaseOperator):
     def _conclude(self, context: Context, waiting: Waiting) -> None:
         final = waiting.end is not End.SUCCESS and self.is_final(context)
         try:
-            follow.conclude(waiting, final=final)
+            polling.conclude(waiting, final=final)
         except TicketFailedError as error:
             try:
                 self.on_tickets_failed(context, error.tickets)

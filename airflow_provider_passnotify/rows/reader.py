@@ -20,8 +20,8 @@ from string import Formatter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from airflow_provider_passnotify import protocol
-from airflow_provider_passnotify.protocol import Request
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.targets import ID_NAMES, Target, ids_of, make_target, parse_target_type
 
 KEYS = ("target_type", *ID_NAMES, "value", "label", "dedupe_key")

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_passnotify import follow
+from airflow_provider_passnotify.api.ticket_poll import End, Waiting
+from airflow_provider_passnotify.api.tickets import StatusWords, clean_ticket_id
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.known import is_known_later, readable_again
-from airflow_provider_passnotify.tickets import StatusWords, clean_ticket_id
-from airflow_provider_passnotify.waiting import End, Waiting
+from airflow_provider_passnotify.operators import polling
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_passnotify.client import PassNotifyClient
+    from airflow_provider_passnotify.api.client import PassNotifyClient
 
 
 class NotificationTicketSensor(BaseSensorOperator):
     """Wait until tickets have ended; a ticket that failed fails the sensor once all have ended.
 
     The XCom is always a list: the final state of each ticket in the order given, as
-    :meth:`~airflow_provider_passnotify.tickets.Ticket.as_dict` has it. It is pushed before a failed ticket fails the
-    sensor. Among more than 100 tickets, ``created_at`` and ``children`` are kept of the failed ones only.
+    :meth:`~airflow_provider_passnotify.api.tickets.Ticket.as_dict` has it. It is pushed before a failed ticket fails
+    the sensor. Among more than 100 tickets, ``created_at`` and ``children`` are kept of the failed ones only.
 
     A look that is refused for the moment (429, 5xx, no connection) or cannot be read is made again at the next
     interval; a ticket that the API does not know, and a refused credential, fail at once. What fails is not retried by
@@ -79,7 +79,7 @@ class NotificationTicketSensor(BaseSensorOperator):
     @cached_property
     def client(self) -> PassNotifyClient:
         """The client, made once, so that its rate holds from poke to poke."""
-        return follow.polling_client(self.hook)
+        return polling.polling_client(self.hook)
 
     def pre_execute(self, context: Context) -> None:
         """Begin afresh; what is no ticketId is refused here, where ``soft_fail`` does not hide it."""
@@ -98,7 +98,7 @@ class NotificationTicketSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, waiting))
         self.log.info("%s", waiting.message)
         if self.deferrable:
-            follow.defer(
+            polling.defer(
                 self,
                 context,
                 waiting,
@@ -122,7 +122,7 @@ class NotificationTicketSensor(BaseSensorOperator):
             self.log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
             return
         with closing(self.client) as client:
-            follow.look(waiting, client, until=time.monotonic() if self.deferrable else self._until)
+            polling.look(waiting, client, until=time.monotonic() if self.deferrable else self._until)
         self._quiet_until = time.monotonic() + waiting.retry_after
 
     def _conclude(self, context: Context, waiting: Waiting) -> list[dict[str, Any]]:
@@ -130,16 +130,16 @@ class NotificationTicketSensor(BaseSensorOperator):
         states = [known[ticket_id] for ticket_id in self._ticket_ids(self.ticket_id)]
         if waiting.end is End.FAILED and self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=states)
-        follow.conclude(waiting, final=True)
+        polling.conclude(waiting, final=True)
         self.log.info("%s", waiting.message)
         return states
 
     def _new_waiting(self, ticket_id: object, *, later: bool = False) -> Waiting:
         try:
-            follow.check_conn_id(self.passnotify_conn_id)
-            follow.check_flags(deferrable=self.deferrable)
-            follow.seconds_of("poke_interval", self.poke_interval)
-            follow.seconds_of("timeout", self.timeout)
+            polling.check_conn_id(self.passnotify_conn_id)
+            polling.check_flags(deferrable=self.deferrable)
+            polling.seconds_of("poke_interval", self.poke_interval)
+            polling.seconds_of("timeout", self.timeout)
             words = StatusWords(self.success_statuses or (), self.failure_statuses or ())
             return Waiting(self._ticket_ids(ticket_id, later=later), words)
         except ValueError as error:

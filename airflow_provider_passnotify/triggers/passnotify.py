@@ -11,12 +11,12 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_passnotify.api.protocol import ticket_request
+from airflow_provider_passnotify.api.ticket_poll import LAST_LOOK_SECONDS, NO_ANSWER, Rhythm, Waiting
+from airflow_provider_passnotify.api.tickets import StatusWords
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID
-from airflow_provider_passnotify.protocol import ticket_request
-from airflow_provider_passnotify.tickets import StatusWords
-from airflow_provider_passnotify.triggers.shared import SharedClient, shared_client
-from airflow_provider_passnotify.waiting import LAST_LOOK_SECONDS, NO_ANSWER, Rhythm, Waiting
+from airflow_provider_passnotify.triggers.shared_client import SharedClient, shared_client
 
 CALLS_AT_ONCE = 16
 MISSING_ROUNDS = 3
@@ -40,7 +40,7 @@ class NotificationTicketTrigger(BaseTrigger):
     """Poll tickets until all have ended or the time is up, and fire one event that says how.
 
     The event is ``{"status": "success" | "failed" | "timeout" | "error", "message": ..., "tickets": [...], ...}``, see
-    :meth:`~airflow_provider_passnotify.waiting.Waiting.as_event`.
+    :meth:`~airflow_provider_passnotify.api.ticket_poll.Waiting.as_event`.
 
     :param ticket_ids: the tickets to wait for.
     :param end: when the time is up, ISO 8601: absolute, so that a restarted triggerer does not begin anew.

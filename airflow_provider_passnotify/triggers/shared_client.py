@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.api.ticket_poll import LONGEST_RETRY_AFTER
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, new_async_client
-from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.waiting import LONGEST_RETRY_AFTER
 
 if TYPE_CHECKING:
-    from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+    from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 
 FRESH_SECONDS = 300.0
 """How long the connection is believed before it is looked up again, so that a new password is noticed."""

@@ -71,7 +71,7 @@ def test_what_it_refuses_is_a_rejection(
     server: MockServer, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The provider cannot make a wrong request by itself, so its path prefix is bent here."""
-    monkeypatch.setattr("airflow_provider_passnotify.protocol.API_PREFIX", "/v2")
+    monkeypatch.setattr("airflow_provider_passnotify.api.protocol.API_PREFIX", "/v2")
     connection(host=server.url, login="project", password="secret")
     with pytest.raises(RejectedError):
         PassNotifyHook().delete_notification(EXAMPLES[0].target)

@@ -16,7 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from batch_tools import FIRST, FileStore, batch, context, passes, report_lines
 
-from airflow_provider_passnotify import steering
+from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -155,7 +155,7 @@ class TestResults:
             "airflow_provider_passnotify.operators.batch_base.Stats.incr",
             lambda name, count=1: told.update({name: told.get(name, 0) + count}),
         )
-        monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.PROGRESS_SECONDS", 0.05)
+        monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.run.PROGRESS_SECONDS", 0.05)
         sandbox.add_fault("latency", latency=0.2)
         with caplog.at_level("INFO"):
             batch([*passes(100), {}, {"pass_id": FIRST}], max_failures=1).execute(context())
@@ -425,7 +425,7 @@ class TestEndings:
             operator.execute(context(store))
         _check_ending(sandbox, store, caught.value.summary, report)
 
-    @pytest.mark.skipif(steering.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
+    @pytest.mark.skipif(retry_policy.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
     def test_airflow_retries_no_earlier_than_it_was_told(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("status", status=429, retry_after=600, times=1)
         operator = batch(passes(3))
@@ -468,7 +468,7 @@ class TestEndings:
     def test_run_by_hand_or_airflow_does_not_say(
         self, sandbox: RunningSandbox, store: FileStore, monkeypatch: pytest.MonkeyPatch, state: object
     ) -> None:
-        monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.WATCH_SECONDS", 0)
+        monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.run.WATCH_SECONDS", 0)
         assert batch(passes(100)).execute(watched(context(store), state))["sent"] == 100
         once_each(sandbox, 100)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_passnotify.delivery.chunks import LARGEST, NOT_SENT, SENT, UNKNOWN, Chunk, ChunkJournal
+from airflow_provider_passnotify.api.protocol import Request
+from airflow_provider_passnotify.delivery.batch.chunks import LARGEST, NOT_SENT, SENT, UNKNOWN, Chunk, ChunkJournal
+from airflow_provider_passnotify.delivery.batch.ledger import Waiting
 from airflow_provider_passnotify.delivery.journal import MemoryStore
-from airflow_provider_passnotify.delivery.ledger import Waiting
 from airflow_provider_passnotify.exceptions import JournalError
-from airflow_provider_passnotify.protocol import Request
 
 
 class Store:

@@ -6,7 +6,7 @@ import pytest
 from clients import DELETE, LOOK, SEND, Call, config_for
 from servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, serving
 
-from airflow_provider_passnotify.protocol import MAX_ANSWER_BYTES, Outcome, Request, TransportFailure
+from airflow_provider_passnotify.api.protocol import MAX_ANSWER_BYTES, Outcome, Request, TransportFailure
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 

@@ -13,8 +13,8 @@ from certificates import Certificate, make_certificate
 from clients import DELETE, SEND, Call, config_for
 from servers import CLOSE, TICKET, Answer, answer, serving
 
-from airflow_provider_passnotify import protocol
-from airflow_provider_passnotify.protocol import Outcome, TransportFailure, Verdict
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 

@@ -14,7 +14,7 @@ from certificates import make_certificate
 from clients import DELETE, SEND, Call, config_for
 from servers import HANG, TICKET, Answer, Received, Server, answer, serving
 
-from airflow_provider_passnotify.protocol import Outcome, TransportFailure
+from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_passnotify.config import OPTIONS, Config, is_loopback, read_config
+from airflow_provider_passnotify.api.config import OPTIONS, Config, is_loopback, read_config
 from airflow_provider_passnotify.connection_form import FIELDS
 
 KEY = base64.b64encode(b"me:secret").decode()

@@ -10,6 +10,8 @@ from airflow.exceptions import AirflowException, AirflowFailException
 from clients import DELETE, SEND
 
 from airflow_provider_passnotify import exceptions
+from airflow_provider_passnotify.api.protocol import Outcome, Verdict
+from airflow_provider_passnotify.api.tickets import Ticket, TicketState
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
     InvalidNotificationError,
@@ -24,8 +26,6 @@ from airflow_provider_passnotify.exceptions import (
     TicketTimeoutError,
     error_from,
 )
-from airflow_provider_passnotify.protocol import Outcome, Verdict
-from airflow_provider_passnotify.tickets import Ticket, TicketState
 
 VERDICT = Verdict(
     Outcome.NOT_SENT, "HTTP 429: slow down", None, None, 429, 42, "Slow down.", "ten per second", retry_after=7.0

@@ -14,6 +14,7 @@ import pytest
 from certificates import make_certificate
 from servers import NOTHING, Answer, answer, serving
 
+from airflow_provider_passnotify.api.tickets import StatusWords, TicketState
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
     InvalidNotificationError,
@@ -24,7 +25,6 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
 from airflow_provider_passnotify.targets import PassTarget
-from airflow_provider_passnotify.tickets import StatusWords, TicketState
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 

@@ -24,7 +24,16 @@ IMPORTED_BY_DAGS = [
     )
 ]
 HEAVY = ["requests", "aiohttp", "urllib3", "fastapi", "uvicorn", "sqlalchemy", "wtforms", "flask_appbuilder"]
-NO_AIRFLOW = ["targets", "protocol", "tickets", "config", "client", "async_client", "pace", "delivery.sender"]
+NO_AIRFLOW = [
+    "targets",
+    "api.protocol",
+    "api.tickets",
+    "api.config",
+    "api.client",
+    "api.async_client",
+    "api.rate_limit",
+    "delivery.batch.sender",
+]
 PUBLIC = {
     "hooks.passnotify": ["PassNotifyHook", "PassNotifyAsyncHook"],
     "operators.passnotify": [

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_passnotify.delivery.ledger import Ledger, Result, Status, TooManyRowsError
-from airflow_provider_passnotify.delivery.resume import Entry, Resumed, resume
-from airflow_provider_passnotify.delivery.rows import RowReader
-from airflow_provider_passnotify.delivery.sources import BadRow
+from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Result, Status, TooManyRowsError
+from airflow_provider_passnotify.delivery.batch.resume import Entry, Resumed, resume
+from airflow_provider_passnotify.rows.files import BadRow
+from airflow_provider_passnotify.rows.reader import RowReader
 
 READER = RowReader({"target_type": "pass", "value": "Hello"})
 

@@ -10,8 +10,8 @@ import pendulum
 import pytest
 from clients import DELETE, LOOK, SEND
 
-from airflow_provider_passnotify import protocol
-from airflow_provider_passnotify.protocol import (
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.protocol import (
     LONGEST_RETRY_WAIT,
     Outcome,
     TransportFailure,

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from batch_tools import FileStore
 
-from airflow_provider_passnotify.delivery.chunks import ChunkJournal
-from airflow_provider_passnotify.delivery.ledger import Ledger, Status
-from airflow_provider_passnotify.delivery.pump import Pump
-from airflow_provider_passnotify.delivery.rows import RowReader
-from airflow_provider_passnotify.delivery.sender import Job
+from airflow_provider_passnotify.api.protocol import Outcome, Verdict
+from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
+from airflow_provider_passnotify.delivery.batch.feed import Pump
+from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status
+from airflow_provider_passnotify.delivery.batch.sender import Job
 from airflow_provider_passnotify.exceptions import JournalError
-from airflow_provider_passnotify.protocol import Outcome, Verdict
+from airflow_provider_passnotify.rows.reader import RowReader
 
 SIZE = 10
 SENT = Verdict(Outcome.ACCEPTED, ticket_id=7)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_passnotify.delivery.rows import Message, RowReader, Template
+from airflow_provider_passnotify.rows.reader import Message, RowReader, Template
 
 
 def read(row: Mapping[Any, Any], **defaults: Any) -> Message:

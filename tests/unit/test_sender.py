@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from clients import config_for
 
-from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-from airflow_provider_passnotify.delivery import throttle
-from airflow_provider_passnotify.delivery.breaker import MOST_DOUBTS
-from airflow_provider_passnotify.delivery.sender import MAX_REFUSALS, Job, Sender
-from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.delivery.batch.breaker import MOST_DOUBTS
+from airflow_provider_passnotify.delivery.batch import throttle
+from airflow_provider_passnotify.delivery.batch.sender import MAX_REFUSALS, Job, Sender
 
 OK = (200, {}, '{"ticketId": 7}')
 REFUSED = (429, {"Retry-After": "0"}, "")

@@ -11,7 +11,7 @@ from airflow.exceptions import AirflowFailException, AirflowSkipException
 from servers import HANG, NOTHING, TICKET, Answer, answer, serving
 from stores import Store, context_of
 
-from airflow_provider_passnotify import steering
+from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.delivery.journal import open_journal
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
@@ -163,7 +163,7 @@ def test_an_interruption_right_after_the_answer_is_doubt(connection: Connect, mo
 
     with serving() as server:
         connection(host=server.url, login="me", password="secret")
-        monkeypatch.setattr("airflow_provider_passnotify.protocol.retry_delay", interrupted)
+        monkeypatch.setattr("airflow_provider_passnotify.api.protocol.retry_delay", interrupted)
         with pytest.raises(TimedOut):
             operator().execute(context_of(store))
     assert len(server.received) == 1
@@ -210,7 +210,7 @@ def test_without_memory_at_least_once_may_be_retried(connection: Connect) -> Non
         assert operator(delivery="at_least_once").execute(context_of(None, 2, 2)) == 12345
 
 
-@pytest.mark.skipif(steering.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
+@pytest.mark.skipif(retry_policy.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
 @pytest.mark.parametrize(
     ("header", "delay"), [("120", 300), ("3600", 3600), ("999999999", 86400), ("Fri, 31 Dec 9999 23:59:59 GMT", 86400)]
 )
@@ -224,7 +224,7 @@ def test_airflow_retries_no_earlier_than_it_was_told(connection: Connect, header
     assert (decision.action.value, decision.retry_delay.total_seconds()) == ("retry", delay)
 
 
-@pytest.mark.skipif(steering.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
+@pytest.mark.skipif(retry_policy.retry_policy() is None, reason="Airflow has no retry policies before 3.3")
 def test_what_says_nothing_about_later_is_retried_as_the_task_says() -> None:
     task = operator()
     for error in (ValueError("x"), SendRefusedError("x")):

@@ -10,7 +10,7 @@ import pytest
 from clients import Call, config_for
 from servers import serving
 
-from airflow_provider_passnotify.protocol import delete_request, send_request
+from airflow_provider_passnotify.api.protocol import delete_request, send_request
 from airflow_provider_passnotify.targets import (
     ID_NAMES,
     ExternalTemplateTarget,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_passnotify.delivery.throttle import CUT, RECOVERY, SLACK, Throttle
+from airflow_provider_passnotify.delivery.batch.throttle import CUT, RECOVERY, SLACK, Throttle
 
 Refusal = float | None
 """What a refusal's Retry-After says."""

@@ -9,8 +9,8 @@ import msgspec
 import pendulum
 import pytest
 
-from airflow_provider_passnotify import tickets
-from airflow_provider_passnotify.tickets import StatusWords, TicketState, clean_ticket_id, read_ticket
+from airflow_provider_passnotify.api import tickets
+from airflow_provider_passnotify.api.tickets import StatusWords, TicketState, clean_ticket_id, read_ticket
 
 
 @pytest.mark.parametrize("key", ["status", "Status", "STATUS"])

@@ -15,14 +15,14 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from sandbox_tickets import send
 
-from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-from airflow_provider_passnotify.config import Config
+from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.api.config import Config
+from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict, ticket_request
+from airflow_provider_passnotify.api.ticket_poll import Waiting
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
-from airflow_provider_passnotify.protocol import Outcome, Request, Verdict, ticket_request
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
-from airflow_provider_passnotify.triggers import shared
+from airflow_provider_passnotify.triggers import shared_client
 from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
-from airflow_provider_passnotify.waiting import Waiting
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_a_thousand_triggers_share_one_look_up_one_rate_and_few_connections(
     async def scenario() -> list[dict[str, Any]]:
         async with running(*(trigger([ticket_id]) for ticket_id in ticket_ids)) as tasks:
             first = await asyncio.gather(*tasks)
-        assert not any(shared._shared.values()), "the last one closes the client"
+        assert not any(shared_client._shared.values()), "the last one closes the client"
         return first
 
     assert {event["status"] for event in asyncio.run(scenario())} == {"success"}
@@ -334,7 +334,7 @@ def test_retry_after_quiets_every_trigger_of_the_connection(
 def test_a_new_password_is_noticed_where_the_old_one_is_refused(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, lookups: list[str]
 ) -> None:
-    monkeypatch.setattr(shared, "RENEWABLE_SECONDS", 0.0)
+    monkeypatch.setattr(shared_client, "RENEWABLE_SECONDS", 0.0)
     connect()
     ticket_ids = send(sandbox, 5)
     sandbox.set_tickets(hang=True)
@@ -342,7 +342,7 @@ def test_a_new_password_is_noticed_where_the_old_one_is_refused(
     connect(password="old")
 
     async def scenario() -> list[dict[str, Any]]:
-        async with shared.shared_client("passnotify_default") as client:
+        async with shared_client.shared_client("passnotify_default") as client:
             await client.ready()
             connect()
             async with running(*(trigger([ticket_id]) for ticket_id in ticket_ids)) as tasks:
@@ -385,7 +385,7 @@ def test_a_refusal_with_retry_after_is_that_tickets_alone(sandbox: RunningSandbo
     sandbox.add_fault("status", status=404, retry_after=3600, path=f"/ticket/{first}", times=1)
 
     async def wait_for_both() -> list[str]:
-        async with shared.shared_client("passnotify_default"):  # one client for both
+        async with shared_client.shared_client("passnotify_default"):  # one client for both
             return [(await fire(trigger([ticket_id])))["status"] for ticket_id in (first, second)]
 
     assert asyncio.run(wait_for_both()) == ["error", "success"]

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_passnotify.exceptions import TicketError
-from airflow_provider_passnotify.follow import conclude
-from airflow_provider_passnotify.protocol import (
+from airflow_provider_passnotify.api.protocol import (
     Outcome,
     TransportFailure,
     Verdict,
@@ -17,8 +15,10 @@ from airflow_provider_passnotify.protocol import (
     judge_failure,
     ticket_request,
 )
-from airflow_provider_passnotify.tickets import StatusWords, TicketState, read_ticket
-from airflow_provider_passnotify.waiting import LONGEST_BACK_OFF, LONGEST_RETRY_AFTER, End, Rhythm, Waiting
+from airflow_provider_passnotify.api.ticket_poll import LONGEST_BACK_OFF, LONGEST_RETRY_AFTER, End, Rhythm, Waiting
+from airflow_provider_passnotify.api.tickets import StatusWords, TicketState, read_ticket
+from airflow_provider_passnotify.exceptions import TicketError
+from airflow_provider_passnotify.operators.polling import conclude
 
 
 def answer(status_code: int, body: Any, **headers: str) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from airflow_provider_passnotify.protocol import Outcome, Verdict
+from airflow_provider_passnotify.api.protocol import Outcome, Verdict
 
 log = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ from typing import Any
 
 import pendulum
 
+from airflow_provider_passnotify.delivery.batch.ledger import Waiting
+from airflow_provider_passnotify.delivery.batch.resume import Entry
 from airflow_provider_passnotify.delivery.journal import RETENTION, VERSION, MemoryStore, Store
-from airflow_provider_passnotify.delivery.ledger import Waiting
-from airflow_provider_passnotify.delivery.resume import Entry
-from airflow_provider_passnotify.delivery.rows import DIGEST_SIZE
 from airflow_provider_passnotify.exceptions import JournalError
+from airflow_provider_passnotify.rows.reader import DIGEST_SIZE
 
 LARGEST = 1000
 """Rows in a chunk: with tickets of 19 digits, its value stays under the 64 KB above which Airflow warns."""

@@ -10,11 +10,19 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from airflow_provider_passnotify.delivery.chunks import IN_FLIGHT, LARGEST, NOT_SENT, SENT, UNKNOWN, Chunk, ChunkJournal
-from airflow_provider_passnotify.delivery.ledger import Ledger, Result, Status
-from airflow_provider_passnotify.delivery.sender import Job
+from airflow_provider_passnotify.api.protocol import Outcome, Verdict
+from airflow_provider_passnotify.delivery.batch.chunks import (
+    IN_FLIGHT,
+    LARGEST,
+    NOT_SENT,
+    SENT,
+    UNKNOWN,
+    Chunk,
+    ChunkJournal,
+)
+from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Result, Status
+from airflow_provider_passnotify.delivery.batch.sender import Job
 from airflow_provider_passnotify.exceptions import JournalError
-from airflow_provider_passnotify.protocol import Outcome, Verdict
 
 _CHUNK_SECONDS = 0.5
 _IMPATIENT = 0.1

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from airflow_provider_passnotify.delivery.rows import Message, RowReader
-from airflow_provider_passnotify.delivery.sources import BadRow, Rows
-from airflow_provider_passnotify.protocol import Request, encodable
+from airflow_provider_passnotify.api.protocol import Request, encodable
+from airflow_provider_passnotify.rows.files import BadRow, Rows
+from airflow_provider_passnotify.rows.reader import Message, RowReader
 
 _BATCH = 500
 _CACHE_KB = 8192

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from airflow_provider_passnotify.delivery.ledger import Ledger, Status, storable
+from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status, storable
 
 _SENT, _DOUBT = 0, 1
 _SCHEMA = """

@@ -16,12 +16,12 @@ from contextlib import suppress
 
 import pendulum
 
-from airflow_provider_passnotify.config import Config
-from airflow_provider_passnotify.delivery.chunks import ChunkJournal
-from airflow_provider_passnotify.delivery.ledger import Counts, Ledger, Status
-from airflow_provider_passnotify.delivery.pump import Pump
-from airflow_provider_passnotify.delivery.sender import GRACE, Job, Sender
-from airflow_provider_passnotify.protocol import Verdict
+from airflow_provider_passnotify.api.config import Config
+from airflow_provider_passnotify.api.protocol import Verdict
+from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
+from airflow_provider_passnotify.delivery.batch.feed import Pump
+from airflow_provider_passnotify.delivery.batch.ledger import Counts, Ledger, Status
+from airflow_provider_passnotify.delivery.batch.sender import GRACE, Job, Sender
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class BatchRun:
             self._ended.set()
 
     async def _send(self) -> None:
-        from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
+        from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 
         async with PassNotifyAsyncClient(self._config) as client:
             sender = self._sender = Sender(client, may_send=self._check_may_send)

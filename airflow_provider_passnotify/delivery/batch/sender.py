@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_passnotify import protocol
-from airflow_provider_passnotify.async_client import PassNotifyAsyncClient
-from airflow_provider_passnotify.delivery.breaker import CircuitBreaker
-from airflow_provider_passnotify.delivery.throttle import Throttle
-from airflow_provider_passnotify.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
+from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.delivery.batch.breaker import CircuitBreaker
+from airflow_provider_passnotify.delivery.batch.throttle import Throttle
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 
-from airflow_provider_passnotify.protocol import LONGEST_RETRY_WAIT
+from airflow_provider_passnotify.api.protocol import LONGEST_RETRY_WAIT
 
 CUT = 0.8
 """What is left of the rate at which the server refused."""
