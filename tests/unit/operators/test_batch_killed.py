@@ -37,7 +37,7 @@ except BatchFailedError as error:
 
 
 def start(store: FileStore, try_number: int, connection: str) -> subprocess.Popen[str]:
-    here = Path(__file__).parents[1]
+    here = Path(__file__).parents[2]
     path = os.pathsep.join([str(here), str(here.parent)])
     env = {**os.environ, "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": connection, "PYTHONPATH": path}
     command = [sys.executable, "-c", TRY, str(store.folder), str(ROWS), str(try_number)]
