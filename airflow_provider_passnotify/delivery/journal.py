@@ -53,6 +53,31 @@ INTENT, OUTCOME = "intent", "outcome"
 RETENTION = timedelta(days=90)
 
 
+class Delivery(str, Enum):
+    """What to do when nobody knows whether a push went out: nothing, or send it again."""
+
+    AT_MOST_ONCE = "at_most_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+class OnClear(str, Enum):
+    """What clearing the task means: start afresh, or go on where the journal stands."""
+
+    RESEND = "resend"
+    RESUME = "resume"
+
+
+def check_choices(delivery: object, on_clear: object) -> None:
+    """Refuse what is none of the words above.
+
+    :raises ValueError: naming the argument and its words.
+    """
+    for name, value, kinds in (("delivery", delivery, Delivery), ("on_clear", on_clear, OnClear)):
+        words = [kind.value for kind in kinds]
+        if value not in words:
+            raise ValueError(f"{name} must be {' or '.join(words)}, not {value!r:.60}.")
+
+
 class State(str, Enum):
     """How far a try got."""
 

@@ -7,13 +7,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.delivery.journal import Journal, Record, State
+from airflow_provider_passnotify.delivery.journal import Delivery, Journal, Record, State
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
     JournalError,
@@ -36,31 +35,6 @@ _WAYS_ON_IN_DOUBT = (
     "It may have been sent, so it is not sent again by itself. Ways on: accept it (mark the task as success), or clear "
     "the task to send it again (with on_clear='resend')."
 )
-
-
-class Delivery(str, Enum):
-    """What to do when nobody knows whether a push went out: nothing, or send it again."""
-
-    AT_MOST_ONCE = "at_most_once"
-    AT_LEAST_ONCE = "at_least_once"
-
-
-class OnClear(str, Enum):
-    """What clearing the task means: start afresh, or go on where the journal stands."""
-
-    RESEND = "resend"
-    RESUME = "resume"
-
-
-def check_choices(delivery: object, on_clear: object) -> None:
-    """Refuse what is none of the words above.
-
-    :raises ValueError: naming the argument and its words.
-    """
-    for name, value, kinds in (("delivery", delivery, Delivery), ("on_clear", on_clear, OnClear)):
-        words = [kind.value for kind in kinds]
-        if value not in words:
-            raise ValueError(f"{name} must be {' or '.join(words)}, not {value!r:.60}.")
 
 
 @dataclass(frozen=True)

@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
-import tempfile
-import uuid
-from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, cast
-
-log = logging.getLogger(__name__)
-
-_LOCAL = {"", "file", "local"}
 
 
 def open_for_reading(path: str) -> IO[bytes]:
     """Open a local path or a URL such as ``s3://conn_id@bucket/rows.csv``."""
-    return cast("IO[bytes]", _storage_path(path).open("rb"))
+    return cast("IO[bytes]", storage_path(path).open("rb"))
 
 
-class ReportFile:
-    """A file that is written at once and whole, or not at all.
-
-    :param path: a local path or a URL.
-    :raises OSError: when nothing can be written there; other file systems raise errors of their own.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._target = _storage_path(path)
-        self._local = Path(self._target.path) if self._target.protocol in _LOCAL else None
-        if self._local is None:
-            probe = _storage_path(f"{path}.check")
-            with probe.open("wb"):  # as the report will be: other ways may reach another file system
-                pass
-            try:
-                probe.unlink()
-            except Exception as error:  # noqa: BLE001 (who may write need not be allowed to delete)
-                log.warning("%s stays behind: %s: %s", probe, type(error).__name__, error)
-        else:
-            self._local.parent.mkdir(parents=True, exist_ok=True)
-            if self._local.is_dir():
-                raise IsADirectoryError(f"{path} is a directory; report_path must be a file.")
-            with self._temporary() as file:
-                Path(file.name).unlink()
-
-    def write(self, lines: Iterable[str]) -> None:
-        """Write the lines; whoever looks finds the file as it was before, or the new one."""
-        file = self._temporary()
-        try:
-            with file:
-                file.writelines(lines)
-            if self._local is not None:
-                Path(file.name).replace(self._local)
-            else:  # only now: an upload that breaks off must not look like a report
-                with Path(file.name).open("rb") as source, self._target.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-
-    def _temporary(self) -> IO[str]:
-        if self._local is None:
-            return tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="passnotify-", delete=False)
-        # In the same folder, so that it can be renamed, and with the permissions that any new file there has.
-        return (self._local.parent / f".passnotify-{uuid.uuid4().hex}.partial").open("x", encoding="utf-8")
-
-
-def _storage_path(path: str) -> Any:
+def storage_path(path: str) -> Any:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(path if "://" in path else str(Path(path).expanduser().absolute()))

@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, clean_ticket_id, read_ticket
-from airflow_provider_passnotify.exceptions import InvalidNotificationError, PassNotifyApiError, error_from
+from airflow_provider_passnotify.arguments import checked
+from airflow_provider_passnotify.exceptions import PassNotifyApiError, error_from
 from airflow_provider_passnotify.targets import Target, as_target
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,6 @@ def ticket_call(ticket_id: int | str, words: StatusWords | None = None) -> Call[
             raise PassNotifyApiError(request, replace(verdict, outcome=Outcome.UNKNOWN, reason=str(error))) from None
 
     return Call(request, read)
-
-
-def checked(build: Callable[[], R]) -> R:
-    """Return what ``build`` returns; what it refuses becomes a failure that Airflow does not retry.
-
-    :raises InvalidNotificationError: with the message of the :class:`ValueError`.
-    """
-    try:
-        return build()
-    except ValueError as error:
-        raise InvalidNotificationError(str(error)) from None
 
 
 def _accepted(request: Request, verdict: Verdict) -> Verdict:

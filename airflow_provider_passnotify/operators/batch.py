@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.arguments import is_known_later
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
 from airflow_provider_passnotify.rows.files import LiteralRows, Rows, check_file_name, read_file, read_list

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Stats
-
+from airflow_provider_passnotify.arguments import is_known_later
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -19,8 +18,8 @@ from airflow_provider_passnotify.exceptions import (
     JournalError,
     PassNotifyError,
 )
-from airflow_provider_passnotify.known import is_known_later
-from airflow_provider_passnotify.operators.target_arguments import TargetArgumentsOperator
+from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
+from airflow_provider_passnotify.operators.batch_status import Metrics, still_running
 from airflow_provider_passnotify.rows.reader import RowReader
 from airflow_provider_passnotify.targets import ID_NAMES
 
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_passnotify.api.config import Config
     from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
     from airflow_provider_passnotify.delivery.batch.ledger import Counts, Ledger
+    from airflow_provider_passnotify.delivery.batch.report import ReportFile
     from airflow_provider_passnotify.delivery.batch.run import BatchRun
-    from airflow_provider_passnotify.delivery.storage import ReportFile
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class BatchOperator(TargetArgumentsOperator):
         before the task fails. It fails at the end, after everything that could be sent was sent.
     :param report_path: where to write what became of each row, as JSON Lines: a local path, or any URL or path of
         Airflow's object storage.
-    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.target_arguments.TargetArgumentsOperator`:
+    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.base.TargetArgumentsOperator`:
         ``target_type`` and ids for rows that have none, the connection, and whether and how to wait for the tickets (at
         most 10,000 of them).
     """
@@ -120,7 +119,7 @@ class BatchOperator(TargetArgumentsOperator):
                 journal,
                 send_before=send_before,
                 on_progress=metrics.tell,
-                is_wanted=_still_running(context["ti"]),
+                is_wanted=still_running(context["ti"]),
             )
             if self._killed:
                 run.stop()
@@ -185,7 +184,7 @@ class BatchOperator(TargetArgumentsOperator):
         RowReader({key: None if is_known_later(value) else value for key, value in self._defaults().items()})
 
     def _open_report(self) -> ReportFile | None:
-        from airflow_provider_passnotify.delivery.storage import ReportFile
+        from airflow_provider_passnotify.delivery.batch.report import ReportFile
 
         if self.report_path is None:
             return None
@@ -277,46 +276,6 @@ class BatchOperator(TargetArgumentsOperator):
             self._push(context, self._summary(ledger, ledger.counts()))
         except Exception as problem:  # noqa: BLE001
             log.warning("The summary could not be kept: %s: %s", type(problem).__name__, problem)
-
-
-class Metrics:
-    """Airflow metrics: ``passnotify.sent`` and the like, counted up as the batch goes on.
-
-    :param before: what stood when this try began to send; earlier tries have counted what they sent.
-    """
-
-    def __init__(self, before: Counts) -> None:
-        self._told = {"sent": before.sent, "unknown": before.unknown}
-
-    def tell(self, counts: Counts) -> None:
-        """Count what was done since the last call."""
-        now = {"sent": counts.sent, "failed": counts.failed, "unknown": counts.unknown, "duplicates": counts.duplicate}
-        for name, number in now.items():
-            if (more := number - self._told.get(name, 0)) > 0:
-                Stats.incr(f"passnotify.{name}", more)
-                self._told[name] = number
-
-
-def _still_running(ti: Any) -> Callable[[], bool] | None:
-    """Return what tells whether Airflow has the task as running; ``None`` where a task cannot ask (2.11)."""
-    if not hasattr(ti, "get_task_states"):
-        return None
-    was_running = False
-
-    def look() -> bool:
-        nonlocal was_running
-        try:
-            found = ti.get_task_states(
-                ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-            ).get(ti.run_id, {})
-        except Exception as error:  # noqa: BLE001 (the heartbeat tells the same, later)
-            log.debug("Airflow did not say whether the task is running: %s", error)
-            return True
-        is_running = "running" in found.values()
-        was_running = was_running or is_running
-        return is_running or not was_running  # a task that is run by hand ("airflow tasks test") never is
-
-    return look
 
 
 def words(counts: Counts) -> str:

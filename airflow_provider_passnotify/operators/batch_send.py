@@ -11,11 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.api.tickets import Ticket
-from airflow_provider_passnotify.deadline import parse_deadline
-from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
-from airflow_provider_passnotify.delivery.single import Delivery, OnClear, check_choices
+from airflow_provider_passnotify.arguments import is_known_later, parse_deadline
+from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices, is_first_try, open_journal
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
-from airflow_provider_passnotify.known import is_known_later
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 
 if TYPE_CHECKING:

@@ -10,13 +10,12 @@ from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.api.tickets import Ticket
-from airflow_provider_passnotify.deadline import parse_deadline
-from airflow_provider_passnotify.delivery.journal import is_first_try, open_journal
-from airflow_provider_passnotify.delivery.single import Delivery, OnClear, SinglePush, check_choices
+from airflow_provider_passnotify.arguments import is_known_later, parse_deadline
+from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices, is_first_try, open_journal
+from airflow_provider_passnotify.delivery.single import SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
-from airflow_provider_passnotify.known import is_known_later
+from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
-from airflow_provider_passnotify.operators.target_arguments import TargetArgumentsOperator
 from airflow_provider_passnotify.targets import ID_NAMES, PassTarget, Target, TargetType, clean_id, make_target
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class _TargetOperator(TargetArgumentsOperator):
     """What sending and deleting have in common: a target, and a ticket to wait for.
 
     :param target_type: and its ids: see
-        :class:`~airflow_provider_passnotify.operators.target_arguments.TargetArgumentsOperator`.
+        :class:`~airflow_provider_passnotify.operators.base.TargetArgumentsOperator`.
     :raises InvalidNotificationError: while the DAG is parsed where the value is known then, else when the task starts.
     """
 

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 from airflow_provider_passnotify.api.protocol import ticket_request
 from airflow_provider_passnotify.api.ticket_poll import LAST_LOOK_SECONDS, NO_ANSWER, End, Rhythm, Waiting
 from airflow_provider_passnotify.api.tickets import TicketState
+from airflow_provider_passnotify.arguments import LONGEST
 from airflow_provider_passnotify.exceptions import (
     FinalTicketFailedError,
     FinalTicketTimeoutError,
@@ -27,13 +28,10 @@ from airflow_provider_passnotify.exceptions import (
     TicketTimeoutError,
 )
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
-from airflow_provider_passnotify.known import is_known_later
 
 if TYPE_CHECKING:
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
-LONGEST = timedelta(days=3650)
-"""Ten years; what is much longer overflows somewhere between here and Airflow's database."""
 GRACE = timedelta(minutes=1)
 """How much later than the trigger Airflow itself gives up: only where no triggerer runs."""
 _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
@@ -41,39 +39,6 @@ _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what w
 
 class _TimeUpError(Exception):
     """The look has taken as long as it may."""
-
-
-def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
-    """Return seconds.
-
-    :param value: seconds or a timedelta.
-    :raises ValueError: naming the argument.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds < float("inf"):
-        raise ValueError(f"{name} must be seconds (a number from {least:g}) or a timedelta, not {value!r:.80}.")
-    if seconds > LONGEST.total_seconds():
-        raise ValueError(f"{name} must be no longer than {LONGEST.days} days, not {value!r:.80}.")
-    return float(seconds)
-
-
-def check_flags(**flags: object) -> None:
-    """Refuse what is no bool: the text ``"false"`` would count as true.
-
-    :raises ValueError: naming the argument.
-    """
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be True or False, not {value!r:.80}.")
-
-
-def check_conn_id(value: object) -> None:
-    """Refuse what is surely no connection's id.
-
-    :raises ValueError: naming the argument.
-    """
-    if not is_known_later(value) and (not isinstance(value, str) or not value.strip()):
-        raise ValueError(f"passnotify_conn_id must be the id of a connection, not {value!r:.80}.")
 
 
 def polling_client(hook: PassNotifyHook) -> PassNotifyClient:

@@ -13,9 +13,9 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 
 from airflow_provider_passnotify.api.ticket_poll import End, Waiting
 from airflow_provider_passnotify.api.tickets import StatusWords, clean_ticket_id
+from airflow_provider_passnotify.arguments import check_conn_id, check_flags, is_known_later, readable_again, seconds_of
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
-from airflow_provider_passnotify.known import is_known_later, readable_again
 from airflow_provider_passnotify.operators import polling
 
 if TYPE_CHECKING:
@@ -136,10 +136,10 @@ class NotificationTicketSensor(BaseSensorOperator):
 
     def _new_waiting(self, ticket_id: object, *, later: bool = False) -> Waiting:
         try:
-            polling.check_conn_id(self.passnotify_conn_id)
-            polling.check_flags(deferrable=self.deferrable)
-            polling.seconds_of("poke_interval", self.poke_interval)
-            polling.seconds_of("timeout", self.timeout)
+            check_conn_id(self.passnotify_conn_id)
+            check_flags(deferrable=self.deferrable)
+            seconds_of("poke_interval", self.poke_interval)
+            seconds_of("timeout", self.timeout)
             words = StatusWords(self.success_statuses or (), self.failure_statuses or ())
             return Waiting(self._ticket_ids(ticket_id, later=later), words)
         except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import pendulum
 import pytest
 
-from airflow_provider_passnotify.deadline import parse_deadline
+from airflow_provider_passnotify.arguments import parse_deadline
 
 NOON = pendulum.datetime(2026, 1, 1, 12, tz="UTC")
 

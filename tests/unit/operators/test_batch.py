@@ -152,7 +152,7 @@ class TestResults:
     ) -> None:
         told: dict[str, int] = {}
         monkeypatch.setattr(
-            "airflow_provider_passnotify.operators.batch_base.Stats.incr",
+            "airflow_provider_passnotify.operators.batch_status.Stats.incr",
             lambda name, count=1: told.update({name: told.get(name, 0) + count}),
         )
         monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.run.PROGRESS_SECONDS", 0.05)

@@ -15,8 +15,8 @@ from clients import config_for
 
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.delivery.batch.breaker import MOST_DOUBTS
 from airflow_provider_passnotify.delivery.batch import throttle
+from airflow_provider_passnotify.delivery.batch.breaker import MOST_DOUBTS
 from airflow_provider_passnotify.delivery.batch.sender import MAX_REFUSALS, Job, Sender
 
 OK = (200, {}, '{"ticketId": 7}')

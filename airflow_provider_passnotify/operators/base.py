@@ -1,9 +1,9 @@
-"""``wait_for_completion`` for every operator that gets tickets."""
+"""What all operators have in common: tickets that may be waited for, and the arguments that name a target."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import cached_property
@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_passnotify.api.ticket_poll import End, Rhythm, Waiting
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
+from airflow_provider_passnotify.arguments import check_conn_id, check_flags, readable_again, seconds_of
 from airflow_provider_passnotify.exceptions import (
     InvalidNotificationError,
     JournalError,
@@ -20,8 +21,8 @@ from airflow_provider_passnotify.exceptions import (
     TicketFailedError,
 )
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
-from airflow_provider_passnotify.known import readable_again
 from airflow_provider_passnotify.operators import polling
+from airflow_provider_passnotify.targets import ID_NAMES, Id, TargetType
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,10 +79,10 @@ class TicketOperator(BaseOperator):
         :raises InvalidNotificationError: naming the argument.
         """
         try:
-            polling.check_conn_id(self.passnotify_conn_id)
-            polling.check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
-            polling.seconds_of("poll_interval", self.poll_interval, least=0.1)
-            polling.seconds_of("timeout", self.timeout)
+            check_conn_id(self.passnotify_conn_id)
+            check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
+            seconds_of("poll_interval", self.poll_interval, least=0.1)
+            seconds_of("timeout", self.timeout)
             self._new_waiting([])
         except ValueError as error:
             raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
@@ -98,8 +99,8 @@ class TicketOperator(BaseOperator):
         if not self.wait_for_completion:
             return result
         self.check_waiting()  # mapped arguments are only known now
-        interval = polling.seconds_of("poll_interval", self.poll_interval)
-        timeout = polling.seconds_of("timeout", self.timeout)
+        interval = seconds_of("poll_interval", self.poll_interval)
+        timeout = seconds_of("timeout", self.timeout)
         until = time.monotonic() + timeout
         waiting = self._new_waiting(ticket_ids)
 
@@ -160,3 +161,45 @@ class TicketOperator(BaseOperator):
 
     def _new_waiting(self, ticket_ids: Iterable[int]) -> Waiting:
         return Waiting(ticket_ids, StatusWords(self.success_statuses or (), self.failure_statuses or ()))
+
+
+class TargetArgumentsOperator(TicketOperator):
+    """An operator with ``target_type`` and the ids of all target types.
+
+    :param target_type: ``pass``, ``external_pass``, ``segment``, ``tag``, ``template`` or ``external_template``.
+    :param pass_id: for ``pass``.
+    :param template_id: for ``external_pass``, ``segment``, ``tag`` and ``template``.
+    :param pass_external_id: for ``external_pass``.
+    :param project_id: for ``segment``.
+    :param segment_id: for ``segment``.
+    :param tag: for ``tag``.
+    :param template_external_id: for ``external_template``.
+    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.base.TicketOperator`: the connection, and
+        whether and how to wait for tickets.
+    """
+
+    template_fields: Sequence[str] = ("target_type", *ID_NAMES, "passnotify_conn_id")
+    ui_color = "#e6f0fa"
+
+    def __init__(
+        self,
+        *,
+        target_type: str | TargetType | None = None,
+        pass_id: Id | None = None,
+        template_id: Id | None = None,
+        pass_external_id: Id | None = None,
+        project_id: Id | None = None,
+        segment_id: Id | None = None,
+        tag: Id | None = None,
+        template_external_id: Id | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target_type = target_type
+        self.pass_id = pass_id
+        self.template_id = template_id
+        self.pass_external_id = pass_external_id
+        self.project_id = project_id
+        self.segment_id = segment_id
+        self.tag = tag
+        self.template_external_id = template_external_id

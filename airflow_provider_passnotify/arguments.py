@@ -1,0 +1,97 @@
+"""The arguments that users give: what is known of them at parse time, and what is refused, then or at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import pendulum
+
+from airflow_provider_passnotify.exceptions import InvalidNotificationError
+
+R = TypeVar("R")
+
+LONGEST = timedelta(days=3650)
+"""Ten years; what is much longer overflows somewhere between here and Airflow's database."""
+
+
+def is_known_later(value: object) -> bool:
+    """Whether only the run will tell a value: an XCom, a mapped argument or a Jinja template."""
+    return hasattr(value, "iter_references") or (
+        isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
+    )
+
+
+def readable_again(value: Any) -> Any:
+    """Return a list of a generator, which can be read only once."""
+    return list(value) if isinstance(value, Iterator) else value
+
+
+def checked(build: Callable[[], R]) -> R:
+    """Return what ``build`` returns; what it refuses becomes a failure that Airflow does not retry.
+
+    :raises InvalidNotificationError: with the message of the :class:`ValueError`.
+    """
+    try:
+        return build()
+    except ValueError as error:
+        raise InvalidNotificationError(str(error)) from None
+
+
+def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
+    """Return seconds.
+
+    :param value: seconds or a timedelta.
+    :raises ValueError: naming the argument.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds < float("inf"):
+        raise ValueError(f"{name} must be seconds (a number from {least:g}) or a timedelta, not {value!r:.80}.")
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{name} must be no longer than {LONGEST.days} days, not {value!r:.80}.")
+    return float(seconds)
+
+
+def check_flags(**flags: object) -> None:
+    """Refuse what is no bool: the text ``"false"`` would count as true.
+
+    :raises ValueError: naming the argument.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, not {value!r:.80}.")
+
+
+def check_conn_id(value: object) -> None:
+    """Refuse what is surely no connection's id.
+
+    :raises ValueError: naming the argument.
+    """
+    if not is_known_later(value) and (not isinstance(value, str) or not value.strip()):
+        raise ValueError(f"passnotify_conn_id must be the id of a connection, not {value!r:.80}.")
+
+
+def parse_deadline(value: object) -> pendulum.DateTime | None:
+    """Return the moment in UTC; one without a time zone is taken as UTC.
+
+    :param value: a datetime, an ISO 8601 string, or ``None`` for no deadline.
+    :raises ValueError: when it is anything else.
+    """
+    if value is None:
+        return None
+    try:
+        moment = _parse(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime):
+            return pendulum.instance(moment, tz="UTC").in_timezone("UTC")
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"send_before must be a datetime or an ISO 8601 string with a date, not {value!r:.80}.")
+
+
+def _parse(text: str) -> object:
+    if text == "now":
+        return None  # pendulum knows that word, and every try would have a deadline of its own
+    parsed = pendulum.parse(text, exact=True)  # so that "12:00" is a time, and not one of today
+    is_day = isinstance(parsed, pendulum.Date) and not isinstance(parsed, datetime)
+    return pendulum.parse(text) if is_day else parsed
