@@ -12,18 +12,18 @@ from airflow_provider_passnotify.exceptions import InvalidNotificationError
 
 R = TypeVar("R")
 
-LONGEST = timedelta(days=3650)
+MAX_DURATION = timedelta(days=3650)
 """Ten years; what is much longer overflows somewhere between here and Airflow's database."""
 
 
-def is_known_later(value: object) -> bool:
+def is_resolved_at_runtime(value: object) -> bool:
     """Whether only the run will tell a value: an XCom, a mapped argument or a Jinja template."""
     return hasattr(value, "iter_references") or (
         isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
     )
 
 
-def readable_again(value: Any) -> Any:
+def materialize(value: Any) -> Any:
     """Return a list of a generator, which can be read only once."""
     return list(value) if isinstance(value, Iterator) else value
 
@@ -39,17 +39,17 @@ def checked(build: Callable[[], R]) -> R:
         raise InvalidNotificationError(str(error)) from None
 
 
-def seconds_of(name: str, value: object, *, least: float = 0.0) -> float:
+def seconds_of(name: str, value: object, *, minimum: float = 0.0) -> float:
     """Return seconds.
 
     :param value: seconds or a timedelta.
     :raises ValueError: naming the argument.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds < float("inf"):
-        raise ValueError(f"{name} must be seconds (a number from {least:g}) or a timedelta, not {value!r:.80}.")
-    if seconds > LONGEST.total_seconds():
-        raise ValueError(f"{name} must be no longer than {LONGEST.days} days, not {value!r:.80}.")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not minimum <= seconds < float("inf"):
+        raise ValueError(f"{name} must be seconds (a number from {minimum:g}) or a timedelta, not {value!r:.80}.")
+    if seconds > MAX_DURATION.total_seconds():
+        raise ValueError(f"{name} must be no longer than {MAX_DURATION.days} days, not {value!r:.80}.")
     return float(seconds)
 
 
@@ -68,7 +68,7 @@ def check_conn_id(value: object) -> None:
 
     :raises ValueError: naming the argument.
     """
-    if not is_known_later(value) and (not isinstance(value, str) or not value.strip()):
+    if not is_resolved_at_runtime(value) and (not isinstance(value, str) or not value.strip()):
         raise ValueError(f"passnotify_conn_id must be the id of a connection, not {value!r:.80}.")
 
 

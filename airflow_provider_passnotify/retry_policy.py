@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_passnotify.exceptions import BatchIncompleteError, PassNotifyApiError
 
-LONGEST_DELAY = timedelta(days=1)
+MAX_RETRY_DELAY = timedelta(days=1)
 """Airflow's own bound; a server may ask for the year 9999."""
 
 
@@ -26,7 +26,7 @@ def retry_policy() -> Any:
         def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> Any:  # noqa: ARG002
             if not isinstance(exception, PassNotifyApiError | BatchIncompleteError) or exception.retry_after is None:
                 return RetryDecision.default()
-            asked = min(timedelta(seconds=exception.retry_after), LONGEST_DELAY)
+            asked = min(timedelta(seconds=exception.retry_after), MAX_RETRY_DELAY)
             own = context["task"].retry_delay if context else timedelta()
             return RetryDecision.retry(delay=max(asked, own), reason=f"Retry-After: {asked.total_seconds():.0f} s")
 

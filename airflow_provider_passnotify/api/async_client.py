@@ -17,7 +17,7 @@ from yarl import URL
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request, TransportFailure, Verdict
-from airflow_provider_passnotify.api.rate_limit import Pace
+from airflow_provider_passnotify.api.rate_limit import RateLimiter
 
 log = logging.getLogger(__name__)
 LATE_SECONDS = 0.05
@@ -36,7 +36,7 @@ class PassNotifyAsyncClient:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._tls = _tls(config.ca_bundle)
-        self._pace = Pace(config.requests_per_second)
+        self._pace = RateLimiter(config.requests_per_second)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> PassNotifyAsyncClient:

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request, TransportFailure, Verdict
-from airflow_provider_passnotify.api.rate_limit import Pace
+from airflow_provider_passnotify.api.rate_limit import RateLimiter
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ class PassNotifyClient:
     """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.api.protocol.Verdict`.
 
     :param config: the connection, read.
-    :param pace: its rate, where another client has begun to use it up.
+    :param rate_limiter: its rate, where another client has begun to use it up.
     """
 
-    def __init__(self, config: Config, pace: Pace | None = None) -> None:
+    def __init__(self, config: Config, rate_limiter: RateLimiter | None = None) -> None:
         self.config = config
-        self.pace = pace or Pace(config.requests_per_second)
+        self.rate_limiter = rate_limiter or RateLimiter(config.requests_per_second)
         self._session: requests.Session | None = None
         self._last_used = 0.0
         self.in_flight = False
@@ -46,7 +46,7 @@ class PassNotifyClient:
         attempt = 1
         self.in_flight = False
         while True:
-            wait(self.pace.reserve(time.monotonic()), before_attempt)
+            wait(self.rate_limiter.reserve(time.monotonic()), before_attempt)
             if before_attempt:
                 before_attempt()
             self.in_flight = True

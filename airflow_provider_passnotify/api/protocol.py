@@ -24,10 +24,10 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """An answer larger than this is not read to its end (a ticketId takes 20 bytes)."""
 MAX_IDLE_SECONDS = 4.0
 """A server may close a connection that was idle for longer at any moment, and a POST on it would end unknown."""
-LONGEST_RETRY_WAIT = 60.0
+MAX_RETRY_AFTER_IN_WORKER = 60.0
 """Seconds that a worker's slot is held for one ``Retry-After``; a longer one becomes Airflow's retry delay."""
 RETRY_MESSAGE = "%s %s: %s. Trying again in %.1f s (attempt %d did not succeed)."
-_LONGEST_TEXT = 2000
+_MAX_TEXT_LENGTH = 2000
 _BACK_OFF_BASE, _BACK_OFF_MAX = 0.5, 30.0
 _UNREADABLE_KEY = re.compile(r"reading\s+(the\s+)?api\s*key", re.IGNORECASE)
 
@@ -241,7 +241,7 @@ def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries
     if not may_repeat or attempt > max_retries:
         return None
     if verdict.retry_after is not None:
-        return verdict.retry_after if verdict.retry_after <= LONGEST_RETRY_WAIT else None
+        return verdict.retry_after if verdict.retry_after <= MAX_RETRY_AFTER_IN_WORKER else None
     ceiling = min(_BACK_OFF_MAX, _BACK_OFF_BASE * 2 ** (attempt - 1))
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311 (jitter)
 
@@ -278,4 +278,4 @@ def _parse_json(body: bytes) -> Any:
 def _short(value: Any, redact: Callable[[str], str]) -> str | None:
     if value is None or value == "":
         return None
-    return encodable(redact(value if isinstance(value, str) else json.dumps(value))[:_LONGEST_TEXT])
+    return encodable(redact(value if isinstance(value, str) else json.dumps(value))[:_MAX_TEXT_LENGTH])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Pace:
+class RateLimiter:
     """Spaces calls evenly, so that a limit per second holds in every part of a second.
 
     :param per_second: the rate; ``None`` for no limit.

@@ -1,10 +1,10 @@
 """N tickets that are polled until all have ended: what to ask next, what the answers add up to, when to ask again.
 
 No I/O, no clock and no Airflow here: the operators and the sensor poll from the worker, the trigger from an event loop,
-and all of them keep their state in a :class:`Waiting`. What a poll means:
+and all of them keep their state in a :class:`TicketTracker`. What a poll means:
 
 * a status that ends the ticket ends it; any other is noted as the last one;
-* an answer that refuses (404, 401 and the like) ends the waiting, for asking again cannot help;
+* an answer that refuses (404, 401 and the like) ends the tracker, for asking again cannot help;
 * everything else (408, 425, 429, 5xx, no connection, a body that cannot be read) is a *problem*: it is asked again at
   the next interval until the time is up, and the last problem is named then. A problem that is the server's, not the
   ticket's, also ends the round and, if nothing was answered in it, makes the next interval longer.
@@ -25,20 +25,20 @@ import pendulum
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict, encodable
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, TicketState, read_ticket
 
-DETAILS_UP_TO = 100
+MAX_TICKETS_WITH_DETAILS = 100
 """Among more tickets than this, ``created_at`` and ``children`` are kept of those that failed only (the first 100)."""
-LONGEST_BACK_OFF = 300.0
+MAX_BACK_OFF = 300.0
 """Seconds: problems make the interval no longer than this (or than ``poll_interval``, if that is more)."""
-LONGEST_RETRY_AFTER = 900.0
+MAX_RETRY_AFTER_BETWEEN_POLLS = 900.0
 """Seconds of a ``Retry-After`` that are obeyed between two polls."""
-LAST_LOOK_SECONDS = 10.0
+LAST_POLL_SECONDS = 10.0
 """How long the look at the very end may take."""
 NO_ANSWER = "no answer in the time that was left (the API is slow, or requests_per_second holds the look-ups back)"
-SHORTEST_INTERVAL = 0.1
+MIN_INTERVAL = 0.1
 _TIMING_STATUS_CODES = (408, 425)
 """Request Timeout and Too Early blame the moment, not the question."""
 _NAMED = 20
-_LONGEST_STATUS, _ALL_CHILDREN = 200, 40_000
+_MAX_STATUS_LENGTH, _MAX_CHILDREN_LENGTH = 200, 40_000
 
 
 class End(str, Enum):
@@ -50,7 +50,7 @@ class End(str, Enum):
     ERROR = "error"
 
 
-class Waiting:
+class TicketTracker:
     """The state of the tickets that are waited for.
 
     :param ticket_ids: theirs; one that is named twice is asked once.
@@ -61,7 +61,7 @@ class Waiting:
         self.words = words or StatusWords()
         self._left: dict[int, str] = dict.fromkeys(ticket_ids, "")
         self._ended: dict[int, Ticket] = {}
-        self._details = len(self._left) <= DETAILS_UP_TO
+        self._details = len(self._left) <= MAX_TICKETS_WITH_DETAILS
         self._failed = 0
         self.refused: tuple[int, Verdict] | None = None
         self.error = ""
@@ -90,7 +90,7 @@ class Waiting:
             return End.TIMEOUT if self.timed_out else None
         return End.FAILED if self._failed else End.SUCCESS
 
-    def begin_round(self) -> list[int]:
+    def begin_cycle(self) -> list[int]:
         """Forget what the last round said of the server, and return the tickets to ask."""
         self.answered, self.server_failed, self.retry_after, self.problem = False, False, 0.0, ""
         return self.left
@@ -106,7 +106,7 @@ class Waiting:
             if verdict.status_code is not None and 200 <= verdict.status_code < 300:
                 return True  # a body that cannot be read is this ticket's problem
             self.server_failed = True
-            self.retry_after = max(self.retry_after, min(verdict.retry_after or 0.0, LONGEST_RETRY_AFTER))
+            self.retry_after = max(self.retry_after, min(verdict.retry_after or 0.0, MAX_RETRY_AFTER_BETWEEN_POLLS))
             return False
         self.answered = True
         try:
@@ -152,7 +152,7 @@ class Waiting:
         """
         tickets: list[dict[str, Any]] = []
         others: dict[tuple[str, str], list[int]] = {}
-        budget = _ALL_CHILDREN
+        budget = _MAX_CHILDREN_LENGTH
         for ticket in self.tickets():
             if ticket.created_at is None and ticket.children is None:
                 others.setdefault((ticket.status, ticket.state.value), []).append(ticket.id)
@@ -202,10 +202,10 @@ class Waiting:
 
     def _note(self, ticket: Ticket) -> None:
         failed = ticket.state is TicketState.FAILED
-        details = self._details or (failed and self._failed < DETAILS_UP_TO)
+        details = self._details or (failed and self._failed < MAX_TICKETS_WITH_DETAILS)
         if not details:
             ticket = replace(ticket, created_at=None, children=None)
-        self._put(replace(ticket, status=ticket.status[:_LONGEST_STATUS]))
+        self._put(replace(ticket, status=ticket.status[:_MAX_STATUS_LENGTH]))
 
     def _put(self, ticket: Ticket) -> None:
         if ticket.state is TicketState.RUNNING:
@@ -217,7 +217,7 @@ class Waiting:
         self._ended[ticket.id] = ticket
 
 
-class Rhythm:
+class PollSchedule:
     """The seconds between two rounds: ``poll_interval`` give or take a tenth, longer while the server answers nothing.
 
     :param interval: seconds.
@@ -226,7 +226,7 @@ class Rhythm:
     """
 
     def __init__(self, interval: float, *, growth: float = 1.0, longest: float | None = None) -> None:
-        self._interval = max(interval, SHORTEST_INTERVAL)
+        self._interval = max(interval, MIN_INTERVAL)
         self._growth, self._longest = growth, longest or float("inf")
         self._problems = 0
 
@@ -234,17 +234,17 @@ class Rhythm:
         """Return a wait that spreads many who begin at the same moment over one interval."""
         return random.uniform(0, self._interval)  # noqa: S311 (jitter)
 
-    def next(self, waiting: Waiting) -> float:
+    def next(self, tracker: TicketTracker) -> float:
         """Return the wait after a round."""
         # A round that was cut short after some answers made progress: its Retry-After says all there is to wait for.
-        getting_nowhere = waiting.server_failed and not waiting.answered
+        getting_nowhere = tracker.server_failed and not tracker.answered
         self._problems = min(self._problems + 1, 16) if getting_nowhere else 0
         wait = self._interval
         if self._problems:
-            wait = max(wait, min(wait * 2**self._problems, LONGEST_BACK_OFF))
+            wait = max(wait, min(wait * 2**self._problems, MAX_BACK_OFF))
         self._interval = max(self._interval, min(self._interval * self._growth, self._longest))
         wait *= random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
-        return max(wait, waiting.retry_after)
+        return max(wait, tracker.retry_after)
 
 
 def _named(tickets: list[Ticket]) -> str:

@@ -26,7 +26,7 @@ SUCCESS_STATUSES = frozenset({"COMPLETED", "COMPLETE", "SUCCESS", "SUCCEEDED", "
 FAILURE_STATUSES = frozenset({"FAILED", "FAILURE", "ERROR", "CANCELLED", "CANCELED", "ABORTED", "REJECTED"})
 
 _logged: set[str] = set()
-_LOGGED_AT_MOST = 100  # a status such as "37 %" would be a new word each time
+_MAX_LOGGED = 100  # a status such as "37 %" would be a new word each time
 
 
 class TicketState(str, Enum):
@@ -70,7 +70,7 @@ class StatusWords:
             return TicketState.SUCCEEDED
         if word in self._failure:
             return TicketState.FAILED
-        if word not in RUNNING_STATUSES and word not in _logged and len(_logged) < _LOGGED_AT_MOST:
+        if word not in RUNNING_STATUSES and word not in _logged and len(_logged) < _MAX_LOGGED:
             _logged.add(word)
             log.warning(
                 "Ticket status %r is not known and counts as still running. If it means an end, name it in "

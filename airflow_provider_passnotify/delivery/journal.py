@@ -32,7 +32,7 @@ Why that is enough:
 Identity is whom, not what: a task instance has one notification, whatever its templates render to on the next try.
 
 Source: Airflow's ``task_state_store`` (3.3). On older versions there is no memory between tries; see
-:attr:`Journal.remembers`.
+:attr:`Journal.is_durable`.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Journal:
         self._outcome_stands = False
 
     @property
-    def remembers(self) -> bool:
+    def is_durable(self) -> bool:
         """Whether a later try can read what this one writes."""
         return not isinstance(self.store, MemoryStore)
 

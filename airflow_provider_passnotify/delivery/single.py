@@ -106,7 +106,7 @@ class SinglePush:
             return history.sent.ticket_id
         if history.doubt is not None:
             self._settle(history.doubt)
-        if self.forgets and not self.first_try:
+        if self.retry_is_unsafe and not self.first_try:
             raise SendRefusedError(
                 f"{self._call} is not sent: this is a retry, and before Airflow 3.3 nothing tells whether an earlier "
                 f"try sent it. {_WAYS_ON}"
@@ -143,9 +143,9 @@ class SinglePush:
             log.warning("That the waiting has ended is not recorded. %s", error)
 
     @property
-    def forgets(self) -> bool:
+    def retry_is_unsafe(self) -> bool:
         """Whether a retry could not know what this try did, and so must not send."""
-        return self.delivery is Delivery.AT_MOST_ONCE and not self.journal.remembers
+        return self.delivery is Delivery.AT_MOST_ONCE and not self.journal.is_durable
 
     def _post(self, client: PassNotifyClient) -> int:
         try:
@@ -184,7 +184,7 @@ class SinglePush:
             return PassNotifyApiError(self.request, verdict, advice)
         if verdict.outcome is Outcome.UNKNOWN:
             return DeliveryUnknownError(self.request, verdict, _WAYS_ON_IN_DOUBT)
-        if verdict.outcome is Outcome.NOT_SENT and self.forgets:
+        if verdict.outcome is Outcome.NOT_SENT and self.retry_is_unsafe:
             return RejectedError(self.request, verdict, f"Nothing was sent, and this is final. {_WAYS_ON}")
         return error_from(self.request, verdict)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_passnotify.api.ticket_poll import End, Rhythm, Waiting
+from airflow_provider_passnotify.api.ticket_poll import End, PollSchedule, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
-from airflow_provider_passnotify.arguments import check_conn_id, check_flags, readable_again, seconds_of
+from airflow_provider_passnotify.arguments import check_conn_id, check_flags, materialize, seconds_of
 from airflow_provider_passnotify.exceptions import (
     InvalidNotificationError,
     JournalError,
@@ -63,8 +63,8 @@ class TicketOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
-        self.success_statuses = readable_again(success_statuses)
-        self.failure_statuses = readable_again(failure_statuses)
+        self.success_statuses = materialize(success_statuses)
+        self.failure_statuses = materialize(failure_statuses)
         self._killed = False
         self.check_waiting()
 
@@ -81,9 +81,9 @@ class TicketOperator(BaseOperator):
         try:
             check_conn_id(self.passnotify_conn_id)
             check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
-            seconds_of("poll_interval", self.poll_interval, least=0.1)
+            seconds_of("poll_interval", self.poll_interval, minimum=0.1)
             seconds_of("timeout", self.timeout)
-            self._new_waiting([])
+            self._new_tracker([])
         except ValueError as error:
             raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
 
@@ -102,28 +102,28 @@ class TicketOperator(BaseOperator):
         interval = seconds_of("poll_interval", self.poll_interval)
         timeout = seconds_of("timeout", self.timeout)
         until = time.monotonic() + timeout
-        waiting = self._new_waiting(ticket_ids)
+        tracker = self._new_tracker(ticket_ids)
 
         def check() -> None:
             if self._killed:
-                raise TicketError(f"The task was told to stop while it waited. {waiting.message}", waiting.tickets())
+                raise TicketError(f"The task was told to stop while it waited. {tracker.message}", tracker.tickets())
 
         with closing(polling.polling_client(self.hook)) as client:
             if not self.deferrable:
-                polling.wait_here(waiting, client, Rhythm(interval), until=until, check=check)
+                polling.wait_here(tracker, client, PollSchedule(interval), until=until, check=check)
             else:  # once: what has ended already needs no triggerer
-                polling.look(waiting, client, until=time.monotonic(), check=check)
-        if waiting.end is None:
+                polling.look(tracker, client, until=time.monotonic(), check=check)
+        if tracker.end is None:
             polling.defer(
                 self,
                 context,
-                waiting,
+                tracker,
                 conn_id=self.passnotify_conn_id,
                 timeout=max(0.0, until - time.monotonic()),
                 poll_interval=interval,
                 kwargs={"result": result},
             )
-        self._conclude(context, waiting)
+        self._conclude(context, tracker)
         return result
 
     def execute_complete(self, context: Context, event: Mapping[str, Any], result: Any = None) -> Any:
@@ -131,9 +131,9 @@ class TicketOperator(BaseOperator):
 
         :param result: as given to :meth:`wait_for_tickets`; ``None`` in Airflow's ``dag.test()``, which drops it.
         """
-        waiting = self._new_waiting([])
-        waiting.load(event)
-        self._conclude(context, waiting)
+        tracker = self._new_tracker([])
+        tracker.load(event)
+        self._conclude(context, tracker)
         return result
 
     def on_kill(self) -> None:
@@ -147,20 +147,20 @@ class TicketOperator(BaseOperator):
         """Whether a task that failed by its tickets must not be retried."""
         return False
 
-    def _conclude(self, context: Context, waiting: Waiting) -> None:
-        final = waiting.end is not End.SUCCESS and self.is_final(context)
+    def _conclude(self, context: Context, tracker: TicketTracker) -> None:
+        final = tracker.end is not End.SUCCESS and self.is_final(context)
         try:
-            polling.conclude(waiting, final=final)
+            polling.conclude(tracker, final=final)
         except TicketFailedError as error:
             try:
                 self.on_tickets_failed(context, error.tickets)
             except JournalError as problem:
                 self.log.error("%s A retry follows the same tickets and sends nothing.", problem)
             raise
-        self.log.info("%s", waiting.message)
+        self.log.info("%s", tracker.message)
 
-    def _new_waiting(self, ticket_ids: Iterable[int]) -> Waiting:
-        return Waiting(ticket_ids, StatusWords(self.success_statuses or (), self.failure_statuses or ()))
+    def _new_tracker(self, ticket_ids: Iterable[int]) -> TicketTracker:
+        return TicketTracker(ticket_ids, StatusWords(self.success_statuses or (), self.failure_statuses or ()))
 
 
 class TargetArgumentsOperator(TicketOperator):

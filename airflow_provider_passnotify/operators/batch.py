@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_passnotify.arguments import is_known_later
+from airflow_provider_passnotify.arguments import is_resolved_at_runtime
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
 from airflow_provider_passnotify.rows.files import LiteralRows, Rows, check_file_name, read_file, read_list
@@ -28,7 +28,7 @@ class _NotificationsMixin(BatchOperator):
         rows = self.notifications
         if isinstance(rows, LiteralRows):
             _refuse_xcom_in_row(rows)
-        elif isinstance(rows, str) and not is_known_later(rows):
+        elif isinstance(rows, str) and not is_resolved_at_runtime(rows):
             if rows.lstrip().startswith(("[", "{")):
                 raise ValueError("notifications is text that looks like rows: give the task's output, not a template.")
             check_file_name(rows)
@@ -79,7 +79,7 @@ class DeleteNotificationBatchOperator(_NotificationsMixin, BatchOperator):
 
 def _refuse_xcom_in_row(rows: LiteralRows) -> None:
     for number, row in enumerate(rows.rows, 1):
-        if is_known_later(row) or (
+        if is_resolved_at_runtime(row) or (
             isinstance(row, Mapping) and any(hasattr(v, "iter_references") for v in row.values())
         ):
             raise ValueError(

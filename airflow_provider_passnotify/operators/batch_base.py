@@ -10,7 +10,7 @@ from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_passnotify.arguments import is_known_later
+from airflow_provider_passnotify.arguments import is_resolved_at_runtime
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_TICKETS = 10_000
+MAX_TICKETS = 10_000
 """Above this, the tickets are in the report only: an XCom is no place for a million numbers."""
-MOST_FAILURES = 100
+MAX_FAILURES = 100
 
 
 class BatchOperator(TargetArgumentsOperator):
@@ -119,7 +119,7 @@ class BatchOperator(TargetArgumentsOperator):
                 journal,
                 send_before=send_before,
                 on_progress=metrics.tell,
-                is_wanted=still_running(context["ti"]),
+                should_continue=still_running(context["ti"]),
             )
             if self._killed:
                 run.stop()
@@ -132,7 +132,7 @@ class BatchOperator(TargetArgumentsOperator):
             counts = ledger.counts()
             metrics.tell(counts)
             summary = self._summary(ledger, counts)
-            error = self._judge(run, counts, summary, remembers=journal is None or journal.remembers)
+            error = self._judge(run, counts, summary, durable=journal is None or journal.is_durable)
             self._push(context, summary)
             try:
                 self._write(report, ledger)
@@ -175,13 +175,13 @@ class BatchOperator(TargetArgumentsOperator):
             raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
 
     def _check_arguments(self) -> None:
-        limit, most = self.max_failures, self.max_notifications
+        limit, max_rows = self.max_failures, self.max_notifications
         is_count = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
         if not is_count and not (isinstance(limit, float) and 0 <= limit <= 1):
             raise ValueError(f"max_failures must be a count (0, 1, ...) or a share (0.0 to 1.0), not {limit!r:.60}.")
-        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 0):
-            raise ValueError(f"max_notifications must be a whole number from 0, not {most!r:.60}.")
-        RowReader({key: None if is_known_later(value) else value for key, value in self._defaults().items()})
+        if max_rows is not None and (isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < 0):
+            raise ValueError(f"max_notifications must be a whole number from 0, not {max_rows!r:.60}.")
+        RowReader({key: None if is_resolved_at_runtime(value) else value for key, value in self._defaults().items()})
 
     def _open_report(self) -> ReportFile | None:
         from airflow_provider_passnotify.delivery.batch.report import ReportFile
@@ -200,13 +200,13 @@ class BatchOperator(TargetArgumentsOperator):
         reader = RowReader(self._defaults(), delete=self.deletes)
         try:
             with closing(iter(self._rows(context))) as rows:  # type: ignore[type-var]  # all of them are generators
-                ledger.fill(rows, reader, most=self.max_notifications, check=self._check_not_killed)
+                ledger.fill(rows, reader, limit=self.max_notifications, check=self._check_not_killed)
         except ValueError as error:
             raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from error
         counts = ledger.counts()
-        if self.wait_for_completion and counts.total > MOST_TICKETS:
+        if self.wait_for_completion and counts.total > MAX_TICKETS:
             raise InvalidNotificationError(
-                f"Task {self.task_id!r}: nothing was sent: wait_for_completion follows {MOST_TICKETS:,} tickets, and "
+                f"Task {self.task_id!r}: nothing was sent: wait_for_completion follows {MAX_TICKETS:,} tickets, and "
                 f"there are {counts.total:,} rows. Send without waiting, or in shards."
             )
         log.info("%d rows, %d of them not usable, %d equal to another.", counts.total, counts.failed, counts.duplicate)
@@ -218,20 +218,20 @@ class BatchOperator(TargetArgumentsOperator):
             raise PassNotifyError("The task was told to stop; nothing was sent.")
 
     def _summary(self, ledger: Ledger, counts: Counts) -> dict[str, Any]:
-        ticket_ids = list(itertools.islice(ledger.ticket_ids(), MOST_TICKETS + 1))
+        ticket_ids = list(itertools.islice(ledger.ticket_ids(), MAX_TICKETS + 1))
         return {
             "total": counts.total,
             "sent": counts.sent,
             "failed": counts.failed,
             "unknown": counts.unknown,
             "duplicates": counts.duplicate,
-            "ticket_ids": ticket_ids if len(ticket_ids) <= MOST_TICKETS else None,
-            "failures": ledger.failures(MOST_FAILURES),
+            "ticket_ids": ticket_ids if len(ticket_ids) <= MAX_TICKETS else None,
+            "failures": ledger.failures(MAX_FAILURES),
             "report": None if self.report_path is None else str(self.report_path),
         }
 
     def _judge(
-        self, run: BatchRun, counts: Counts, summary: dict[str, Any], *, remembers: bool
+        self, run: BatchRun, counts: Counts, summary: dict[str, Any], *, durable: bool
     ) -> BatchIncompleteError | None:
         lost = counts.failed + counts.unknown
         # Decimal: 0.29 of 100 are 29, and 28.999999999999996 as a float
@@ -246,7 +246,7 @@ class BatchOperator(TargetArgumentsOperator):
         early = f" It ended early: {run.ended_early}." if run.ended_early else ""
         where = f" All are in {self.report_path}." if self.report_path else ""
         message = f"{words(counts)}.{early}{where}{named}"
-        if remembers and not run.final and self._may_help(run, counts):
+        if durable and not run.final and self._may_help(run, counts):
             return BatchIncompleteError(message, summary, run.retry_after)
         return BatchFailedError(message, summary)
 

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.api.tickets import Ticket
-from airflow_provider_passnotify.arguments import is_known_later, parse_deadline
+from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices, is_first_try, open_journal
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
@@ -82,9 +82,9 @@ class SendingBatchOperator(BatchOperator):
         check_choices(self.delivery, self.on_clear)
         for name in ("value", "notification_label", "dedupe_key"):
             text = getattr(self, name)
-            if text is not None and not is_known_later(text) and not isinstance(text, str):
+            if text is not None and not is_resolved_at_runtime(text) and not isinstance(text, str):
                 raise ValueError(f"{name} must be a string, not {type(text).__name__}.")
-        if not is_known_later(self.send_before):
+        if not is_resolved_at_runtime(self.send_before):
             parse_deadline(self.send_before)
         super()._check_arguments()
 
@@ -94,7 +94,7 @@ class SendingBatchOperator(BatchOperator):
         resume = self.on_clear == OnClear.RESUME.value
         own = open_journal(context, resume=resume)
         first = is_first_try(context, self.retries)
-        if self.delivery == Delivery.AT_MOST_ONCE.value and not own.remembers and own.try_number > 1:
+        if self.delivery == Delivery.AT_MOST_ONCE.value and not own.is_durable and own.try_number > 1:
             if not first:
                 raise SendRefusedError(
                     "Nothing is sent: this is a retry, and before Airflow 3.3 nothing tells which rows an earlier try "
@@ -135,7 +135,7 @@ class SendingBatchOperator(BatchOperator):
 
     def is_final(self, context: Context) -> bool:
         """Whether a retry would have to refuse."""
-        return self.delivery == Delivery.AT_MOST_ONCE.value and not self._open_journal(context).remembers
+        return self.delivery == Delivery.AT_MOST_ONCE.value and not self._open_journal(context).is_durable
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
         return super()._may_help(run, counts) or (self.delivery == Delivery.AT_LEAST_ONCE.value and counts.unknown > 0)

@@ -10,7 +10,7 @@ from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.api.tickets import Ticket
-from airflow_provider_passnotify.arguments import is_known_later, parse_deadline
+from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices, is_first_try, open_journal
 from airflow_provider_passnotify.delivery.single import SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
@@ -60,7 +60,7 @@ class _TargetOperator(TargetArgumentsOperator):
 
     def _target(self, read: Read) -> Target:
         ids = {name: read(name) for name in ID_NAMES}
-        if is_known_later(self.target_type):
+        if is_resolved_at_runtime(self.target_type):
             for name, value in ids.items():
                 if value is not None:
                     clean_id(name, value)
@@ -70,7 +70,9 @@ class _TargetOperator(TargetArgumentsOperator):
     def _check_what_is_known(self) -> None:
         """Refuse, while the DAG is parsed, what is surely wrong; a value that only the run will tell passes."""
         self._checked(
-            lambda: self._request(lambda name: "later" if is_known_later(self._value(name)) else self._value(name))
+            lambda: self._request(
+                lambda name: "later" if is_resolved_at_runtime(self._value(name)) else self._value(name)
+            )
         )
 
     def _rendered_request(self) -> Request:
@@ -151,7 +153,7 @@ class SendNotificationOperator(_TargetOperator):
 
     def is_final(self, context: Context) -> bool:
         """Whether a retry would have to refuse."""
-        return (self._push or self._new_push(context)).forgets
+        return (self._push or self._new_push(context)).retry_is_unsafe
 
     def _new_push(self, context: Context) -> SinglePush:
         return SinglePush(
@@ -165,7 +167,7 @@ class SendNotificationOperator(_TargetOperator):
 
     def _request(self, read: Read) -> Request:
         check_choices(self.delivery, self.on_clear)
-        if not is_known_later(self.send_before):
+        if not is_resolved_at_runtime(self.send_before):
             parse_deadline(self.send_before)
         protocol.check_message(read("value"), read("notification_label"), label_name="notification_label")
         return protocol.send_request(self._target(read), value=read("value"), label=read("notification_label"))

@@ -15,9 +15,9 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_passnotify.api.protocol import ticket_request
-from airflow_provider_passnotify.api.ticket_poll import LAST_LOOK_SECONDS, NO_ANSWER, End, Rhythm, Waiting
+from airflow_provider_passnotify.api.ticket_poll import LAST_POLL_SECONDS, NO_ANSWER, End, PollSchedule, TicketTracker
 from airflow_provider_passnotify.api.tickets import TicketState
-from airflow_provider_passnotify.arguments import LONGEST
+from airflow_provider_passnotify.arguments import MAX_DURATION
 from airflow_provider_passnotify.exceptions import (
     FinalTicketFailedError,
     FinalTicketTimeoutError,
@@ -32,7 +32,7 @@ from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 if TYPE_CHECKING:
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
-GRACE = timedelta(minutes=1)
+TRIGGERER_GRACE = timedelta(minutes=1)
 """How much later than the trigger Airflow itself gives up: only where no triggerer runs."""
 _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
 
@@ -46,11 +46,11 @@ def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
     client = hook.get_conn()
-    return PassNotifyClient(replace(client.config, max_retries=0), client.pace)
+    return PassNotifyClient(replace(client.config, max_retries=0), client.rate_limiter)
 
 
 def look(
-    waiting: Waiting,
+    tracker: TicketTracker,
     client: PassNotifyClient,
     *,
     until: float,
@@ -58,11 +58,11 @@ def look(
 ) -> None:
     """Ask once for each ticket that has not ended.
 
-    :param until: the monotonic moment when the time is up; a look may take :data:`LAST_LOOK_SECONDS` beyond it. Before
+    :param until: the monotonic moment when the time is up; a look may take :data:`LAST_POLL_SECONDS` beyond it. Before
         a task defers that is now: what cannot be asked that quickly, the triggerer asks, many at a time.
     :param check: called before each is asked, and now and then; it ends the look by raising.
     """
-    last_moment = max(until, time.monotonic()) + LAST_LOOK_SECONDS
+    last_moment = max(until, time.monotonic()) + LAST_POLL_SECONDS
 
     def go_on() -> None:
         if check:
@@ -71,16 +71,16 @@ def look(
             raise _TimeUpError
 
     try:
-        for ticket_id in waiting.begin_round():
-            if not waiting.take(ticket_id, client.call(ticket_request(ticket_id), before_attempt=go_on)):
+        for ticket_id in tracker.begin_cycle():
+            if not tracker.take(ticket_id, client.call(ticket_request(ticket_id), before_attempt=go_on)):
                 break
     except _TimeUpError:
-        if not waiting.answered:
-            waiting.problem = waiting.problem or NO_ANSWER
+        if not tracker.answered:
+            tracker.problem = tracker.problem or NO_ANSWER
 
 
 def wait_here(
-    waiting: Waiting, client: PassNotifyClient, rhythm: Rhythm, *, until: float, check: Callable[[], None]
+    tracker: TicketTracker, client: PassNotifyClient, schedule: PollSchedule, *, until: float, check: Callable[[], None]
 ) -> None:
     """Poll, and hold the worker's slot, until all tickets have ended or the time is up.
 
@@ -89,17 +89,17 @@ def wait_here(
     """
     from airflow_provider_passnotify.api.client import wait
 
-    while waiting.end is None:
-        look(waiting, client, until=until, check=check)
-        waiting.timed_out = time.monotonic() >= until
-        if waiting.end is None:
-            wait(min(rhythm.next(waiting), until - time.monotonic()), check)
+    while tracker.end is None:
+        look(tracker, client, until=until, check=check)
+        tracker.timed_out = time.monotonic() >= until
+        if tracker.end is None:
+            wait(min(schedule.next(tracker), until - time.monotonic()), check)
 
 
 def defer(
     operator: BaseOperator,
     context: Mapping[str, Any],
-    waiting: Waiting,
+    tracker: TicketTracker,
     *,
     conn_id: str,
     timeout: float,
@@ -116,30 +116,30 @@ def defer(
     from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
 
     now = pendulum.now("UTC")
-    end = now + timedelta(seconds=min(timeout, LONGEST.total_seconds()))
+    end = now + timedelta(seconds=min(timeout, MAX_DURATION.total_seconds()))
     execution_end = _execution_end(operator, context)
     by_execution_timeout = execution_end is not None and execution_end <= end
     if execution_end is not None:
         end = min(end, execution_end)
     operator.defer(
         trigger=NotificationTicketTrigger(
-            waiting.left,
+            tracker.left,
             end=end.isoformat(),
             poll_interval=poll_interval,
             passnotify_conn_id=conn_id,
-            success_statuses=waiting.words.success,
-            failure_statuses=waiting.words.failure,
-            so_far=waiting.as_event(),
+            success_statuses=tracker.words.success,
+            failure_statuses=tracker.words.failure,
+            so_far=tracker.as_event(),
             by_execution_timeout=by_execution_timeout,
             **more,
         ),
         method_name="execute_complete",
         kwargs=kwargs,
-        timeout=timedelta(seconds=max(0.0, (end - now).total_seconds())) + GRACE,
+        timeout=timedelta(seconds=max(0.0, (end - now).total_seconds())) + TRIGGERER_GRACE,
     )
 
 
-def conclude(waiting: Waiting, *, final: bool) -> None:
+def conclude(tracker: TicketTracker, *, final: bool) -> None:
     """Return if every ticket succeeded.
 
     :param final: whether Airflow shall not retry.
@@ -148,21 +148,21 @@ def conclude(waiting: Waiting, *, final: bool) -> None:
     :raises RejectedError: when the API refused a look-up.
     :raises PassNotifyConfigError: when the connection cannot be used.
     """
-    if waiting.end is None:
-        raise TicketError(f"What is to be waited for has changed while the task was deferred. {waiting.message}")
-    if waiting.end is End.ERROR and waiting.refused:
-        ticket_id, verdict = waiting.refused
+    if tracker.end is None:
+        raise TicketError(f"What is to be waited for has changed while the task was deferred. {tracker.message}")
+    if tracker.end is End.ERROR and tracker.refused:
+        ticket_id, verdict = tracker.refused
         raise RejectedError(ticket_request(ticket_id), verdict, _LOOK_UP_ADVICE.format(ticket_id))
-    if waiting.end is End.ERROR:
-        raise PassNotifyConfigError(waiting.message)
-    if waiting.end is End.FAILED:
+    if tracker.end is End.ERROR:
+        raise PassNotifyConfigError(tracker.message)
+    if tracker.end is End.FAILED:
         failed = FinalTicketFailedError if final else TicketFailedError
-        raise failed(waiting.message, waiting.tickets(TicketState.FAILED))
-    if waiting.end is End.TIMEOUT and waiting.by_execution_timeout:
-        raise AirflowTaskTimeout(f"execution_timeout: {waiting.message}")
-    if waiting.end is End.TIMEOUT:
+        raise failed(tracker.message, tracker.tickets(TicketState.FAILED))
+    if tracker.end is End.TIMEOUT and tracker.by_execution_timeout:
+        raise AirflowTaskTimeout(f"execution_timeout: {tracker.message}")
+    if tracker.end is End.TIMEOUT:
         late = FinalTicketTimeoutError if final else TicketTimeoutError
-        raise late(f"Timed out. {waiting.message}", waiting.tickets(TicketState.RUNNING))
+        raise late(f"Timed out. {tracker.message}", tracker.tickets(TicketState.RUNNING))
 
 
 def _execution_end(operator: BaseOperator, context: Mapping[str, Any]) -> pendulum.DateTime | None:
@@ -170,4 +170,4 @@ def _execution_end(operator: BaseOperator, context: Mapping[str, Any]) -> pendul
         return None
     started: datetime | None = getattr(context.get("ti"), "start_date", None)
     started = started or pendulum.now("UTC")
-    return pendulum.instance(started).in_timezone("UTC") + min(operator.execution_timeout, LONGEST)
+    return pendulum.instance(started).in_timezone("UTC") + min(operator.execution_timeout, MAX_DURATION)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias, cast
 
-LONGEST_LINE = 64 * 1024 * 1024
+MAX_LINE_BYTES = 64 * 1024 * 1024
 """A longer line is no row: it would take the worker's memory with it."""
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -87,15 +87,15 @@ def _format_of(name: str) -> tuple[Callable[[Iterator[bytes]], Iterator[Mapping[
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
     """Yield lines without the byte-order mark; of one that is too long only its beginning, longer than allowed."""
     read_line = file.readline  # looked up once: Airflow's object storage wraps each look-up
-    line = read_line(LONGEST_LINE + 1)
+    line = read_line(MAX_LINE_BYTES + 1)
     if line.startswith(_UTF16):
         raise ValueError("The file is UTF-16; save it as UTF-8.")
     line = line.removeprefix(codecs.BOM_UTF8)
     while line:
         yield line
-        while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
-            line = read_line(LONGEST_LINE + 1)
-        line = read_line(LONGEST_LINE + 1)
+        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+            line = read_line(MAX_LINE_BYTES + 1)
+        line = read_line(MAX_LINE_BYTES + 1)
 
 
 def _read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
@@ -108,8 +108,8 @@ def _read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | Bad
 
 
 def _parse_json_line(number: int, line: bytes) -> Mapping[str, Any] | BadRow:
-    if len(line) > LONGEST_LINE:
-        return BadRow(f"line {number} is longer than {LONGEST_LINE // 1024 // 1024} MB.")
+    if len(line) > MAX_LINE_BYTES:
+        return BadRow(f"line {number} is longer than {MAX_LINE_BYTES // 1024 // 1024} MB.")
     try:
         row = json.loads(line.decode())
     except UnicodeDecodeError as error:
@@ -132,8 +132,8 @@ class _CsvText:
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
             self._number += 1
-            if len(line) > LONGEST_LINE:
-                self.fault = f"line {self._number} is longer than {LONGEST_LINE // 1024 // 1024} MB."
+            if len(line) > MAX_LINE_BYTES:
+                self.fault = f"line {self._number} is longer than {MAX_LINE_BYTES // 1024 // 1024} MB."
                 line = b"-\n"
             elif b"\0" in line:
                 self.fault = f"line {self._number} holds a NUL byte."
@@ -154,7 +154,7 @@ def _read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
     text = _CsvText(lines)
     reader = csv.reader(iter(text), strict=True)
     # The limit is the process's; the default of 128 KB would refuse a message that the API may take.
-    before = csv.field_size_limit(LONGEST_LINE)
+    before = csv.field_size_limit(MAX_LINE_BYTES)
     try:
         header = next((line for line in reader if line), None)
         if header is None:

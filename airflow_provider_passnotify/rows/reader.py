@@ -36,14 +36,14 @@ _SHAPES_KEPT = 1000
 class Message(NamedTuple):
     """A row that can be sent or deleted.
 
-    :param identity: a digest of whom it is for: of the target, or of the ``dedupe_key``.
-    :param text: a digest of target, label and value: rows that share it are equal.
+    :param recipient_digest: a digest of whom it is for: of the target, or of the ``dedupe_key``.
+    :param content_digest: a digest of target, label and value: rows that share it are equal.
     """
 
     target: Target
     request: Request
-    identity: bytes
-    text: bytes
+    recipient_digest: bytes
+    content_digest: bytes
 
 
 class Template:

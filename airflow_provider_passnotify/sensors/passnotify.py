@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_passnotify.api.ticket_poll import End, Waiting
+from airflow_provider_passnotify.api.ticket_poll import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, clean_ticket_id
-from airflow_provider_passnotify.arguments import check_conn_id, check_flags, is_known_later, readable_again, seconds_of
+from airflow_provider_passnotify.arguments import (
+    check_conn_id,
+    check_flags,
+    is_resolved_at_runtime,
+    materialize,
+    seconds_of,
+)
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.operators import polling
@@ -62,12 +68,12 @@ class NotificationTicketSensor(BaseSensorOperator):
         except OverflowError as error:
             problem = f"Task {kwargs.get('task_id')!r}: poke_interval, timeout or max_wait is too long: {error}"
             raise InvalidNotificationError(problem) from None
-        self.ticket_id = ticket_id = readable_again(ticket_id)
+        self.ticket_id = ticket_id = materialize(ticket_id)
         self.passnotify_conn_id = passnotify_conn_id
-        self.success_statuses = readable_again(success_statuses)
-        self.failure_statuses = readable_again(failure_statuses)
+        self.success_statuses = materialize(success_statuses)
+        self.failure_statuses = materialize(failure_statuses)
         self.deferrable = deferrable
-        self._waiting = self._new_waiting([] if is_known_later(ticket_id) else ticket_id, later=True)
+        self._tracker = self._new_tracker([] if is_resolved_at_runtime(ticket_id) else ticket_id, later=True)
         self._until = float("inf")
         self._quiet_until = 0.0
 
@@ -84,24 +90,24 @@ class NotificationTicketSensor(BaseSensorOperator):
     def pre_execute(self, context: Context) -> None:
         """Begin afresh; what is no ticketId is refused here, where ``soft_fail`` does not hide it."""
         super().pre_execute(context)
-        self._waiting = self._new_waiting(self.ticket_id)
+        self._tracker = self._new_tracker(self.ticket_id)
         self._until = time.monotonic() + self.timeout
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once at each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
-        waiting = self._waiting
-        if waiting.end is None:
-            self._look(waiting)
+        tracker = self._tracker
+        if tracker.end is None:
+            self._look(tracker)
             # Airflow would end a time-out itself, but without a word on the tickets.
-            waiting.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
-        if waiting.end is not None:
-            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, waiting))
-        self.log.info("%s", waiting.message)
+            tracker.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
+        if tracker.end is not None:
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, tracker))
+        self.log.info("%s", tracker.message)
         if self.deferrable:
             polling.defer(
                 self,
                 context,
-                waiting,
+                tracker,
                 conn_id=self.passnotify_conn_id,
                 timeout=max(0.0, min(self.timeout, self._until - time.monotonic())),
                 poll_interval=self.poke_interval,
@@ -112,36 +118,36 @@ class NotificationTicketSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Go on after the triggerer has waited."""
-        waiting = self._new_waiting(self.ticket_id)
-        waiting.load(event)
-        return self._conclude(context, waiting)
+        tracker = self._new_tracker(self.ticket_id)
+        tracker.load(event)
+        return self._conclude(context, tracker)
 
-    def _look(self, waiting: Waiting) -> None:
+    def _look(self, tracker: TicketTracker) -> None:
         quiet = self._quiet_until - time.monotonic()
         if quiet > 0:
             self.log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
             return
         with closing(self.client) as client:
-            polling.look(waiting, client, until=time.monotonic() if self.deferrable else self._until)
-        self._quiet_until = time.monotonic() + waiting.retry_after
+            polling.look(tracker, client, until=time.monotonic() if self.deferrable else self._until)
+        self._quiet_until = time.monotonic() + tracker.retry_after
 
-    def _conclude(self, context: Context, waiting: Waiting) -> list[dict[str, Any]]:
-        known = {ticket.id: ticket.as_dict() for ticket in waiting.tickets()}
+    def _conclude(self, context: Context, tracker: TicketTracker) -> list[dict[str, Any]]:
+        known = {ticket.id: ticket.as_dict() for ticket in tracker.tickets()}
         states = [known[ticket_id] for ticket_id in self._ticket_ids(self.ticket_id)]
-        if waiting.end is End.FAILED and self.do_xcom_push:
+        if tracker.end is End.FAILED and self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=states)
-        polling.conclude(waiting, final=True)
-        self.log.info("%s", waiting.message)
+        polling.conclude(tracker, final=True)
+        self.log.info("%s", tracker.message)
         return states
 
-    def _new_waiting(self, ticket_id: object, *, later: bool = False) -> Waiting:
+    def _new_tracker(self, ticket_id: object, *, later: bool = False) -> TicketTracker:
         try:
             check_conn_id(self.passnotify_conn_id)
             check_flags(deferrable=self.deferrable)
             seconds_of("poke_interval", self.poke_interval)
             seconds_of("timeout", self.timeout)
             words = StatusWords(self.success_statuses or (), self.failure_statuses or ())
-            return Waiting(self._ticket_ids(ticket_id, later=later), words)
+            return TicketTracker(self._ticket_ids(ticket_id, later=later), words)
         except ValueError as error:
             raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
 
@@ -158,5 +164,5 @@ class NotificationTicketSensor(BaseSensorOperator):
         return [
             clean_ticket_id(item, f"ticket_id[{index}]")
             for index, item in enumerate(value)
-            if not (later and is_known_later(item))
+            if not (later and is_resolved_at_runtime(item))
         ]

@@ -12,14 +12,14 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_passnotify.api.protocol import ticket_request
-from airflow_provider_passnotify.api.ticket_poll import LAST_LOOK_SECONDS, NO_ANSWER, Rhythm, Waiting
+from airflow_provider_passnotify.api.ticket_poll import LAST_POLL_SECONDS, NO_ANSWER, PollSchedule, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID
 from airflow_provider_passnotify.triggers.shared_client import SharedClient, shared_client
 
 CALLS_AT_ONCE = 16
-MISSING_ROUNDS = 3
+MAX_CYCLES_WITHOUT_CONNECTION = 3
 """Rounds in a row without a connection of that id, until it counts as missing: a secrets backend that is away looks the
 same."""
 _ARGUMENTS = (
@@ -40,7 +40,7 @@ class NotificationTicketTrigger(BaseTrigger):
     """Poll tickets until all have ended or the time is up, and fire one event that says how.
 
     The event is ``{"status": "success" | "failed" | "timeout" | "error", "message": ..., "tickets": [...], ...}``, see
-    :meth:`~airflow_provider_passnotify.api.ticket_poll.Waiting.as_event`.
+    :meth:`~airflow_provider_passnotify.api.ticket_poll.TicketTracker.as_event`.
 
     :param ticket_ids: the tickets to wait for.
     :param end: when the time is up, ISO 8601: absolute, so that a restarted triggerer does not begin anew.
@@ -86,47 +86,47 @@ class NotificationTicketTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire the event."""
-        waiting = Waiting(self.ticket_ids, StatusWords(self.success_statuses, self.failure_statuses))
+        tracker = TicketTracker(self.ticket_ids, StatusWords(self.success_statuses, self.failure_statuses))
         if self.so_far:
-            waiting.load(self.so_far)
-        waiting.by_execution_timeout = self.by_execution_timeout
-        rhythm = Rhythm(self.poll_interval, growth=self.growth, longest=self.longest_interval)
+            tracker.load(self.so_far)
+        tracker.by_execution_timeout = self.by_execution_timeout
+        schedule = PollSchedule(self.poll_interval, growth=self.growth, longest=self.longest_interval)
         async with shared_client(self.passnotify_conn_id) as shared:
-            await self._wait(waiting, rhythm, shared)
-        yield TriggerEvent(waiting.as_event())  # type: ignore[no-untyped-call]
+            await self._wait(tracker, schedule, shared)
+        yield TriggerEvent(tracker.as_event())  # type: ignore[no-untyped-call]
 
-    async def _wait(self, waiting: Waiting, rhythm: Rhythm, shared: SharedClient) -> None:
+    async def _wait(self, tracker: TicketTracker, schedule: PollSchedule, shared: SharedClient) -> None:
         # The clock of the loop from here on: the time of day may be set.
         loop = asyncio.get_running_loop()
         end = loop.time() + (datetime.fromisoformat(self.end) - pendulum.now("UTC")).total_seconds()
         missing = 0
         # The worker has just looked, and a restarted triggerer starts all at once.
-        wait = rhythm.first() + waiting.retry_after
-        while waiting.end is None:
+        wait = schedule.first() + tracker.retry_after
+        while tracker.end is None:
             await asyncio.sleep(max(0.0, min(wait, end - loop.time())))
             try:
-                await asyncio.wait_for(_look(waiting, shared), max(0.0, end - loop.time()) + LAST_LOOK_SECONDS)
+                await asyncio.wait_for(_look(tracker, shared), max(0.0, end - loop.time()) + LAST_POLL_SECONDS)
                 missing = 0
             except asyncio.TimeoutError:
-                waiting.problem = waiting.problem or NO_ANSWER
+                tracker.problem = tracker.problem or NO_ANSWER
             except AirflowNotFoundException as error:
                 missing += 1
-                waiting.server_problem(f"connection {self.passnotify_conn_id!r} was not found: {error}")
-                if missing == MISSING_ROUNDS:
-                    waiting.error = f"Looked up {missing} times in a row: {waiting.problem}"
+                tracker.server_problem(f"connection {self.passnotify_conn_id!r} was not found: {error}")
+                if missing == MAX_CYCLES_WITHOUT_CONNECTION:
+                    tracker.error = f"Looked up {missing} times in a row: {tracker.problem}"
             except PassNotifyConfigError as error:
-                waiting.error = str(error)
-            waiting.timed_out = loop.time() >= end
-            wait = rhythm.next(waiting)
+                tracker.error = str(error)
+            tracker.timed_out = loop.time() >= end
+            wait = schedule.next(tracker)
 
 
-async def _look(waiting: Waiting, shared: SharedClient) -> None:
+async def _look(tracker: TicketTracker, shared: SharedClient) -> None:
     """Ask for each ticket that has not ended, a few at a time."""
-    ticket_ids = iter(waiting.begin_round())
+    ticket_ids = iter(tracker.begin_cycle())
 
     async def ask() -> None:
         for ticket_id in ticket_ids:
-            if not waiting.take(ticket_id, await shared.look(ticket_request(ticket_id))):
+            if not tracker.take(ticket_id, await shared.look(ticket_request(ticket_id))):
                 for _ in ticket_ids:  # nobody goes on with this round
                     pass
 
@@ -135,6 +135,6 @@ async def _look(waiting: Waiting, shared: SharedClient) -> None:
     except (PassNotifyConfigError, AirflowNotFoundException):
         raise
     except Exception as error:  # noqa: BLE001 (whatever Airflow's look-up met may be over at the next interval)
-        waiting.server_problem(f"the connection could not be looked up: {type(error).__name__}: {error}")
+        tracker.server_problem(f"the connection could not be looked up: {type(error).__name__}: {error}")
         return
-    await asyncio.gather(*(ask() for _ in range(min(CALLS_AT_ONCE, len(waiting.left)))))
+    await asyncio.gather(*(ask() for _ in range(min(CALLS_AT_ONCE, len(tracker.left)))))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.api.ticket_poll import LONGEST_RETRY_AFTER
+from airflow_provider_passnotify.api.ticket_poll import MAX_RETRY_AFTER_BETWEEN_POLLS
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, new_async_client
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ class SharedClient:
         except _QuietError as quiet:
             return quiet.verdict
         if verdict.retry_after and verdict.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN):  # a refusal is one ticket's
-            self._quiet_until = asyncio.get_running_loop().time() + min(verdict.retry_after, LONGEST_RETRY_AFTER)
+            self._quiet_until = asyncio.get_running_loop().time() + min(
+                verdict.retry_after, MAX_RETRY_AFTER_BETWEEN_POLLS
+            )
             self._quiet_verdict = verdict
         return verdict
 

@@ -8,12 +8,12 @@ from airflow_provider_passnotify.api.protocol import Outcome, Verdict
 
 log = logging.getLogger(__name__)
 
-MOST_DOUBTS = 100
+MAX_UNKNOWN_IN_A_ROW = 100
 """So many requests one after the other may have been sent or not; then the next ones wait for a better time."""
 
 
 class CircuitBreaker:
-    """Opens after a minute without success, or after :data:`MOST_DOUBTS` sends in a row that ended in doubt.
+    """Opens after a minute without success, or after :data:`MAX_UNKNOWN_IN_A_ROW` sends in a row that ended in doubt.
 
     The second is for the host that is not the API, and for the gateway that lost it: a redirect or a 502 puts a row in
     doubt at once, and at full speed a million of them. An answer that the API surely gave (accepted, rejected) closes
@@ -52,8 +52,8 @@ class CircuitBreaker:
         elif started < self._doubting_since:
             return
         self._doubts += 1
-        if self._doubts > MOST_DOUBTS:
-            self._open(f"{MOST_DOUBTS} sends in a row ended in doubt (check the connection's host)", verdict)
+        if self._doubts > MAX_UNKNOWN_IN_A_ROW:
+            self._open(f"{MAX_UNKNOWN_IN_A_ROW} sends in a row ended in doubt (check the connection's host)", verdict)
 
     def _open(self, why: str, verdict: Verdict) -> None:
         if self.opened is None:

@@ -21,13 +21,13 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.delivery.batch.ledger import Waiting
+from airflow_provider_passnotify.delivery.batch.ledger import PendingRow
 from airflow_provider_passnotify.delivery.batch.resume import Entry
 from airflow_provider_passnotify.delivery.journal import RETENTION, VERSION, MemoryStore, Store
 from airflow_provider_passnotify.exceptions import JournalError
 from airflow_provider_passnotify.rows.reader import DIGEST_SIZE
 
-LARGEST = 1000
+MAX_CHUNK_ROWS = 1000
 """Rows in a chunk: with tickets of 19 digits, its value stays under the 64 KB above which Airflow warns."""
 IN_FLIGHT, SENT, NOT_SENT, UNKNOWN = "i", "s", "n", "u"
 INTENT, PART, OUTCOME = "intent", "part", "outcome"
@@ -39,17 +39,17 @@ class Chunk:
     :param number: its place within the try.
     """
 
-    def __init__(self, number: int, rows: list[Waiting]) -> None:
+    def __init__(self, number: int, rows: list[PendingRow]) -> None:
         self.number = number
-        self.rows: list[Waiting | None] = list(rows)  # None once handed out: a request may be large
+        self.rows: list[PendingRow | None] = list(rows)  # None once handed out: a request may be large
         self.numbers = [row.row for row in rows]
         self.states = [IN_FLIGHT] * len(rows)
         self.tickets: list[int | None] = [None] * len(rows)
         self.open = len(rows)
         self.in_doubt = 0
         """Rows that a reader of the journal would find in flight."""
-        self._identities = b64encode(b"".join(row.identity for row in rows)).decode()
-        self._texts = b64encode(b"".join(row.text for row in rows)).decode()
+        self._identities = b64encode(b"".join(row.recipient_digest for row in rows)).decode()
+        self._texts = b64encode(b"".join(row.content_digest for row in rows)).decode()
 
     def settle(self, index: int, state: str, ticket_id: int | None = None) -> None:
         """Note what became of a row."""
@@ -88,7 +88,7 @@ class ChunkJournal:
         self.next_number = 0
 
     @property
-    def remembers(self) -> bool:
+    def is_durable(self) -> bool:
         """Whether a later try can read what this one writes."""
         return not isinstance(self._store, MemoryStore)
 
@@ -150,7 +150,7 @@ class ChunkJournal:
             raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
 
     def _set(self, key: str, value: dict[str, Any]) -> None:
-        if not self.remembers:
+        if not self.is_durable:
             return  # nobody will read it, and a million rows would stay in memory
         try:
             self._store.set(key, value, retention=RETENTION)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict
 from airflow_provider_passnotify.delivery.batch.chunks import (
     IN_FLIGHT,
-    LARGEST,
+    MAX_CHUNK_ROWS,
     NOT_SENT,
     SENT,
     UNKNOWN,
@@ -25,24 +25,24 @@ from airflow_provider_passnotify.delivery.batch.sender import Job
 from airflow_provider_passnotify.exceptions import JournalError
 
 _CHUNK_SECONDS = 0.5
-_IMPATIENT = 0.1
+_PARTIAL_WRITE_SECONDS = 0.1
 """Seconds to wait for the last rows of a chunk before it is written as far as it is done."""
 _FLUSH = 500
 
 
-class Pump:
+class ChunkFeeder:
     """Feeds one sender.
 
     :param journal: ``None`` where rows may be repeated at will.
-    :param smallest: the least rows of a chunk, so that two keep all connections busy.
+    :param min_rows: the least rows of a chunk, so that two keep all connections busy.
     :param on_error: called when the journal did not accept a write; nothing more is handed out.
     """
 
     def __init__(
-        self, ledger: Ledger, journal: ChunkJournal | None, *, smallest: int, on_error: Callable[[], None]
+        self, ledger: Ledger, journal: ChunkJournal | None, *, min_rows: int, on_error: Callable[[], None]
     ) -> None:
         self._ledger, self._journal, self._on_error = ledger, journal, on_error
-        self._smallest = max(1, min(smallest, LARGEST))
+        self._min_rows = max(1, min(min_rows, MAX_CHUNK_ROWS))
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="passnotify-journal")
         self._chunks: dict[int, Chunk] = {}
         self._places: dict[int, tuple[Chunk, int]] = {}
@@ -137,10 +137,10 @@ class Pump:
         while self._in_doubt > size and not self._halted:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), _IMPATIENT)
+                await asyncio.wait_for(self._changed.wait(), _PARTIAL_WRITE_SECONDS)
             except asyncio.TimeoutError:
                 self._settle_in_part()
-        rows = [] if self._halted else self._ledger.waiting(self._last_row, size)
+        rows = [] if self._halted else self._ledger.pending(self._last_row, size)
         if not rows:
             return None
         self._last_row = rows[-1].row
@@ -182,7 +182,7 @@ class Pump:
         if now - self._rate_at >= _CHUNK_SECONDS / 5:
             self._rate = (done - self._rate_done) / (now - self._rate_at)
             self._rate_at, self._rate_done = now, done
-        return max(self._smallest, min(LARGEST, int(self._rate * _CHUNK_SECONDS)))
+        return max(self._min_rows, min(MAX_CHUNK_ROWS, int(self._rate * _CHUNK_SECONDS)))
 
     def _flush(self) -> None:
         self._ledger.record(self._results)

@@ -23,11 +23,11 @@ from airflow_provider_passnotify.rows.reader import Message, RowReader
 
 _BATCH = 500
 _CACHE_KB = 8192
-_LONGEST_ERROR = 1000
-_LARGEST_INT = 2**63 - 1
+_MAX_ERROR_LENGTH = 1000
+_MAX_INT = 2**63 - 1
 _SCHEMA = """
 CREATE TABLE rows (
-    row INTEGER PRIMARY KEY, identity BLOB, text BLOB, target TEXT, address TEXT, body BLOB,
+    row INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, target TEXT, address TEXT, body BLOB,
     status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER, doubt INTEGER
 )
 """
@@ -41,13 +41,14 @@ UPDATE rows SET
 """
 # Sorting once is faster by far than keeping a unique index while rows come in.
 _FIND_DUPLICATES = """
-CREATE INDEX rows_by_text ON rows (text);
+CREATE INDEX rows_by_content ON rows (content_digest);
 CREATE TABLE twice AS
-    SELECT text, MIN(row) AS first FROM rows WHERE text IS NOT NULL GROUP BY text HAVING COUNT(*) > 1;
-CREATE INDEX twice_by_text ON twice (text);
+    SELECT content_digest, MIN(row) AS first FROM rows
+    WHERE content_digest IS NOT NULL GROUP BY content_digest HAVING COUNT(*) > 1;
+CREATE INDEX twice_by_content ON twice (content_digest);
 UPDATE rows
-    SET status = {duplicate}, same_as = (SELECT first FROM twice WHERE twice.text = rows.text)
-    WHERE row IN (SELECT rows.row FROM twice JOIN rows USING (text) WHERE rows.row > twice.first);
+    SET status = {duplicate}, same_as = (SELECT first FROM twice WHERE twice.content_digest = rows.content_digest)
+    WHERE row IN (SELECT rows.row FROM twice JOIN rows USING (content_digest) WHERE rows.row > twice.first);
 DROP TABLE twice;
 """
 
@@ -55,7 +56,7 @@ DROP TABLE twice;
 class Status(IntEnum):
     """What became of a row; the names are those of the report."""
 
-    WAITING = 0
+    PENDING = 0
     SENT = 1
     FAILED = 2
     UNKNOWN = 3
@@ -66,12 +67,12 @@ class TooManyRowsError(ValueError):
     """The source has more rows than the batch may have."""
 
 
-class Waiting(NamedTuple):
+class PendingRow(NamedTuple):
     """A row that is to be sent."""
 
     row: int
-    identity: bytes
-    text: bytes
+    recipient_digest: bytes
+    content_digest: bytes
     request: Request
 
 
@@ -89,7 +90,7 @@ class Result(NamedTuple):
 class Counts:
     """How many rows there are of each status."""
 
-    waiting: int = 0
+    pending: int = 0
     sent: int = 0
     failed: int = 0
     unknown: int = 0
@@ -98,7 +99,7 @@ class Counts:
     @property
     def total(self) -> int:
         """All rows."""
-        return self.waiting + self.sent + self.failed + self.unknown + self.duplicate
+        return self.pending + self.sent + self.failed + self.unknown + self.duplicate
 
 
 class Ledger:
@@ -128,20 +129,20 @@ class Ledger:
         source: Rows,
         reader: RowReader,
         *,
-        most: int | None = None,
+        limit: int | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """Take in all rows of a source, and find those that are equal.
 
-        :param most: the number of rows above which the batch is refused.
+        :param limit: the number of rows above which the batch is refused.
         :param check: called now and then; it stops the filling by raising.
-        :raises TooManyRowsError: above ``most``.
+        :raises TooManyRowsError: above ``limit``.
         """
         records: list[tuple[Any, ...]] = []
         held = 0
         for number, row in enumerate(source, 1):
-            if most is not None and number > most:
-                raise TooManyRowsError(f"The source has more than {most} rows (max_notifications); nothing was sent.")
+            if limit is not None and number > limit:
+                raise TooManyRowsError(f"The source has more than {limit} rows (max_notifications); nothing was sent.")
             record = _record(number, row, reader)
             records.append(record)
             held += len(record[5] or b"")
@@ -158,24 +159,25 @@ class Ledger:
         self.connection.executescript(statements)
         self.connection.execute("BEGIN")
 
-    def waiting(self, after: int, limit: int, most_bytes: int = 4_000_000) -> list[Waiting]:
+    def pending(self, after: int, limit: int, max_bytes: int = 4_000_000) -> list[PendingRow]:
         """Return the next rows to send.
 
         :param after: the last row that was taken.
-        :param most_bytes: of all bodies together, above one row.
+        :param max_bytes: of all bodies together, above one row.
         """
         cursor = self.connection.execute(
-            "SELECT row, identity, text, address, body FROM rows WHERE row > ? AND status = 0 ORDER BY row LIMIT ?",
+            "SELECT row, recipient_digest, content_digest, address, body FROM rows"
+            " WHERE row > ? AND status = 0 ORDER BY row LIMIT ?",
             (after, limit),
         )
-        found: list[Waiting] = []
+        found: list[PendingRow] = []
         size = 0
-        for row, identity, text, address, body in cursor:
+        for row, recipient_digest, content_digest, address, body in cursor:
             size += len(body or b"")
-            if found and size > most_bytes:
+            if found and size > max_bytes:
                 break
             method = "DELETE" if body is None else "POST"
-            found.append(Waiting(row, identity, text, Request(method, address, body)))
+            found.append(PendingRow(row, recipient_digest, content_digest, Request(method, address, body)))
         cursor.close()
         return found
 
@@ -203,10 +205,10 @@ class Ledger:
         found = self.connection.execute("SELECT ticket_id FROM rows WHERE ticket_id IS NOT NULL ORDER BY row")
         return (int(ticket_id) for (ticket_id,) in found)
 
-    def failures(self, most: int) -> list[dict[str, Any]]:
+    def failures(self, limit: int) -> list[dict[str, Any]]:
         """Return the first rows that were not surely sent."""
         found = self.connection.execute(
-            "SELECT row, target, error, status_code FROM rows WHERE status IN (2, 3) ORDER BY row LIMIT ?", (most,)
+            "SELECT row, target, error, status_code FROM rows WHERE status IN (2, 3) ORDER BY row LIMIT ?", (limit,)
         )
         return [
             {"row": self._place(row), "target": json.loads(target), "error": error, "status_code": status_code}
@@ -232,7 +234,7 @@ class Ledger:
 
     def _insert(self, records: list[tuple[Any, ...]]) -> None:
         self.connection.executemany(
-            "INSERT INTO rows (row, identity, text, target, address, body, status, error)"
+            "INSERT INTO rows (row, recipient_digest, content_digest, target, address, body, status, error)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             records,
         )
@@ -248,15 +250,16 @@ def _record(number: int, row: Any, reader: RowReader) -> tuple[Any, ...]:
         message: Message = reader.read(row)
     except ValueError as error:
         return (number, None, None, json.dumps(reader.name(row)), None, None, int(Status.FAILED), _short(str(error)))
-    target, request, identity, text = message
+    target, request, recipient_digest, content_digest = message
     named = {"target_type": target.target_type.value, **{k: v for k, v in vars(target).items() if v is not None}}
-    return (number, identity, text, json.dumps(named), request.address, request.body, int(Status.WAITING), None)
+    status = int(Status.PENDING)
+    return (number, recipient_digest, content_digest, json.dumps(named), request.address, request.body, status, None)
 
 
 def _short(text: str | None) -> str | None:
-    return text and encodable(text[:_LONGEST_ERROR])
+    return text and encodable(text[:_MAX_ERROR_LENGTH])
 
 
 def storable(ticket_id: int | None) -> int | str | None:
     """Return a ticketId as SQLite can hold it: its integers have 64 bits."""
-    return ticket_id if ticket_id is None or ticket_id <= _LARGEST_INT else str(ticket_id)
+    return ticket_id if ticket_id is None or ticket_id <= _MAX_INT else str(ticket_id)

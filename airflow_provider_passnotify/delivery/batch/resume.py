@@ -15,40 +15,42 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status, storable
 
 _SENT, _DOUBT = 0, 1
 _SCHEMA = """
-CREATE TABLE tries (identity BLOB, text BLOB, state INTEGER, ticket_id, try_number INTEGER);
-CREATE TABLE pairs (row INTEGER PRIMARY KEY, entry INTEGER, same_text INTEGER);
+CREATE TABLE tries (recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER);
+CREATE TABLE pairs (row INTEGER PRIMARY KEY, entry INTEGER, same_content INTEGER);
 """
 # One entry for each text; where several tries sent the same, a ticket outweighs a doubt (SQLite takes the other
 # columns from the row that has the minimum).
 _ADD_UP = """
 CREATE TABLE earlier (
-    entry INTEGER PRIMARY KEY, identity BLOB, text BLOB, state INTEGER, ticket_id, try_number INTEGER
+    entry INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER
 );
-INSERT INTO earlier (identity, text, state, ticket_id, try_number)
-    SELECT identity, text, MIN(state), ticket_id, try_number FROM tries GROUP BY text;
+INSERT INTO earlier (recipient_digest, content_digest, state, ticket_id, try_number)
+    SELECT recipient_digest, content_digest, MIN(state), ticket_id, try_number FROM tries GROUP BY content_digest;
 DROP TABLE tries;
-INSERT INTO pairs SELECT rows.row, entry, 1 FROM earlier JOIN rows USING (text) WHERE rows.status = 0;
+INSERT INTO pairs SELECT rows.row, entry, 1 FROM earlier JOIN rows USING (content_digest) WHERE rows.status = 0;
 CREATE TABLE left_over AS
-    SELECT entry, identity, ROW_NUMBER() OVER (PARTITION BY identity ORDER BY state, entry) AS place
+    SELECT entry, recipient_digest, ROW_NUMBER() OVER (PARTITION BY recipient_digest ORDER BY state, entry) AS place
     FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
-CREATE INDEX left_over_by_identity ON left_over (identity, place);
+CREATE INDEX left_over_by_recipient ON left_over (recipient_digest, place);
 INSERT INTO pairs
     SELECT candidate.row, left_over.entry, 0 FROM (
-        SELECT row, identity, ROW_NUMBER() OVER (PARTITION BY identity ORDER BY row) AS place FROM rows
-        WHERE status = 0 AND row NOT IN (SELECT row FROM pairs) AND identity IN (SELECT identity FROM left_over)
-    ) AS candidate JOIN left_over USING (identity, place);
+        SELECT row, recipient_digest, ROW_NUMBER() OVER (PARTITION BY recipient_digest ORDER BY row) AS place FROM rows
+        WHERE status = 0 AND row NOT IN (SELECT row FROM pairs)
+            AND recipient_digest IN (SELECT recipient_digest FROM left_over)
+    ) AS candidate JOIN left_over USING (recipient_digest, place);
 """
 # Sent again with another text by a later try, a doubt has no row of its own any more; one that has is sent once more.
 _SEND_DOUBTFUL = """
-CREATE INDEX earlier_by_identity ON earlier (identity, try_number);
+CREATE INDEX earlier_by_recipient ON earlier (recipient_digest, try_number);
 DELETE FROM earlier WHERE state = 1 AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
-    SELECT 1 FROM earlier AS later WHERE later.identity = earlier.identity AND later.try_number > earlier.try_number
+    SELECT 1 FROM earlier AS later
+    WHERE later.recipient_digest = earlier.recipient_digest AND later.try_number > earlier.try_number
 );
 UPDATE rows SET doubt = (SELECT try_number FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row)
     WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = 1);
@@ -71,12 +73,12 @@ INSERT INTO rows (target, status, ticket_id, error)
 class Entry(NamedTuple):
     """A message of an earlier try: sent where it has a ticket, else in doubt.
 
-    :param identity: a digest of whom it was for.
-    :param text: a digest of target, label and value.
+    :param recipient_digest: a digest of whom it was for.
+    :param content_digest: a digest of target, label and value.
     """
 
-    identity: bytes
-    text: bytes
+    recipient_digest: bytes
+    content_digest: bytes
     ticket_id: int | None
     try_number: int
 
@@ -112,7 +114,13 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> 
     connection.executemany(
         "INSERT INTO tries VALUES (?, ?, ?, ?, ?)",
         (
-            (e.identity, e.text, _DOUBT if e.ticket_id is None else _SENT, storable(e.ticket_id), e.try_number)
+            (
+                e.recipient_digest,
+                e.content_digest,
+                _DOUBT if e.ticket_id is None else _SENT,
+                storable(e.ticket_id),
+                e.try_number,
+            )
             for e in itertools.chain([first], entries)
         ),
     )
@@ -123,9 +131,14 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> 
     take_over = _TAKE_OVER.format(sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
     ledger.script(take_over)
     sent, in_doubt, changed = connection.execute(
-        "SELECT COALESCE(SUM(state = 0), 0), COALESCE(SUM(state = 1), 0), COALESCE(SUM(NOT same_text), 0)"
+        "SELECT COALESCE(SUM(state = 0), 0), COALESCE(SUM(state = 1), 0), COALESCE(SUM(NOT same_content), 0)"
         " FROM pairs JOIN earlier USING (entry)"
     ).fetchone()
     (gone,) = connection.execute("SELECT COUNT(*) FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs)").fetchone()
     ledger.script("DROP TABLE pairs; DROP TABLE left_over; DROP TABLE earlier;")
     return Resumed(sent, in_doubt, changed, gone)
+
+
+def _entry_row(entry: Entry) -> tuple[Any, ...]:
+    state = _DOUBT if entry.ticket_id is None else _SENT
+    return (entry.recipient_digest, entry.content_digest, state, storable(entry.ticket_id), entry.try_number)

@@ -19,9 +19,9 @@ import pendulum
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Verdict
 from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
-from airflow_provider_passnotify.delivery.batch.feed import Pump
+from airflow_provider_passnotify.delivery.batch.feed import ChunkFeeder
 from airflow_provider_passnotify.delivery.batch.ledger import Counts, Ledger, Status
-from airflow_provider_passnotify.delivery.batch.sender import GRACE, Job, Sender
+from airflow_provider_passnotify.delivery.batch.sender import STOP_GRACE_SECONDS, Job, Sender
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class BatchRun:
     :param journal: read to its end; ``None`` where rows may be repeated at will (deletions).
     :param send_before: the moment after which nothing more is sent.
     :param on_progress: called every few seconds, in another thread.
-    :param is_wanted: asked again and again, in the journal's thread; once it says no, nothing more is started.
+    :param should_continue: asked again and again, in the journal's thread; once it says no, nothing more is started.
         (Airflow's own word comes with a heartbeat, up to 5 s later.)
     """
 
@@ -52,16 +52,16 @@ class BatchRun:
         *,
         send_before: pendulum.DateTime | None = None,
         on_progress: Callable[[Counts], None] = lambda _: None,
-        is_wanted: Callable[[], bool] | None = None,
+        should_continue: Callable[[], bool] | None = None,
     ) -> None:
         self._ledger, self._config, self._journal = ledger, config, journal
         self._send_before = send_before
         self._deadline = send_before.timestamp() if send_before else None
-        self._on_progress, self._is_wanted = on_progress, is_wanted
+        self._on_progress, self._is_wanted = on_progress, should_continue
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._sender: Sender | None = None
-        self._pump: Pump | None = None
+        self._feeder: ChunkFeeder | None = None
         self._before = ledger.counts()
         self.ended_early: str | None = None
         """Why rows were left unsent."""
@@ -78,20 +78,20 @@ class BatchRun:
     @property
     def retryable(self) -> int:
         """How many rows were surely not sent for a reason that may pass."""
-        return self._pump.retryable if self._pump else 0
+        return self._feeder.retryable if self._feeder else 0
 
     @property
     def retry_after(self) -> float | None:
         """How many seconds the API asked to wait, where rows were not sent for that."""
-        return (self._pump.retry_after or None) if self._pump else None
+        return (self._feeder.retry_after or None) if self._feeder else None
 
     def run(self) -> None:
         """Send; return when every row has its result in the ledger.
 
         :raises JournalError: when the journal did not accept a write.
-        :raises BaseException: what a signal raised, after in-flight requests had :data:`GRACE` seconds.
+        :raises BaseException: what a signal raised, after in-flight requests had :data:`STOP_GRACE_SECONDS` seconds.
         """
-        if not self._before.waiting:
+        if not self._before.pending:
             self._ended.set()
             return
         gc.freeze()  # Airflow's half a million objects: a full collection takes 0.1 s, and rows make many
@@ -100,7 +100,7 @@ class BatchRun:
             self._ended.wait()
         except BaseException as error:
             self.stop(f"the task was interrupted by {type(error).__name__}")
-            self._ended.wait(GRACE + 2)
+            self._ended.wait(STOP_GRACE_SECONDS + 2)
             raise
         finally:
             gc.unfreeze()
@@ -113,7 +113,7 @@ class BatchRun:
         """Start nothing more, and give what is in flight a few seconds; from any thread or signal handler."""
         self._end(reason)
         if self._sender is not None:
-            self._sender.stop(GRACE)
+            self._sender.stop(STOP_GRACE_SECONDS)
 
     def _end(self, reason: str, *, final: bool = False, must_fail: bool = True) -> None:
         if self.ended_early is None:
@@ -132,60 +132,60 @@ class BatchRun:
 
         async with PassNotifyAsyncClient(self._config) as client:
             sender = self._sender = Sender(client, may_send=self._check_may_send)
-            pump = self._pump = Pump(
+            feeder = self._feeder = ChunkFeeder(
                 self._ledger,
                 self._journal,
-                smallest=self._config.max_connections // 2,
+                min_rows=self._config.max_connections // 2,
                 on_error=lambda: self.stop("the journal did not accept a write"),
             )
             if self.ended_early is not None:
                 sender.stop(0)
             done = asyncio.Event()
-            progress = asyncio.create_task(self._tell_progress(pump))
-            watch = asyncio.create_task(self._watch(pump, done))
+            progress = asyncio.create_task(self._tell_progress(feeder))
+            watch = asyncio.create_task(self._watch(feeder, done))
             try:
-                await sender.run(pump.jobs(), self._on_result)
+                await sender.run(feeder.jobs(), self._on_result)
             finally:
                 done.set()
                 progress.cancel()
                 await asyncio.wait({watch}, timeout=1)  # a look that takes longer must not keep the summary back
-                await pump.finish()
+                await feeder.finish()
 
     def _check_may_send(self) -> None:
         if self._deadline is not None and self.ended_early is None and time.time() >= self._deadline:
             self._end(f"send_before={self._send_before} has passed", final=True, must_fail=False)
         if self.ended_early is not None:
-            if self._pump is not None:
-                self._pump.halt()
+            if self._feeder is not None:
+                self._feeder.halt()
             raise StoppedError(f"not sent: {self.ended_early}")
 
     def _on_result(self, job: Job, verdict: Verdict) -> None:
-        if self._pump is None or self._sender is None:
+        if self._feeder is None or self._sender is None:
             return
-        self._pump.on_result(job, verdict)
+        self._feeder.on_result(job, verdict)
         if verdict.credentials_refused:
             self._end(f"the API refused the credential ({verdict.reason})", final=True)
-            self._pump.halt()
+            self._feeder.halt()
         elif self._sender.breaker.opened is not None:
             self._end(self._sender.breaker.opened.reason)
-            self._pump.halt()
+            self._feeder.halt()
 
-    async def _watch(self, pump: Pump, done: asyncio.Event) -> None:
+    async def _watch(self, feeder: ChunkFeeder, done: asyncio.Event) -> None:
         while self._is_wanted is not None and not done.is_set():
-            if not await pump.ask(self._is_wanted):
+            if not await feeder.ask(self._is_wanted):
                 self.stop("Airflow does not have the task as running any more (marked, cleared or superseded)")
                 return
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(done.wait(), WATCH_SECONDS)
 
-    async def _tell_progress(self, pump: Pump) -> None:
+    async def _tell_progress(self, feeder: ChunkFeeder) -> None:
         started = time.monotonic()
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            done = pump.done
+            done = feeder.done
             finished = sum(done.values())
             counts = Counts(
-                waiting=self._before.waiting - finished,
+                pending=self._before.pending - finished,
                 sent=self._before.sent + done[Status.SENT],
                 failed=self._before.failed + done[Status.FAILED],
                 unknown=self._before.unknown + done[Status.UNKNOWN],
@@ -200,7 +200,7 @@ def progress_line(counts: Counts, rate: float) -> str:
 
     :param rate: rows a second.
     """
-    left = pendulum.duration(seconds=round(counts.waiting / rate)).in_words() if rate else "unknown"
+    left = pendulum.duration(seconds=round(counts.pending / rate)).in_words() if rate else "unknown"
     return (
         f"{counts.sent:,} of {counts.total:,} sent, {counts.failed:,} failed, {counts.unknown:,} in doubt, "
         f"{counts.duplicate:,} equal to another; {rate:,.0f} a second, time left: {left or 'none'}."

@@ -16,13 +16,13 @@ from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.delivery.batch.breaker import CircuitBreaker
-from airflow_provider_passnotify.delivery.batch.throttle import Throttle
+from airflow_provider_passnotify.delivery.batch.throttle import AdaptiveRateLimiter
 
 log = logging.getLogger(__name__)
 
-GRACE = 3.0
+STOP_GRACE_SECONDS = 3.0
 """Seconds that what is in flight gets when the sender stops; SIGKILL follows a SIGTERM about 5 s later."""
-MAX_REFUSALS = 10
+MAX_THROTTLED_ATTEMPTS = 10
 """A row that was refused this often while others are accepted is refused for its own sake."""
 
 _NOT_STARTED = Verdict(Outcome.NOT_SENT, "the task was stopped before this one was sent")
@@ -58,8 +58,8 @@ class Sender:
     def __init__(self, client: PassNotifyAsyncClient, *, may_send: Callable[[], None] | None = None) -> None:
         config = client.config
         self._client, self._may_send = client, may_send
-        self._throttle = Throttle(config.requests_per_second, config.max_connections)
-        self.breaker = CircuitBreaker(protocol.LONGEST_RETRY_WAIT * (config.max_retries + 1))
+        self._rate_limiter = AdaptiveRateLimiter(config.requests_per_second, config.max_connections)
+        self.breaker = CircuitBreaker(protocol.MAX_RETRY_AFTER_IN_WORKER * (config.max_retries + 1))
         self.refused = 0
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,7 +71,7 @@ class Sender:
     @property
     def throttled(self) -> int:
         """How often the speed was lowered because the server refused; ``refused`` counts the answers."""
-        return self._throttle.cuts
+        return self._rate_limiter.cuts
 
     async def run(self, jobs: AsyncIterable[Job], on_result: OnResult) -> None:
         """Send all jobs; return when each has its result.
@@ -79,7 +79,7 @@ class Sender:
         :param jobs: read one by one, as workers become free.
         :param on_result: called once for each job, in the loop, in any order.
         :raises Exception: what the source raised, after the jobs in flight have their results; what ``on_result``
-            raised, or a time-out that a signal raises, after they had :data:`GRACE` seconds for them.
+            raised, or a time-out that a signal raises, after they had :data:`STOP_GRACE_SECONDS` seconds for them.
         """
         self._loop = asyncio.get_running_loop()
         self._source, self._source_ended, self._source_error = aiter(jobs), False, None
@@ -88,7 +88,7 @@ class Sender:
         try:
             _, running = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
             if running:
-                self._stop(GRACE)
+                self._stop(STOP_GRACE_SECONDS)
                 await asyncio.wait(running)
         except BaseException:
             for worker in self._workers:
@@ -103,7 +103,7 @@ class Sender:
         if not self._stopped and any(worker.cancelled() for worker in self._workers):
             raise asyncio.CancelledError  # by the source itself: it has not come to its end
 
-    def stop(self, grace: float = GRACE) -> None:
+    def stop(self, grace: float = STOP_GRACE_SECONDS) -> None:
         """End the run early, from any thread: nothing is started any more, and every job pulled gets its result.
 
         :param grace: seconds after which what is still in flight is cancelled, and reported as unknown.
@@ -146,7 +146,7 @@ class Sender:
         failures = refusals = 0
         try:
             while not self._stopped:
-                if not self._throttle.open:
+                if not self._rate_limiter.open:
                     await self._wait_for_turn()
                 obstacle = self.breaker.opened or self._ask_may_send()
                 if obstacle is not None:
@@ -163,7 +163,10 @@ class Sender:
                 verdict = earlier if still_in_doubt else answer
                 if _is_refusal(answer):
                     refusals += 1
-                    if refusals > MAX_REFUSALS or (answer.retry_after or 0) > protocol.LONGEST_RETRY_WAIT:
+                    if (
+                        refusals > MAX_THROTTLED_ATTEMPTS
+                        or (answer.retry_after or 0) > protocol.MAX_RETRY_AFTER_IN_WORKER
+                    ):
                         return
                 else:
                     failures += 1
@@ -188,10 +191,10 @@ class Sender:
             self._sending.discard(worker)
         now = loop.time()
         if verdict.outcome is Outcome.ACCEPTED:
-            self._throttle.accepted(now)
+            self._rate_limiter.accepted(now)
         elif _is_refusal(verdict):
             self.refused += 1
-            if self._throttle.refused(now, started=started, retry_after=verdict.retry_after):
+            if self._rate_limiter.refused(now, started=started, retry_after=verdict.retry_after):
                 log.info("The API asks to slow down (%s); all workers do.", verdict.reason)
         self.breaker.note(verdict, repeatable=request.idempotent, started=started, now=now)
         return verdict
@@ -199,7 +202,7 @@ class Sender:
     async def _wait_for_turn(self) -> None:
         loop = asyncio.get_running_loop()
         async with self._turns:  # one waits for the clock and the others for it: no stampede at each turn
-            while self.breaker.opened is None and (wait := self._throttle.wait(loop.time())) > 0:  # noqa: ASYNC110 (a clock)
+            while self.breaker.opened is None and (wait := self._rate_limiter.wait(loop.time())) > 0:  # noqa: ASYNC110 (a clock)
                 await asyncio.sleep(wait)
 
     def _ask_may_send(self) -> Verdict | None:

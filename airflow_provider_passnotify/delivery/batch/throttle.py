@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 
-from airflow_provider_passnotify.api.protocol import LONGEST_RETRY_WAIT
+from airflow_provider_passnotify.api.protocol import MAX_RETRY_AFTER_IN_WORKER
 
 CUT = 0.8
 """What is left of the rate at which the server refused."""
@@ -16,11 +16,11 @@ RECOVERY = 10.0
 """Seconds until a lowered rate is back where it was refused; then it rises faster and faster."""
 SLACK = 0.05
 """Seconds that a request may start late (timers and a busy loop do that) without the next ones being put off."""
-_LOWEST_RATE = 1.0
+_MIN_RATE = 1.0
 _BACK_OFF_BASE, _BACK_OFF_MAX = 0.5, 30.0
 
 
-class Throttle:
+class AdaptiveRateLimiter:
     """Hands out moments to start a request. Every time is that of one monotonic clock, in seconds.
 
     It is open, and costs nothing, as long as there is no limit and the server has refused nothing.
@@ -80,7 +80,7 @@ class Throttle:
         :param retry_after: the pause that the server asks for, unless it is more than a worker should be held. In any
             case there is a short one, which doubles from cut to cut as long as nothing is accepted.
         """
-        pause = 0.0 if retry_after is None or retry_after > LONGEST_RETRY_WAIT else retry_after
+        pause = 0.0 if retry_after is None or retry_after > MAX_RETRY_AFTER_IN_WORKER else retry_after
         lower = started >= self._cut_at
         if lower:
             self._cut(now)
@@ -94,7 +94,7 @@ class Throttle:
         rate = self.rate(now)
         if rate == math.inf:
             rate = max(seen, self._workers)
-        self._refused_rate = max(_LOWEST_RATE, min(rate, max(seen, rate / 2)))
+        self._refused_rate = max(_MIN_RATE, min(rate, max(seen, rate / 2)))
         self._cut_at = now
         self._accepted = self._accepted_before = 0
         self._vain_cuts += 1

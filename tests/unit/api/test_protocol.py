@@ -12,7 +12,7 @@ from clients import DELETE, LOOK, SEND
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import (
-    LONGEST_RETRY_WAIT,
+    MAX_RETRY_AFTER_IN_WORKER,
     Outcome,
     TransportFailure,
     Verdict,
@@ -152,7 +152,9 @@ def test_retry_after_by_the_servers_own_clock() -> None:
     assert retry_delay(SEND, verdict, attempt=1, max_retries=1) == 10
 
 
-@pytest.mark.parametrize(("asked", "waits"), [(0, True), (LONGEST_RETRY_WAIT, True), (LONGEST_RETRY_WAIT + 1, False)])
+@pytest.mark.parametrize(
+    ("asked", "waits"), [(0, True), (MAX_RETRY_AFTER_IN_WORKER, True), (MAX_RETRY_AFTER_IN_WORKER + 1, False)]
+)
 def test_a_wait_is_bounded(asked: float, waits: bool) -> None:
     verdict = judge(SEND, 429, {"Retry-After": f"{asked}"}, b"")
     assert retry_delay(SEND, verdict, attempt=1, max_retries=5) == (asked if waits else None)

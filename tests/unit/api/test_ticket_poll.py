@@ -1,4 +1,4 @@
-"""The state of a waiting: what answers add up to, when to ask again, and how it survives a deferral."""
+"""The state of a tracker: what answers add up to, when to ask again, and how it survives a deferral."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from airflow_provider_passnotify.api.protocol import (
     judge_failure,
     ticket_request,
 )
-from airflow_provider_passnotify.api.ticket_poll import LONGEST_BACK_OFF, LONGEST_RETRY_AFTER, End, Rhythm, Waiting
+from airflow_provider_passnotify.api.ticket_poll import (
+    MAX_BACK_OFF,
+    MAX_RETRY_AFTER_BETWEEN_POLLS,
+    End,
+    PollSchedule,
+    TicketTracker,
+)
 from airflow_provider_passnotify.api.tickets import StatusWords, TicketState, read_ticket
 from airflow_provider_passnotify.exceptions import TicketError
 from airflow_provider_passnotify.operators.polling import conclude
@@ -46,32 +52,32 @@ TROUBLE = [
 
 
 def test_nothing_to_wait_for_has_succeeded() -> None:
-    assert Waiting([]).end is End.SUCCESS
+    assert TicketTracker([]).end is End.SUCCESS
 
 
 def test_it_ends_when_all_have_ended_and_asks_only_those_that_have_not() -> None:
-    waiting = Waiting([3, 1, 2, 3])
-    assert waiting.begin_round() == [3, 1, 2]
-    waiting.take(1, status("COMPLETED"))
-    waiting.take(2, status("PENDING"))
-    assert waiting.end is None
-    assert waiting.begin_round() == [3, 2]
-    waiting.take(3, status("done"))
-    waiting.take(2, status("PROCESSING"))
-    assert waiting.message == "1 of 3 tickets did not end: 2 (PROCESSING)."
-    waiting.take(2, status("SUCCESS"))
-    assert (waiting.end, waiting.message) == (End.SUCCESS, "3 of 3 tickets succeeded.")
+    tracker = TicketTracker([3, 1, 2, 3])
+    assert tracker.begin_cycle() == [3, 1, 2]
+    tracker.take(1, status("COMPLETED"))
+    tracker.take(2, status("PENDING"))
+    assert tracker.end is None
+    assert tracker.begin_cycle() == [3, 2]
+    tracker.take(3, status("done"))
+    tracker.take(2, status("PROCESSING"))
+    assert tracker.message == "1 of 3 tickets did not end: 2 (PROCESSING)."
+    tracker.take(2, status("SUCCESS"))
+    assert (tracker.end, tracker.message) == (End.SUCCESS, "3 of 3 tickets succeeded.")
 
 
 def test_one_failure_among_many_is_named_once_all_have_ended() -> None:
-    waiting = Waiting(range(2000))
-    for ticket_id in waiting.begin_round():
-        waiting.take(ticket_id, status("FAILED" if ticket_id == 1234 else "DONE", children={"5": "gone"}))
+    tracker = TicketTracker(range(2000))
+    for ticket_id in tracker.begin_cycle():
+        tracker.take(ticket_id, status("FAILED" if ticket_id == 1234 else "DONE", children={"5": "gone"}))
         if ticket_id == 1234:
-            assert waiting.end is None
-    assert waiting.end is End.FAILED
-    assert waiting.message == '1 of 2000 tickets failed: 1234 (FAILED). Children of 1234: {"5": "gone"}.'
-    [failed] = waiting.tickets(TicketState.FAILED)
+            assert tracker.end is None
+    assert tracker.end is End.FAILED
+    assert tracker.message == '1 of 2000 tickets failed: 1234 (FAILED). Children of 1234: {"5": "gone"}.'
+    [failed] = tracker.tickets(TicketState.FAILED)
     assert (failed.id, failed.children) == (1234, {"5": "gone"})
 
 
@@ -79,97 +85,97 @@ def test_one_failure_among_many_is_named_once_all_have_ended() -> None:
 def test_a_problem_is_asked_again_and_named_when_the_time_is_up(
     verdict: Verdict, reason: str, of_the_server: bool
 ) -> None:
-    waiting = Waiting([1, 2])
-    assert waiting.take(1, verdict) is not of_the_server
-    assert (waiting.end, waiting.server_failed) == (None, of_the_server)
-    assert reason in waiting.problem
-    waiting.timed_out = True
-    assert waiting.end is End.TIMEOUT
-    assert "1 (no answer yet)" in waiting.message
-    assert "ticket 1: " in waiting.message.partition("The last problem: ")[2]
-    waiting.take(1, status("DONE"))
-    waiting.take(2, status("DONE"))
-    assert waiting.end is End.SUCCESS
+    tracker = TicketTracker([1, 2])
+    assert tracker.take(1, verdict) is not of_the_server
+    assert (tracker.end, tracker.server_failed) == (None, of_the_server)
+    assert reason in tracker.problem
+    tracker.timed_out = True
+    assert tracker.end is End.TIMEOUT
+    assert "1 (no answer yet)" in tracker.message
+    assert "ticket 1: " in tracker.message.partition("The last problem: ")[2]
+    tracker.take(1, status("DONE"))
+    tracker.take(2, status("DONE"))
+    assert tracker.end is End.SUCCESS
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 422])
 def test_a_refusal_ends_it_at_once_and_names_the_ticket(code: int) -> None:
-    waiting = Waiting([1, 404404, 3])
-    assert not waiting.take(404404, answer(code, {"code": code, "description": "no"}))
-    assert waiting.end is End.ERROR
-    assert waiting.message == f"Ticket 404404 cannot be looked up: HTTP {code}: no."
+    tracker = TicketTracker([1, 404404, 3])
+    assert not tracker.take(404404, answer(code, {"code": code, "description": "no"}))
+    assert tracker.end is End.ERROR
+    assert tracker.message == f"Ticket 404404 cannot be looked up: HTTP {code}: no."
 
 
 def test_the_users_words_count() -> None:
-    waiting = Waiting([1, 2], StatusWords(["Shown"], ["Lost"]))
-    waiting.take(1, status("SHOWN"))
-    waiting.take(2, status("lost"))
-    assert waiting.end is End.FAILED
-    assert [ticket.id for ticket in waiting.tickets(TicketState.SUCCEEDED)] == [1]
+    tracker = TicketTracker([1, 2], StatusWords(["Shown"], ["Lost"]))
+    tracker.take(1, status("SHOWN"))
+    tracker.take(2, status("lost"))
+    assert tracker.end is End.FAILED
+    assert [ticket.id for ticket in tracker.tickets(TicketState.SUCCEEDED)] == [1]
 
 
 @pytest.mark.parametrize("count", [1, 100, 101, 2000])
 def test_an_event_holds_the_state_of_every_ticket_and_stays_small(count: int) -> None:
-    waiting = Waiting(range(10**9, 10**9 + count))
-    for number, ticket_id in enumerate(waiting.begin_round()):
+    tracker = TicketTracker(range(10**9, 10**9 + count))
+    for number, ticket_id in enumerate(tracker.begin_cycle()):
         word = "FAILED" if number % 10 == 0 else "COMPLETED" if number % 2 else "PROCESSING"
-        waiting.take(ticket_id, status(word, createdAt="2013-03-28 18:18:36.0", children={"a": "b" * 50}))
-    waiting.timed_out = True
-    event = json.loads(json.dumps(waiting.as_event()))
+        tracker.take(ticket_id, status(word, createdAt="2013-03-28 18:18:36.0", children={"a": "b" * 50}))
+    tracker.timed_out = True
+    event = json.loads(json.dumps(tracker.as_event()))
     assert len(json.dumps(event)) < 60_000
     assert event["status"] == ("timeout" if count > 1 else "failed")
 
-    resumed = Waiting([])
+    resumed = TicketTracker([])
     resumed.load(event)
-    assert (resumed.end, resumed.message) == (waiting.end, waiting.message)
+    assert (resumed.end, resumed.message) == (tracker.end, tracker.message)
     key = lambda ticket: ticket.id  # noqa: E731
-    assert sorted(resumed.tickets(), key=key) == sorted(waiting.tickets(), key=key)
+    assert sorted(resumed.tickets(), key=key) == sorted(tracker.tickets(), key=key)
     assert resumed.tickets(TicketState.FAILED)[0].children == {"a": "b" * 50}
 
 
 def test_a_round_without_problems_forgets_the_last_one() -> None:
-    waiting = Waiting([1])
-    waiting.begin_round()
-    waiting.take(1, answer(500, b"odd"))
-    assert (waiting.server_failed, waiting.problem) == (True, "ticket 1: HTTP 500: odd")
-    waiting.begin_round()
-    waiting.take(1, status("PROCESSING"))
-    assert (waiting.server_failed, waiting.problem) == (False, "")
+    tracker = TicketTracker([1])
+    tracker.begin_cycle()
+    tracker.take(1, answer(500, b"odd"))
+    assert (tracker.server_failed, tracker.problem) == (True, "ticket 1: HTTP 500: odd")
+    tracker.begin_cycle()
+    tracker.take(1, status("PROCESSING"))
+    assert (tracker.server_failed, tracker.problem) == (False, "")
 
 
 def test_half_an_emoji_in_an_error_can_be_stored() -> None:
     for code in (404, 500):
-        waiting = Waiting([1])
-        waiting.take(1, answer(code, b'{"code": 1, "description": "half \\ud83d"}'))
-        json.dumps(waiting.as_event(), ensure_ascii=False).encode()
-        assert "half ?" in waiting.as_event()["message"]
+        tracker = TicketTracker([1])
+        tracker.take(1, answer(code, b'{"code": 1, "description": "half \\ud83d"}'))
+        json.dumps(tracker.as_event(), ensure_ascii=False).encode()
+        assert "half ?" in tracker.as_event()["message"]
 
 
 def test_children_of_a_ticket_that_runs_are_not_kept() -> None:
-    waiting = Waiting([1])
-    waiting.take(1, status("PROCESSING", children={"5": "x"}))
+    tracker = TicketTracker([1])
+    tracker.take(1, status("PROCESSING", children={"5": "x"}))
     assert read_ticket(1, {"status": "PROCESSING", "children": {"5": "x"}}).children == {"5": "x"}
-    waiting.take(1, status("FAILED", children={"5": "x"}))
-    assert waiting.tickets(TicketState.FAILED)[0].children == {"5": "x"}
+    tracker.take(1, status("FAILED", children={"5": "x"}))
+    assert tracker.tickets(TicketState.FAILED)[0].children == {"5": "x"}
 
 
 def test_long_children_are_left_out_of_an_event() -> None:
-    waiting = Waiting([1, 2])
-    waiting.take(1, status("FAILED", children="x" * 50_000))
-    waiting.take(2, status("y" * 5_000))
-    assert waiting.as_event()["tickets"][0]["children"] == "left out: 50002 characters"
-    assert len(json.dumps(waiting.as_event())) < 2_000
+    tracker = TicketTracker([1, 2])
+    tracker.take(1, status("FAILED", children="x" * 50_000))
+    tracker.take(2, status("y" * 5_000))
+    assert tracker.as_event()["tickets"][0]["children"] == "left out: 50002 characters"
+    assert len(json.dumps(tracker.as_event())) < 2_000
 
 
 def test_what_was_known_before_a_deferral_and_what_the_trigger_saw_add_up() -> None:
-    before = Waiting([1, 2, 3])
+    before = TicketTracker([1, 2, 3])
     before.take(1, status("FAILED", children=["why"]))
     before.take(2, status("PENDING"))
-    trigger = Waiting(before.left)
+    trigger = TicketTracker(before.left)
     trigger.take(2, status("DONE"))
     trigger.take(3, status("DONE"))
 
-    after = Waiting([3, 2, 1])
+    after = TicketTracker([3, 2, 1])
     after.load(before.as_event())
     after.load(trigger.as_event())
     assert after.end is End.FAILED
@@ -177,90 +183,90 @@ def test_what_was_known_before_a_deferral_and_what_the_trigger_saw_add_up() -> N
 
 
 def test_a_refusal_and_an_error_survive_the_event() -> None:
-    refused = Waiting([5])
+    refused = TicketTracker([5])
     refused.take(5, answer(404, {"code": 404, "description": "gone"}))
-    resumed = Waiting([5])
+    resumed = TicketTracker([5])
     resumed.load(refused.as_event())
     assert resumed.refused is not None
     assert resumed.refused[0] == 5
     assert (resumed.refused[1].outcome, resumed.refused[1].status_code) == (Outcome.REJECTED, 404)
     assert resumed.message == refused.message
 
-    broken = Waiting([5])
+    broken = TicketTracker([5])
     broken.error = "Connection 'x': it has no host."
-    resumed = Waiting([5])
+    resumed = TicketTracker([5])
     resumed.load(broken.as_event())
     assert (resumed.end, resumed.message) == (End.ERROR, broken.error)
 
 
 def test_the_interval_has_jitter_but_keeps_to_the_poll_interval() -> None:
-    waiting, rhythm = Waiting([1]), Rhythm(30)
-    waits = [rhythm.next(waiting) for _ in range(200)]
+    tracker, schedule = TicketTracker([1]), PollSchedule(30)
+    waits = [schedule.next(tracker) for _ in range(200)]
     assert all(27 <= wait <= 33 for wait in waits)
     assert len(set(waits)) > 100
-    firsts = [rhythm.first() for _ in range(200)]
+    firsts = [schedule.first() for _ in range(200)]
     assert min(firsts) < 5 < 25 < max(firsts) <= 30
 
 
 def test_problems_of_the_server_lengthen_the_interval_until_it_answers() -> None:
-    waiting, rhythm = Waiting([1]), Rhythm(10)
+    tracker, schedule = TicketTracker([1]), PollSchedule(10)
     for factor in (2, 4, 8, 16):
-        waiting.begin_round()
-        waiting.take(1, answer(500, b""))
-        assert rhythm.next(waiting) == pytest.approx(10 * factor, rel=0.11)
+        tracker.begin_cycle()
+        tracker.take(1, answer(500, b""))
+        assert schedule.next(tracker) == pytest.approx(10 * factor, rel=0.11)
     for _ in range(20):
-        wait = rhythm.next(waiting)
-    assert wait <= LONGEST_BACK_OFF * 1.1
-    waiting.begin_round()
-    waiting.take(1, answer(200, b"odd"))
-    assert rhythm.next(waiting) == pytest.approx(10, rel=0.11)
+        wait = schedule.next(tracker)
+    assert wait <= MAX_BACK_OFF * 1.1
+    tracker.begin_cycle()
+    tracker.take(1, answer(200, b"odd"))
+    assert schedule.next(tracker) == pytest.approx(10, rel=0.11)
 
 
 @pytest.mark.parametrize(("asked", "waited"), [("3", 10), ("60", 60)])
 def test_a_round_that_got_answers_lengthens_nothing(asked: str, waited: float) -> None:
     """A server that serves 300 of 2,000 look-ups and then says 429 is one that makes progress."""
-    waiting, rhythm = Waiting([1, 2]), Rhythm(10)
-    waiting.begin_round()
-    waiting.take(1, answer(500, b""))
-    assert rhythm.next(waiting) == pytest.approx(20, rel=0.11)
+    tracker, schedule = TicketTracker([1, 2]), PollSchedule(10)
+    tracker.begin_cycle()
+    tracker.take(1, answer(500, b""))
+    assert schedule.next(tracker) == pytest.approx(20, rel=0.11)
     for _ in range(5):
-        waiting.begin_round()
-        waiting.take(1, status("PROCESSING"))
-        waiting.take(2, answer(429, {}, **{"Retry-After": asked}))
-        assert rhythm.next(waiting) == pytest.approx(waited, rel=0.11)
-    waiting.begin_round()
-    waiting.take(1, answer(429, {}))
-    assert rhythm.next(waiting) == pytest.approx(20, rel=0.11), "it grows anew from the start"
+        tracker.begin_cycle()
+        tracker.take(1, status("PROCESSING"))
+        tracker.take(2, answer(429, {}, **{"Retry-After": asked}))
+        assert schedule.next(tracker) == pytest.approx(waited, rel=0.11)
+    tracker.begin_cycle()
+    tracker.take(1, answer(429, {}))
+    assert schedule.next(tracker) == pytest.approx(20, rel=0.11), "it grows anew from the start"
 
 
-@pytest.mark.parametrize(("asked", "obeyed"), [("120", 120), ("1", 22), ("86400", LONGEST_RETRY_AFTER)])
+@pytest.mark.parametrize(("asked", "obeyed"), [("120", 120), ("1", 22), ("86400", MAX_RETRY_AFTER_BETWEEN_POLLS)])
 def test_retry_after_is_obeyed_within_reason(asked: str, obeyed: float) -> None:
-    waiting = Waiting([1])
-    waiting.take(1, answer(429, {}, **{"Retry-After": asked}))
-    assert Rhythm(10).next(waiting) == pytest.approx(obeyed, rel=0.21)
+    tracker = TicketTracker([1])
+    tracker.take(1, answer(429, {}, **{"Retry-After": asked}))
+    assert PollSchedule(10).next(tracker) == pytest.approx(obeyed, rel=0.21)
 
 
 def test_growth_ends_at_the_longest() -> None:
-    waiting, rhythm = Waiting([1]), Rhythm(10, growth=2, longest=25)
-    waits = [rhythm.next(waiting) for _ in range(5)]
+    tracker, schedule = TicketTracker([1]), PollSchedule(10, growth=2, longest=25)
+    waits = [schedule.next(tracker) for _ in range(5)]
     assert [round(wait / 5) * 5 for wait in waits] == pytest.approx([10, 20, 25, 25, 25], abs=5)
 
 
 def test_a_round_that_is_cut_short_begins_elsewhere_the_next_time() -> None:
     """Else the tickets at the back would never be asked where each round ends at the server's limit."""
-    waiting = Waiting([1, 2, 3, 4])
-    waiting.take(waiting.begin_round()[0], status("PROCESSING"))
-    waiting.take(2, answer(429, {}))
-    assert waiting.begin_round() == [3, 4, 1, 2]
-    waiting.take(3, answer(500, b"oops"))
-    assert waiting.begin_round() == [4, 1, 2, 3]
-    assert {ticket.id: ticket.status for ticket in waiting.tickets()} == {1: "PROCESSING", 2: "", 3: "", 4: ""}
+    tracker = TicketTracker([1, 2, 3, 4])
+    tracker.take(tracker.begin_cycle()[0], status("PROCESSING"))
+    tracker.take(2, answer(429, {}))
+    assert tracker.begin_cycle() == [3, 4, 1, 2]
+    tracker.take(3, answer(500, b"oops"))
+    assert tracker.begin_cycle() == [4, 1, 2, 3]
+    assert {ticket.id: ticket.status for ticket in tracker.tickets()} == {1: "PROCESSING", 2: "", 3: "", 4: ""}
 
 
 def test_tickets_that_changed_while_it_was_deferred_are_no_success() -> None:
-    waiting = Waiting([2])
-    done = Waiting([1])
+    tracker = TicketTracker([2])
+    done = TicketTracker([1])
     done.take(1, status("COMPLETED"))
-    waiting.load(done.as_event())
+    tracker.load(done.as_event())
     with pytest.raises(TicketError, match=r"has changed.*2 \(no answer yet\)"):
-        conclude(waiting, final=True)
+        conclude(tracker, final=True)

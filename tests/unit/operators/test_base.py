@@ -94,7 +94,7 @@ def test_words_may_come_from_a_generator() -> None:
     ):
         operator = make(success_statuses=(word for word in ["Shown"]), failure_statuses=iter(["Lost"]))
         for _ in range(2):
-            words = operator._new_waiting([]).words
+            words = operator._new_tracker([]).words
             assert (words.success, words.failure) == (("Shown",), ("Lost",))
 
 

@@ -125,7 +125,7 @@ class TestResults:
     def test_tickets_of_a_large_batch_are_in_the_report_only(
         self, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr("airflow_provider_passnotify.operators.batch_base.MOST_TICKETS", 20)
+        monkeypatch.setattr("airflow_provider_passnotify.operators.batch_base.MAX_TICKETS", 20)
         report = tmp_path / "report.jsonl"
         assert batch(passes(21), report_path=str(report)).execute(context())["ticket_ids"] is None
         assert len({line["ticket_id"] for line in report_lines(report)}) == 21
@@ -136,7 +136,7 @@ class TestResults:
     def test_waits_for_what_earlier_tries_sent(
         self, sandbox: RunningSandbox, store: FileStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("airflow_provider_passnotify.operators.batch_base.MOST_TICKETS", 20)
+        monkeypatch.setattr("airflow_provider_passnotify.operators.batch_base.MAX_TICKETS", 20)
         sandbox.set_tickets(seconds=0)
         batch(passes(15)).execute(context(store))
         others = passes(30)[15:]

@@ -182,26 +182,29 @@ class TestTemplate:
 class TestIdentity:
     def test_is_the_target_and_not_the_text(self) -> None:
         one, other = read({"pass_id": 1, "value": "a"}), read({"pass_id": "1", "value": "b"})
-        assert one.identity == other.identity
-        assert one.text != other.text
+        assert one.recipient_digest == other.recipient_digest
+        assert one.content_digest != other.content_digest
 
     def test_equal_rows_have_equal_texts(self) -> None:
         one, other = read({"pass_id": 1, "x": 1}), read({"pass_id": 1, "x": 2})
-        assert one.text == other.text
-        assert one.text != read({"pass_id": 1}, label="L").text
-        assert one.text != read({"pass_id": 2}).text
+        assert one.content_digest == other.content_digest
+        assert one.content_digest != read({"pass_id": 1}, label="L").content_digest
+        assert one.content_digest != read({"pass_id": 2}).content_digest
 
     def test_dedupe_key_stands_for_the_target(self) -> None:
         assert (
-            read({"pass_id": 1, "dedupe_key": 5}).identity
-            == read({"pass_id": 2, "order": 5}, dedupe_key="{order}").identity
+            read({"pass_id": 1, "dedupe_key": 5}).recipient_digest
+            == read({"pass_id": 2, "order": 5}, dedupe_key="{order}").recipient_digest
         )
         one, other = read({"pass_id": 1, "dedupe_key": 5}), read({"pass_id": 1, "dedupe_key": 6})
-        assert one.identity != other.identity
-        assert one.identity != read({"pass_id": 1}).identity
+        assert one.recipient_digest != other.recipient_digest
+        assert one.recipient_digest != read({"pass_id": 1}).recipient_digest
 
     def test_dedupe_key_cannot_be_taken_for_a_target(self) -> None:
-        assert read({"pass_id": 1}).identity != read({"pass_id": 2, "dedupe_key": "/pass/1/notify"}).identity
+        assert (
+            read({"pass_id": 1}).recipient_digest
+            != read({"pass_id": 2, "dedupe_key": "/pass/1/notify"}).recipient_digest
+        )
 
 
 class TestUnusedColumns:

@@ -54,7 +54,7 @@ def looks(sandbox: RunningSandbox) -> int:
 def test_the_timeout_bounds_a_look_at_many_tickets(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "LAST_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "LAST_POLL_SECONDS", 0.0)
     connect(requests_per_second=4)
     run(send(sandbox, 16), timeout=1)
     assert looks(sandbox) < 16
@@ -105,7 +105,7 @@ def test_many_tickets_do_not_keep_a_task_from_deferring(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, of_an_operator: bool
 ) -> None:
     """They are asked one after the other, and a worker's slot is what deferring saves."""
-    monkeypatch.setattr(polling, "LAST_LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(polling, "LAST_POLL_SECONDS", 1.0)
     connect(requests_per_second=4)
     ticket_ids = send(sandbox, 40)
     if of_an_operator:

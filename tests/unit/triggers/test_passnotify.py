@@ -18,7 +18,7 @@ from sandbox_tickets import send
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict, ticket_request
-from airflow_provider_passnotify.api.ticket_poll import Waiting
+from airflow_provider_passnotify.api.ticket_poll import TicketTracker
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.triggers import shared_client
@@ -127,7 +127,7 @@ def test_it_asks_on_only_for_what_has_not_ended(sandbox: RunningSandbox, connect
 
 def test_what_the_worker_knew_is_in_the_event(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
     connect()
-    before = Waiting([1, 2])
+    before = TicketTracker([1, 2])
     before.take(1, Verdict(Outcome.ACCEPTED, payload={"status": "FAILED", "children": ["why"]}))
     [ticket_id] = send(sandbox)
     event = asyncio.run(fire(trigger([ticket_id], so_far={**before.as_event(), "others": []})))
@@ -410,9 +410,9 @@ def test_retry_after_that_the_worker_met_holds_in_the_triggerer(
 ) -> None:
     connect()
     sandbox.set_tickets(hang=True)
-    waiting = Waiting(send(sandbox))
-    waiting.begin_round()
-    waiting.take(waiting.left[0], Verdict(Outcome.NOT_SENT, "HTTP 429", status_code=429, retry_after=3600))
-    event = asyncio.run(fire(trigger(waiting.left, seconds=0.5, so_far=waiting.as_event())))
+    tracker = TicketTracker(send(sandbox))
+    tracker.begin_cycle()
+    tracker.take(tracker.left[0], Verdict(Outcome.NOT_SENT, "HTTP 429", status_code=429, retry_after=3600))
+    event = asyncio.run(fire(trigger(tracker.left, seconds=0.5, so_far=tracker.as_event())))
     assert event["status"] == "timeout"
     assert sandbox.requests()["methods"]["GET"] == 1, "when the time was up"

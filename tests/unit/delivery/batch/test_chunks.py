@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_passnotify.api.protocol import Request
-from airflow_provider_passnotify.delivery.batch.chunks import LARGEST, NOT_SENT, SENT, UNKNOWN, Chunk, ChunkJournal
-from airflow_provider_passnotify.delivery.batch.ledger import Waiting
+from airflow_provider_passnotify.delivery.batch.chunks import (
+    MAX_CHUNK_ROWS,
+    NOT_SENT,
+    SENT,
+    UNKNOWN,
+    Chunk,
+    ChunkJournal,
+)
+from airflow_provider_passnotify.delivery.batch.ledger import PendingRow
 from airflow_provider_passnotify.delivery.journal import MemoryStore
 from airflow_provider_passnotify.exceptions import JournalError
 
@@ -27,9 +34,9 @@ class Store:
         self.values[key] = json.dumps(value, allow_nan=False)
 
 
-def rows(*numbers: int) -> list[Waiting]:
+def rows(*numbers: int) -> list[PendingRow]:
     return [
-        Waiting(number, b"who%9d" % number, b"what%8d" % number, Request("POST", "/pass/1/notify", b"{}"))
+        PendingRow(number, b"who%9d" % number, b"what%8d" % number, Request("POST", "/pass/1/notify", b"{}"))
         for number in numbers
     ]
 
@@ -43,7 +50,7 @@ def write(store: Any, number: int, chunk: Chunk, **options: Any) -> None:
 
 
 def read(store: Any, **options: Any) -> list[tuple[int, int | None, int]]:
-    return [(int(e.identity[3:]), e.ticket_id, e.try_number) for e in journal(store, **options).read()]
+    return [(int(e.recipient_digest[3:]), e.ticket_id, e.try_number) for e in journal(store, **options).read()]
 
 
 def test_intent_leaves_its_rows_in_doubt() -> None:
@@ -138,13 +145,13 @@ def test_failed_tickets_may_be_sent_again() -> None:
 
 def test_largest_chunk_is_small_enough_for_airflow() -> None:
     store = Store()
-    chunk = Chunk(0, rows(*range(LARGEST)))
-    for index in range(LARGEST):
+    chunk = Chunk(0, rows(*range(MAX_CHUNK_ROWS)))
+    for index in range(MAX_CHUNK_ROWS):
         chunk.settle(index, SENT, 10**19 - 1)
     write(store, 0, chunk)
     (value,) = store.values.values()
     assert len(value) < 64 * 1024
-    assert len(read(store, try_number=2)) == LARGEST
+    assert len(read(store, try_number=2)) == MAX_CHUNK_ROWS
 
 
 def test_refused_write_is_an_error() -> None:
@@ -182,5 +189,5 @@ def test_memory_does_not_remember() -> None:
     store = MemoryStore()
     write(store, 0, Chunk(0, rows(1)))
     assert read(store, try_number=2) == [], "and does not grow"
-    assert not journal(MemoryStore()).remembers
-    assert journal(Store()).remembers
+    assert not journal(MemoryStore()).is_durable
+    assert journal(Store()).is_durable

@@ -13,7 +13,7 @@ from batch_tools import FileStore
 
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict
 from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
-from airflow_provider_passnotify.delivery.batch.feed import Pump
+from airflow_provider_passnotify.delivery.batch.feed import ChunkFeeder
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status
 from airflow_provider_passnotify.delivery.batch.sender import Job
 from airflow_provider_passnotify.exceptions import JournalError
@@ -33,8 +33,8 @@ class Bench:
         self.store = FileStore(folder, before_set)
         journal = ChunkJournal(self.store, try_number=1, max_tries=0, resume=True)
         self.stopped = False
-        self.pump = Pump(self.ledger, journal, smallest=SIZE, on_error=self.stop)
-        self.jobs = self.pump.jobs()
+        self.feeder = ChunkFeeder(self.ledger, journal, min_rows=SIZE, on_error=self.stop)
+        self.jobs = self.feeder.jobs()
 
     def stop(self) -> None:
         self.stopped = True
@@ -66,7 +66,7 @@ class Bench:
 def on(bench: Bench, act: Callable[[Bench], Awaitable[Any]]) -> None:
     async def run() -> None:
         # The rate must not make the chunks larger while the test thinks.
-        bench.pump._size = lambda: SIZE  # type: ignore[method-assign]
+        bench.feeder._size = lambda: SIZE  # type: ignore[method-assign]
         await act(bench)
 
     asyncio.run(run())
@@ -76,8 +76,8 @@ def test_intent_stands_before_the_first_job(tmp_path: Path) -> None:
     async def act(bench: Bench) -> None:
         await bench.take(1)
         assert bench.states("intent")[0] == "i" * SIZE
-        bench.pump.halt()
-        await bench.pump.finish()
+        bench.feeder.halt()
+        await bench.feeder.finish()
 
     on(Bench(tmp_path), act)
 
@@ -89,14 +89,14 @@ def test_no_job_where_the_intent_was_refused(tmp_path: Path) -> None:
 
     async def act(bench: Bench) -> None:
         for job in await bench.take(1):
-            bench.pump.on_result(job, SENT)
+            bench.feeder.on_result(job, SENT)
         taken = 1
         while not await bench.ends():
             taken += 1
         assert taken <= SIZE
         assert bench.stopped
         with pytest.raises(JournalError, match="superseded"):
-            await bench.pump.finish()
+            await bench.feeder.finish()
 
     on(Bench(tmp_path, refuse), act)
 
@@ -108,8 +108,8 @@ def test_first_intent_refused(tmp_path: Path) -> None:
     async def act(bench: Bench) -> None:
         assert await bench.ends()
         with pytest.raises(JournalError, match="lost supervisor"):
-            await bench.pump.finish()
-        assert len(bench.ledger.waiting(0, 1000)) == 100
+            await bench.feeder.finish()
+        assert len(bench.ledger.pending(0, 1000)) == 100
 
     on(Bench(tmp_path, refuse), act)
 
@@ -119,7 +119,7 @@ def test_two_chunks_in_doubt_and_no_third(tmp_path: Path) -> None:
         await bench.take(2 * SIZE)
         assert await bench.stalls()
         assert len(bench.states("intent")) == 2
-        await bench.pump.finish()
+        await bench.feeder.finish()
 
     on(Bench(tmp_path), act)
 
@@ -128,10 +128,10 @@ def test_third_chunk_when_the_first_is_written(tmp_path: Path) -> None:
     async def act(bench: Bench) -> None:
         jobs = await bench.take(2 * SIZE)
         for job in jobs[:SIZE]:
-            bench.pump.on_result(job, SENT)
+            bench.feeder.on_result(job, SENT)
         await bench.take(1)
         assert bench.states("outcome") == {0: "s" * SIZE}
-        await bench.pump.finish()
+        await bench.feeder.finish()
 
     on(Bench(tmp_path), act)
 
@@ -145,13 +145,13 @@ def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
             jobs = await bench.take(SIZE)
             held.append(jobs[0])
             for job in jobs[1:]:
-                bench.pump.on_result(job, SENT)
+                bench.feeder.on_result(job, SENT)
         assert bench.states("part")[0] == "i" + "s" * (SIZE - 1)
         for job in held:
-            bench.pump.on_result(job, SENT)
-        await bench.pump.finish()
+            bench.feeder.on_result(job, SENT)
+        await bench.feeder.finish()
         assert set(bench.states("outcome").values()) >= {"s" * SIZE}
-        assert bench.pump.done[Status.SENT] == 5 * SIZE
+        assert bench.feeder.done[Status.SENT] == 5 * SIZE
 
     on(Bench(tmp_path), act)
 
@@ -159,12 +159,12 @@ def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
 def test_nothing_is_handed_out_after_a_halt(tmp_path: Path) -> None:
     async def act(bench: Bench) -> None:
         await bench.take(3)
-        bench.pump.halt()
+        bench.feeder.halt()
         assert await bench.ends()
-        await bench.pump.finish()
+        await bench.feeder.finish()
         assert bench.states("outcome")[0] == "uuu" + "n" * (SIZE - 3)
         assert bench.ledger.counts().unknown == 3
-        assert len(bench.ledger.waiting(0, 1000)) == 97
+        assert len(bench.ledger.pending(0, 1000)) == 97
 
     on(Bench(tmp_path), act)
 
@@ -177,8 +177,8 @@ def test_cancelled_reader_does_not_cancel_a_write(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        await bench.pump.finish()
+        await bench.feeder.finish()
         assert bench.states("outcome") == {0: "n" * SIZE} or bench.states("intent") == {}
-        assert bench.ledger.counts().waiting == 100
+        assert bench.ledger.counts().pending == 100
 
     on(Bench(tmp_path), act)

@@ -30,7 +30,7 @@ def statuses(ledger: Ledger) -> list[str]:
 
 
 def waiting(ledger: Ledger) -> list[int]:
-    return [row.row for row in ledger.waiting(0, 1_000_000)]
+    return [row.row for row in ledger.pending(0, 1_000_000)]
 
 
 class TestFilling:
@@ -69,9 +69,9 @@ class TestFilling:
     def test_more_rows_than_allowed(self) -> None:
         endless = ({"pass_id": number} for number in iter(int, 1))
         with Ledger() as ledger, pytest.raises(TooManyRowsError, match="more than 10 rows"):
-            ledger.fill(endless, READER, most=10)
+            ledger.fill(endless, READER, limit=10)
         with Ledger() as ledger:
-            ledger.fill([{"pass_id": number} for number in range(10)], READER, most=10)
+            ledger.fill([{"pass_id": number} for number in range(10)], READER, limit=10)
 
     def test_empty(self) -> None:
         ledger = filled([])
@@ -83,20 +83,20 @@ class TestWaiting:
         ledger = filled({"pass_id": number, "value": "x" * 1_000_000} for number in range(10))
         sizes = []
         after = 0
-        while rows := ledger.waiting(after, 1000):
+        while rows := ledger.pending(after, 1000):
             sizes.append(len(rows))
             after = rows[-1].row
         assert sizes == [3, 3, 3, 1]
 
     def test_request_is_the_rows_own(self) -> None:
         ledger = filled([{"pass_id": 5, "label": "L"}])
-        (row,) = ledger.waiting(0, 10)
+        (row,) = ledger.pending(0, 10)
         assert row.request == READER.read({"pass_id": 5, "label": "L"}).request
 
     def test_deletion(self) -> None:
         with Ledger() as ledger:
             ledger.fill([{"pass_id": 5}], RowReader({"target_type": "pass"}, delete=True))
-            assert ledger.waiting(0, 10)[0].request.method == "DELETE"
+            assert ledger.pending(0, 10)[0].request.method == "DELETE"
 
 
 class TestResults:
@@ -136,7 +136,7 @@ class TestResults:
 
 def entry(row: dict[str, Any], ticket_id: int | None = 7, try_number: int = 1) -> Entry:
     message = READER.read(row)
-    return Entry(message.identity, message.text, ticket_id, try_number)
+    return Entry(message.recipient_digest, message.content_digest, ticket_id, try_number)
 
 
 class TestResuming:
@@ -254,11 +254,11 @@ class TestResuming:
             most |= different
             with filled(rows) as ledger:
                 resume(ledger, earlier, send_doubtful=False)
-                for row in ledger.waiting(0, 100):
+                for row in ledger.pending(0, 100):
                     if rng.random() < 0.3:
                         break
                     sent[int(row.request.address.split("/")[2])] += 1
                     ticket_id = rng.choice([None, 5])
-                    earlier.append(Entry(row.identity, row.text, ticket_id, try_number))
+                    earlier.append(Entry(row.recipient_digest, row.content_digest, ticket_id, try_number))
                 assert ledger.counts().total >= len(rows)
             assert all(sent[pass_id] <= most[pass_id] for pass_id in sent)

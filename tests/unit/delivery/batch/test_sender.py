@@ -16,8 +16,8 @@ from clients import config_for
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.delivery.batch import throttle
-from airflow_provider_passnotify.delivery.batch.breaker import MOST_DOUBTS
-from airflow_provider_passnotify.delivery.batch.sender import MAX_REFUSALS, Job, Sender
+from airflow_provider_passnotify.delivery.batch.breaker import MAX_UNKNOWN_IN_A_ROW
+from airflow_provider_passnotify.delivery.batch.sender import MAX_THROTTLED_ATTEMPTS, Job, Sender
 
 OK = (200, {}, '{"ticketId": 7}')
 REFUSED = (429, {"Retry-After": "0"}, "")
@@ -280,8 +280,8 @@ def test_after_a_refusal_the_rate_is_near_what_was_accepted() -> None:
 
 def test_workers_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    wait = throttle.Throttle.wait
-    monkeypatch.setattr(throttle.Throttle, "wait", lambda *args: asked.append(1) or wait(*args))
+    wait = throttle.AdaptiveRateLimiter.wait
+    monkeypatch.setattr(throttle.AdaptiveRateLimiter, "wait", lambda *args: asked.append(1) or wait(*args))
 
     async def test() -> None:
         async with Api() as api:
@@ -316,7 +316,7 @@ def test_server_that_leaves_all_in_doubt_is_given_up(method: str) -> None:
         if method == "DELETE":  # may be done again, so nothing is lost by trying
             assert one.outcomes == {"unknown": 1000}
             return
-        assert MOST_DOUBTS < one.outcomes["unknown"] <= MOST_DOUBTS + 2 * 4
+        assert MAX_UNKNOWN_IN_A_ROW < one.outcomes["unknown"] <= MAX_UNKNOWN_IN_A_ROW + 2 * 4
         assert one.outcomes == {"unknown": len(api.arrived), "not_sent": 1000 - len(api.arrived)}
         assert "given up: 100 sends in a row" in one.results[999].reason
         assert "a redirect to 'https://login.example'" in one.results[999].reason
@@ -328,7 +328,7 @@ def test_doubts_of_one_moment_count_once() -> None:
     """A gateway that restarts cuts all connections at once; that alone is no reason to stop."""
 
     async def test() -> None:
-        connections = 2 * MOST_DOUBTS
+        connections = 2 * MAX_UNKNOWN_IN_A_ROW
         arrived = 0
 
         def decide(_: int) -> Reply:
@@ -347,10 +347,10 @@ def test_doubts_of_one_moment_count_once() -> None:
 @pytest.mark.parametrize("answer", [OK, (404, {}, "")])
 def test_answer_in_between_is_a_sign_of_life(answer: Reply) -> None:
     async def test() -> None:
-        async with Api(lambda number: answer if number % MOST_DOUBTS == 0 else (502, {}, "")) as api:
+        async with Api(lambda number: answer if number % MAX_UNKNOWN_IN_A_ROW == 0 else (502, {}, "")) as api:
             one = Run(api.url, max_connections=1)
-            await one.send(one.jobs(3 * MOST_DOUBTS))
-        assert one.outcomes["unknown"] == 3 * (MOST_DOUBTS - 1)
+            await one.send(one.jobs(3 * MAX_UNKNOWN_IN_A_ROW))
+        assert one.outcomes["unknown"] == 3 * (MAX_UNKNOWN_IN_A_ROW - 1)
 
     run(test)
 
@@ -363,7 +363,7 @@ def test_row_that_is_refused_for_its_own_sake(monkeypatch: pytest.MonkeyPatch) -
             await one.send(one.jobs(400))
         assert one.outcomes == {"accepted": 399, "not_sent": 1}
         assert one.results[3].status_code == 429
-        assert api.count(3) == MAX_REFUSALS + 1
+        assert api.count(3) == MAX_THROTTLED_ATTEMPTS + 1
 
     monkeypatch.setattr(throttle, "RECOVERY", 0.01)
     run(test)

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_passnotify.delivery.batch.throttle import CUT, RECOVERY, SLACK, Throttle
+from airflow_provider_passnotify.delivery.batch.throttle import CUT, RECOVERY, SLACK, AdaptiveRateLimiter
 
 Refusal = float | None
 """What a refusal's Retry-After says."""
 
 
-def take(throttle: Throttle, until: float, now: float = 0.0) -> list[float]:
+def take(throttle: AdaptiveRateLimiter, until: float, now: float = 0.0) -> list[float]:
     """Return the moments that one who takes every turn gets."""
     moments = []
     while now < until:
@@ -33,14 +33,14 @@ def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_limit_is_open() -> None:
-    throttle = Throttle(None)
+    throttle = AdaptiveRateLimiter(None)
     throttle.accepted(1.0)
     assert throttle.open
     assert throttle.wait(1.0) == throttle.wait(1.0) == 0.0
 
 
 def test_limit_is_smooth_from_the_start() -> None:
-    throttle = Throttle(10.0)
+    throttle = AdaptiveRateLimiter(10.0)
     assert not throttle.open
     moments = take(throttle, 1005.0, now=1000.0)
     gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
@@ -50,21 +50,21 @@ def test_limit_is_smooth_from_the_start() -> None:
 
 
 def test_idle_time_is_not_saved_up() -> None:
-    throttle = Throttle(10.0)
+    throttle = AdaptiveRateLimiter(10.0)
     assert throttle.wait(0.0) == 0.0
     assert throttle.wait(100.0) == 0.0
     assert throttle.wait(100.0) == pytest.approx(0.1)
 
 
 def test_late_timer_does_not_lower_the_rate() -> None:
-    throttle = Throttle(10.0)
+    throttle = AdaptiveRateLimiter(10.0)
     throttle.wait(0.0)
     throttle.wait(0.1 + SLACK / 2)
     assert throttle.wait(0.1 + SLACK / 2) == pytest.approx(0.1 - SLACK / 2)
 
 
 def test_refusal_pauses_all_as_retry_after_says() -> None:
-    throttle = Throttle(None, workers=100)
+    throttle = AdaptiveRateLimiter(None, workers=100)
     throttle.refused(10.0, started=9.9, retry_after=7.0)
     assert throttle.wait(10.0) == pytest.approx(7.0)
     assert throttle.wait(16.0) == pytest.approx(1.0)
@@ -72,7 +72,7 @@ def test_refusal_pauses_all_as_retry_after_says() -> None:
 
 
 def test_refusal_lowers_the_rate_to_what_was_accepted() -> None:
-    throttle = Throttle(None, workers=100)
+    throttle = AdaptiveRateLimiter(None, workers=100)
     for number in range(200):
         throttle.accepted(number / 200)
     assert throttle.refused(1.0, started=0.9, retry_after=0.0)
@@ -80,14 +80,14 @@ def test_refusal_lowers_the_rate_to_what_was_accepted() -> None:
 
 
 def test_cut_at_most_halves_what_was_allowed() -> None:
-    throttle = Throttle(1000.0)
+    throttle = AdaptiveRateLimiter(1000.0)
     throttle.accepted(0.5)
     throttle.refused(1.0, started=0.9, retry_after=0.0)
     assert throttle.rate(1.0) == pytest.approx(CUT * 500)
 
 
 def test_what_was_accepted_before_a_cut_says_nothing_after_it() -> None:
-    throttle = Throttle(None)
+    throttle = AdaptiveRateLimiter(None)
     for _ in range(100):
         throttle.accepted(0.0)
     throttle.refused(0.1, started=0.0, retry_after=0.0)
@@ -97,14 +97,14 @@ def test_what_was_accepted_before_a_cut_says_nothing_after_it() -> None:
 
 
 def test_rate_never_falls_to_nothing() -> None:
-    throttle = Throttle(None, workers=4)
+    throttle = AdaptiveRateLimiter(None, workers=4)
     for now in range(20):
         throttle.refused(float(now), started=now - 0.1, retry_after=0.0)
     assert throttle.rate(20.0) == pytest.approx(CUT)
 
 
 def test_what_was_in_flight_lowers_the_rate_once() -> None:
-    throttle = Throttle(None, workers=100)
+    throttle = AdaptiveRateLimiter(None, workers=100)
     lowered = [throttle.refused(1.0 + n / 100, started=0.9 + n / 1000, retry_after=1.0) for n in range(10)]
     assert lowered == [True] + [False] * 9
     assert throttle.cuts == 1
@@ -112,7 +112,7 @@ def test_what_was_in_flight_lowers_the_rate_once() -> None:
 
 
 def test_speed_comes_back_gradually_and_the_limit_is_forgotten() -> None:
-    throttle = Throttle(None)
+    throttle = AdaptiveRateLimiter(None)
     for _ in range(100):
         throttle.accepted(0.0)
     throttle.refused(0.0, started=-0.1, retry_after=1.0)
@@ -127,14 +127,14 @@ def test_speed_comes_back_gradually_and_the_limit_is_forgotten() -> None:
 
 
 def test_configured_limit_holds_while_speed_comes_back() -> None:
-    throttle = Throttle(50.0)
+    throttle = AdaptiveRateLimiter(50.0)
     throttle.refused(0.0, started=-0.1, retry_after=1.0)
     assert throttle.rate(1.0 + 20 * RECOVERY) == 50.0
 
 
 @pytest.mark.parametrize("retry_after", [None, 3600.0])
 def test_pause_doubles_while_nothing_is_accepted(retry_after: Refusal) -> None:
-    throttle = Throttle(None, workers=8)
+    throttle = AdaptiveRateLimiter(None, workers=8)
     now, pauses = 0.0, []
     for _ in range(9):
         throttle.refused(now, started=now, retry_after=retry_after)
@@ -179,7 +179,7 @@ def bucket(limit: int, retry_after: Refusal) -> Callable[[float], bool | Refusal
 
 def simulate(answer: Callable[[float], bool | Refusal], *, latency: float, seconds: float) -> list[tuple[float, bool]]:
     """Return when which request was answered, and whether it was accepted."""
-    throttle = Throttle(None, workers=256)
+    throttle = AdaptiveRateLimiter(None, workers=256)
     idle, order = deque(range(256)), itertools.count()
     events: list[tuple[float, int, int | None, float]] = []
     answers = []
