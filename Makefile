@@ -48,7 +48,7 @@ types: .venv-$(NEWEST)/.installed ## mypy, strict
 
 .PHONY: unit
 unit: .venv-$(NEWEST)/.installed ## unit and contract tests
-	$(BIN)/python -m pytest tests/unit tests/contract
+	$(BIN)/python -m pytest -n 2 tests/unit tests/contract
 
 .PHONY: docs
 docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build

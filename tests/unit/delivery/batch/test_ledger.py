@@ -189,7 +189,7 @@ class TestResuming:
         ]
         expected = Resumed(in_doubt=1) if ticket_id is None else Resumed(sent=1)
         assert resume(ledger, earlier, send_doubtful=True) == expected
-        assert statuses(ledger) == ["waiting" if ticket_id is None else "sent"]
+        assert statuses(ledger) == ["pending" if ticket_id is None else "sent"]
 
     def test_doubt_that_nothing_has_answered_stays(self) -> None:
         """The message of another row to the same target is no answer."""
