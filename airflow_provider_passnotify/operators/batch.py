@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
-from airflow_provider_passnotify.rows.files import LiteralRows, Rows, check_file_name, read_file, read_list
+from airflow_provider_passnotify.rows.files import check_file_name, read_file
+from airflow_provider_passnotify.rows.source import LiteralRows, Rows, read_list
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

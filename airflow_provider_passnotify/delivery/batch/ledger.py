@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from airflow_provider_passnotify.api.protocol import Request, encodable
-from airflow_provider_passnotify.rows.files import BadRow, Rows
 from airflow_provider_passnotify.rows.reader import Message, RowReader
+from airflow_provider_passnotify.rows.source import BadRow, Rows
 
 _BATCH = 500
 _CACHE_KB = 8192

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_passnotify.rows import files
-from airflow_provider_passnotify.rows.files import BadRow, LiteralRows, check_file_name, read_file, read_list
+from airflow_provider_passnotify.rows import source
+from airflow_provider_passnotify.rows.files import check_file_name, read_file
+from airflow_provider_passnotify.rows.source import BadRow, LiteralRows, read_list
 
 BOM = b"\xef\xbb\xbf"
 
@@ -48,7 +49,7 @@ class TestJsonLines:
             read("a.json", b'[\n{"a": 1}\n]')
 
     def test_line_without_end_does_not_take_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(files, "MAX_LINE_BYTES", 1024 * 1024)
+        monkeypatch.setattr(source, "MAX_LINE_BYTES", 1024 * 1024)
         rows = read("a.jsonl", b'{"a": 1}\n' + b"x" * 5_000_000 + b'\n{"a": 2}\n')
         assert (rows[0], rows[2]) == ({"a": 1}, {"a": 2})
         assert reasons(rows) == {2: "line 2 is longer than 1 MB."}

@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Result, Status, TooManyRowsError
 from airflow_provider_passnotify.delivery.batch.resume import Entry, Resumed, resume
-from airflow_provider_passnotify.rows.files import BadRow
 from airflow_provider_passnotify.rows.reader import RowReader
+from airflow_provider_passnotify.rows.source import BadRow
 
 READER = RowReader({"target_type": "pass", "value": "Hello"})
 
