@@ -1,33 +1,28 @@
 """A PassNotify connection, read strictly: where requests go, with which credential, within which limits.
 
-No Airflow here: the hooks hand over the plain fields of their connection. Strict, because a connection URI delivers
-``"false"`` on one Airflow and ``False`` on another, and because a typing error must not send a credential elsewhere.
+No Airflow here: the hooks hand over the plain fields of their connection. It is strict because a typing error must not
+send a credential elsewhere. Host, schema and port are read in :mod:`.base_url`, Extra in :mod:`.options`.
 """
 
 from __future__ import annotations
 
 import base64
-import difflib
 import functools
-import ipaddress
 import json
-import math
 import os
 import re
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_passnotify import __version__
+from airflow_provider_passnotify.api.base_url import is_loopback, read_base_url
+from airflow_provider_passnotify.api.options import OPTIONS, read_extra
 
 CONN_TYPE = "passnotify"
 USER_AGENT = f"airflow-provider-passnotify/{__version__}"
 _KEY = re.compile(r"[A-Za-z0-9+/._~-]+=*")  # token68 of RFC 9110, section 11.2
-_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 
 
 @dataclass(frozen=True)
@@ -46,12 +41,12 @@ class Config:
 
     base_url: str
     key: str = field(repr=False)
-    timeout: tuple[float, float] = (10.0, 30.0)
-    max_retries: int = 3
-    requests_per_second: float | None = None
-    max_connections: int = 32
-    api_revision: str = "1.2"
-    verify: bool | str = True
+    timeout: tuple[float, float] = OPTIONS["timeout"].default_value
+    max_retries: int = OPTIONS["max_retries"].default_value
+    requests_per_second: float | None = OPTIONS["requests_per_second"].default_value
+    max_connections: int = OPTIONS["max_connections"].default_value
+    api_revision: str = OPTIONS["api_revision"].default_value
+    verify: bool | str = OPTIONS["verify"].default_value
     proxies: Mapping[str, str] | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -118,25 +113,15 @@ def read_config(
     """
     if conn_type != CONN_TYPE:
         raise ValueError(f"its type is {conn_type!r}; it must be {CONN_TYPE!r}.")
-    options = _read_extra(extra)
+    options = read_extra(extra)
     allow_http = options.pop("allow_http", False)
-    base_url = _read_base_url(host, schema, port, allow_http=allow_http)
+    base_url = read_base_url(host, schema, port, allow_http=allow_http)
     key = _read_key(login, password)
     proxies = (options.get("proxies") or {}).values()
     proxy_passwords = (password for url in proxies for password in _password_of(url))
     # (Base64 without its padding, too: that is how it is quoted in some places.)
     secrets = {text for text in (key, key.rstrip("="), password, _password_in(key), *proxy_passwords) if text}
     return Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
-
-
-def is_loopback(hostname: str) -> bool:
-    """Whether a host is this machine for certain, without asking a name server."""
-    if hostname.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(hostname).is_loopback
-    except ValueError:
-        return False
 
 
 def _read_key(login: str | None, password: str | None) -> str:
@@ -162,172 +147,3 @@ def _password_in(key: str) -> str:
         return base64.b64decode(key, validate=True).decode().partition(":")[2]
     except ValueError:
         return ""
-
-
-def _read_base_url(host: str | None, schema: str | None, port: int | None, *, allow_http: bool) -> str:
-    url, hostname = _split_host(host)
-    scheme = (schema or "").strip().lower() or url.scheme or "https"
-    if scheme not in {"http", "https"}:
-        raise ValueError(f"its schema is {schema!r:.40}; it must be https or http.")
-    if url.scheme and url.scheme != scheme:
-        raise ValueError(f"its host says {url.scheme} and its schema {scheme}; make them the same or clear the schema.")
-    try:
-        url_port = url.port
-    except ValueError:
-        raise ValueError("the port in its host is not a number from 1 to 65535.") from None
-    if 0 in (port, url_port) or not 0 <= (port or 1) <= 65535:
-        raise ValueError("its port is not a number from 1 to 65535.")
-    if port and url_port and port != url_port:
-        raise ValueError(f"its host says port {url_port} and its port field {port}; make them the same.")
-    if scheme == "http" and not allow_http and not is_loopback(hostname):
-        raise ValueError(
-            f"plain http to {hostname} would show the credential to the network. Use https, "
-            "or set the extra option allow_http to true."
-        )
-    netloc = f"[{hostname}]" if ":" in hostname else hostname
-    number = port or url_port
-    return f"{scheme}://{netloc}:{number}" if number else f"{scheme}://{netloc}"
-
-
-def _split_host(host: str | None) -> tuple[SplitResult, str]:
-    text = (host or "").strip()
-    if not text:
-        raise ValueError("it has no host. Give the API's host, such as https://wallet-api.example.com.")
-    if any(char.isspace() for char in text):  # (urlsplit would take some of them out)
-        raise ValueError(f"its host {text!r:.100} is not a host: it holds white space.")
-    if "@" in text:
-        raise ValueError("its host holds '@'. Put login and password into their own fields.")
-    if text.count(":") > 1 and "://" not in text and not text.startswith("["):
-        text = f"[{text}]"  # a bare IPv6 address
-    try:
-        url = urlsplit(text if "://" in text else f"//{text}")
-        hostname = url.hostname or ""
-    except ValueError:
-        raise ValueError(f"its host {text!r:.100} is not a host or URL.") from None
-    if url.scheme not in {"", "http", "https"}:
-        raise ValueError(f"its host begins with {url.scheme}://; it must be https or http.")
-    if url.path.rstrip("/") not in {"", "/v1"} or url.query or url.fragment:
-        raise ValueError(f"its host {text!r:.100} holds more than an address; give the host alone.")
-    if not _HOST.fullmatch(hostname) and not _is_ipv6(hostname):
-        raise ValueError(f"its host {text!r:.100} is not a host name or address.")
-    return url, hostname
-
-
-def _is_ipv6(hostname: str) -> bool:
-    try:
-        return ipaddress.ip_address(hostname).version == 6
-    except ValueError:
-        return False
-
-
-def _read_extra(extra: str | None) -> dict[str, Any]:
-    try:
-        given = json.loads(extra) if extra and extra.strip() else {}
-    except ValueError:
-        raise ValueError('its Extra is not JSON. It must be an object such as {"timeout": 30}.') from None
-    if not isinstance(given, dict):
-        raise ValueError(f"its Extra is a JSON {type(given).__name__}; it must be an object.")
-    options = {}
-    for name, value in given.items():
-        if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it may be: {', '.join(OPTIONS)}."
-            raise ValueError(f"its Extra has the option {name!r:.60}, which is not known; {hint}")
-        if value is None or value == "":
-            continue  # a field of the form that was left empty
-        try:
-            options[name] = OPTIONS[name](value)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"its extra option {name} must be {error}.") from None
-    return options
-
-
-def _flag(value: object) -> bool:
-    words = {"true": True, "false": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    raise ValueError("true or false")
-
-
-def _number(value: object) -> float:
-    number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    if not 0.001 <= number <= 1_000_000:  # (beyond that, clocks and sockets overflow)
-        raise ValueError
-    return number
-
-
-def _positive(value: object) -> float:
-    try:
-        return _number(value)
-    except ValueError:
-        raise ValueError("a number from 0.001 to 1000000") from None
-
-
-def _count(low: int, high: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        text = str(value).strip()
-        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,6}", text) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def _timeout(value: object) -> tuple[float, float]:
-    parts: Any = re.split(r"[,/]", value.strip("[]() ")) if isinstance(value, str) else value
-    try:
-        numbers = [_number(part) for part in parts] if isinstance(parts, list) else [_number(parts)]
-        connect, read = numbers * 2 if len(numbers) == 1 else numbers
-    except ValueError:
-        raise ValueError("seconds from 0.001: one number, or two as [connect, read]") from None
-    return connect, read
-
-
-def _revision(value: object) -> str:
-    text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]+(\.[0-9]+)*", text):
-        raise ValueError("a revision such as 1.2")
-    return text
-
-
-def _verify(value: object) -> bool | str:
-    try:
-        return _flag(value)
-    except ValueError:
-        if isinstance(value, str) and Path(value).exists():
-            return value
-        raise ValueError("true, false, or the path of an existing CA bundle") from None
-
-
-def _proxies(value: object) -> dict[str, str]:
-    try:
-        proxies: Any = json.loads(value) if isinstance(value, str) else value
-        usable = all(scheme in {"http", "https", "all"} and _is_proxy_url(url) for scheme, url in proxies.items())
-    except (ValueError, AttributeError, TypeError):
-        usable = False
-    if not usable:
-        raise ValueError('an object of scheme (http, https or all) and URL: {"https": "http://proxy.example.com:3128"}')
-    return dict(proxies)
-
-
-def _is_proxy_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-OPTIONS: dict[str, Callable[[object], Any]] = {
-    "timeout": _timeout,
-    "max_retries": _count(0, 10),
-    "requests_per_second": _positive,
-    "max_connections": _count(1, 256),
-    "api_revision": _revision,
-    "verify": _verify,
-    "proxies": _proxies,
-    "allow_http": _flag,
-}
-"""The options of the connection's Extra, each with its reader, which raises what the option must be."""

@@ -14,7 +14,7 @@ import pytest
 from airflow import __version__ as airflow_version
 from wheels import build_wheel
 
-from airflow_provider_passnotify.connection_form import FIELDS
+from airflow_provider_passnotify.api.options import OPTIONS
 
 FORM = """
 import json
@@ -78,7 +78,7 @@ def test_it_is_called_by_its_name(form: dict[str, Any]) -> None:
 
 def test_every_option_has_its_field(form: dict[str, Any]) -> None:
     assert form["fields"] == {
-        name: {"label": label, "description": description} for name, (label, _, description) in FIELDS.items()
+        option.name: {"label": option.label, "description": option.explanation} for option in OPTIONS.values()
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 from wheels import ROOT, build_wheel
 
 from airflow_provider_passnotify import __version__
-from airflow_provider_passnotify.api.config import OPTIONS
+from airflow_provider_passnotify.api.options import OPTIONS
 from airflow_provider_passnotify.provider_info import get_provider_info
 
 

@@ -7,10 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import connection_options
 import pytest
 
-from airflow_provider_passnotify.api.config import OPTIONS, Config, is_loopback, read_config
-from airflow_provider_passnotify.connection_form import FIELDS
+from airflow_provider_passnotify.api.base_url import is_loopback
+from airflow_provider_passnotify.api.config import Config, read_config
+from airflow_provider_passnotify.api.options import OPTIONS
+from airflow_provider_passnotify.connection_form import conn_fields
 
 KEY = base64.b64encode(b"me:secret").decode()
 HOST = "api.example.com"
@@ -165,8 +168,30 @@ def test_a_bad_option(name: str, value: Any) -> None:
 
 
 def test_every_option_is_tested_and_on_the_form() -> None:
-    assert set(BAD_OPTIONS) == set(OPTIONS) == set(FIELDS)
-    assert all(label and explanation for label, _, explanation in FIELDS.values())
+    assert set(BAD_OPTIONS) == set(OPTIONS) == set(conn_fields())
+    assert all(option.label and option.help for option in OPTIONS.values())
+
+
+def test_the_defaults_are_those_that_the_form_names() -> None:
+    """A default is written down once, as text that a user could type; here as Airflow's users meet it."""
+    assert {name: option.explanation.partition(" Default: ")[2] for name, option in OPTIONS.items()} == {
+        "timeout": "10,30.",
+        "max_retries": "3.",
+        "requests_per_second": "no limit.",
+        "max_connections": "32.",
+        "api_revision": "1.2.",
+        "verify": "true.",
+        "proxies": "those of the environment.",
+        "allow_http": "false.",
+    }
+    config = read()
+    assert (config.timeout, config.max_retries, config.requests_per_second) == ((10.0, 30.0), 3, None)
+    assert (config.max_connections, config.api_revision, config.verify, config.proxies) == (32, "1.2", True, None)
+
+
+def test_the_guide_has_the_options_as_they_are() -> None:
+    page = connection_options.PAGE.read_text()
+    assert page == connection_options.updated(page), "run scripts/connection_options.py"
 
 
 def test_verify_takes_a_file_or_a_folder(tmp_path: Path) -> None:

@@ -1,0 +1,196 @@
+"""The options of a connection's Extra: each one's name, type, default and help, and how it is read.
+
+Read strictly, because a connection URI delivers ``"false"`` on one Airflow and ``False`` on another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of the connection's Extra: the parser, the connection form and the guide all come from here.
+
+    :param name: its key in Extra.
+    :param label: its name in the form.
+    :param help: what it does, in one or two sentences.
+    :param read: returns its value, or raises what it must be.
+    :param default: what to write for the default; ``None`` where no text stands for it.
+    :param default_words: what happens without it, where ``default`` is ``None``.
+    :param kind: its JSON type in the form.
+    """
+
+    name: str
+    label: str
+    help: str
+    read: Callable[[object], Any]
+    default: str | None = None
+    default_words: str = ""
+    kind: Literal["string", "integer"] = "string"
+
+    @property
+    def default_value(self) -> Any:
+        """The value without this option."""
+        return None if self.default is None else self.read(self.default)
+
+    @property
+    def explanation(self) -> str:
+        """What it does and its default, as the form shows it."""
+        return f"{self.help} Default: {self.default or self.default_words}."
+
+
+def read_extra(extra: str | None) -> dict[str, Any]:
+    """Read a connection's Extra, strictly.
+
+    :param extra: a JSON object as text, or nothing.
+    :return: the value of each option that is given.
+    :raises ValueError: naming the option, and what it must be.
+    """
+    try:
+        given = json.loads(extra) if extra and extra.strip() else {}
+    except ValueError:
+        raise ValueError('its Extra is not JSON. It must be an object such as {"timeout": 30}.') from None
+    if not isinstance(given, dict):
+        raise ValueError(f"its Extra is a JSON {type(given).__name__}; it must be an object.")
+    options = {}
+    for name, value in given.items():
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it may be: {', '.join(OPTIONS)}."
+            raise ValueError(f"its Extra has the option {name!r:.60}, which is not known; {hint}")
+        if value is None or value == "":
+            continue  # a field of the form that was left empty
+        try:
+            options[name] = OPTIONS[name].read(value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValueError(f"its extra option {name} must be {error}.") from None
+    return options
+
+
+def _flag(value: object) -> bool:
+    words = {"true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise ValueError("true or false")
+
+
+def _number(value: object) -> float:
+    number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    if not 0.001 <= number <= 1_000_000:  # (beyond that, clocks and sockets overflow)
+        raise ValueError
+    return number
+
+
+def _positive(value: object) -> float:
+    try:
+        return _number(value)
+    except ValueError:
+        raise ValueError("a number from 0.001 to 1000000") from None
+
+
+def _count(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        text = str(value).strip()
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,6}", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _timeout(value: object) -> tuple[float, float]:
+    parts: Any = re.split(r"[,/]", value.strip("[]() ")) if isinstance(value, str) else value
+    try:
+        numbers = [_number(part) for part in parts] if isinstance(parts, list) else [_number(parts)]
+        connect, read = numbers * 2 if len(numbers) == 1 else numbers
+    except ValueError:
+        raise ValueError("seconds from 0.001: one number, or two as [connect, read]") from None
+    return connect, read
+
+
+def _revision(value: object) -> str:
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]+(\.[0-9]+)*", text):
+        raise ValueError("a revision such as 1.2")
+    return text
+
+
+def _verify(value: object) -> bool | str:
+    try:
+        return _flag(value)
+    except ValueError:
+        if isinstance(value, str) and Path(value).exists():
+            return value
+        raise ValueError("true, false, or the path of an existing CA bundle") from None
+
+
+def _proxies(value: object) -> dict[str, str]:
+    try:
+        proxies: Any = json.loads(value) if isinstance(value, str) else value
+        usable = all(scheme in {"http", "https", "all"} and _is_proxy_url(url) for scheme, url in proxies.items())
+    except (ValueError, AttributeError, TypeError):
+        usable = False
+    if not usable:
+        raise ValueError('an object of scheme (http, https or all) and URL: {"https": "http://proxy.example.com:3128"}')
+    return dict(proxies)
+
+
+def _is_proxy_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+OPTIONS = {
+    option.name: option
+    for option in (
+        Option("timeout", "Timeout", "Seconds to connect and to wait for an answer: 30, or 10,30.", _timeout, "10,30"),
+        Option(
+            "max_retries",
+            "Retries",
+            "How often one request is repeated when it surely was not sent, or may be sent twice. 0 to 10.",
+            _count(0, 10),
+            "3",
+            kind="integer",
+        ),
+        Option(
+            "requests_per_second",
+            "Requests per second",
+            "The most one process asks of the API.",
+            _positive,
+            default_words="no limit",
+        ),
+        Option(
+            "max_connections",
+            "Connections",
+            "Connections at once, for batches. 1 to 256.",
+            _count(1, 256),
+            "32",
+            kind="integer",
+        ),
+        Option("api_revision", "API revision", "Sent as Api-Revision.", _revision, "1.2"),
+        Option("verify", "Verify TLS", "true, false, or the path of a CA bundle.", _verify, "true"),
+        Option(
+            "proxies",
+            "Proxies",
+            'JSON such as {"https": "http://proxy.example.com:3128"}.',
+            _proxies,
+            default_words="those of the environment",
+        ),
+        Option("allow_http", "Allow plain http", "true to send the credential unencrypted.", _flag, "false"),
+    )
+}
+"""The options of the connection's Extra by their names."""
