@@ -46,7 +46,7 @@ class Chunk:
         self.states = [IN_FLIGHT] * len(rows)
         self.tickets: list[int | None] = [None] * len(rows)
         self.open = len(rows)
-        self.in_doubt = 0
+        self.journaled_in_flight = 0
         """Rows that a reader of the journal would find in flight."""
         self._identities = b64encode(b"".join(row.recipient_digest for row in rows)).decode()
         self._texts = b64encode(b"".join(row.content_digest for row in rows)).decode()

@@ -18,6 +18,7 @@ import pendulum
 
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Verdict
+from airflow_provider_passnotify.delivery.batch.chunk_size import ChunkSize
 from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
 from airflow_provider_passnotify.delivery.batch.feed import ChunkFeeder
 from airflow_provider_passnotify.delivery.batch.ledger import Counts, Ledger, Status
@@ -78,12 +79,12 @@ class BatchRun:
     @property
     def retryable(self) -> int:
         """How many rows were surely not sent for a reason that may pass."""
-        return self._feeder.retryable if self._feeder else 0
+        return self._feeder.tally.retryable if self._feeder else 0
 
     @property
     def retry_after(self) -> float | None:
         """How many seconds the API asked to wait, where rows were not sent for that."""
-        return (self._feeder.retry_after or None) if self._feeder else None
+        return (self._feeder.tally.retry_after or None) if self._feeder else None
 
     def run(self) -> None:
         """Send; return when every row has its result in the ledger.
@@ -135,7 +136,7 @@ class BatchRun:
             feeder = self._feeder = ChunkFeeder(
                 self._ledger,
                 self._journal,
-                min_rows=self._config.max_connections // 2,
+                size=ChunkSize(self._config.max_connections // 2),
                 on_error=lambda: self.stop("the journal did not accept a write"),
             )
             if self.ended_early is not None:
@@ -182,8 +183,7 @@ class BatchRun:
         started = time.monotonic()
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            done = feeder.done
-            finished = sum(done.values())
+            done, finished = feeder.tally.counts, feeder.tally.done
             counts = Counts(
                 pending=self._before.pending - finished,
                 sent=self._before.sent + done[Status.SENT],

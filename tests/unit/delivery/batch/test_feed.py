@@ -12,6 +12,7 @@ import pytest
 from batch_tools import FileStore
 
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict
+from airflow_provider_passnotify.delivery.batch.chunk_size import ChunkSize
 from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
 from airflow_provider_passnotify.delivery.batch.feed import ChunkFeeder
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status
@@ -24,7 +25,7 @@ SENT = Verdict(Outcome.ACCEPTED, ticket_id=7)
 
 
 class Bench:
-    """A pump without a sender: the test takes jobs and gives results."""
+    """A feeder without a sender: the test takes jobs and gives results."""
 
     def __init__(self, folder: Path, before_set: Callable[[int], None] = lambda _: None) -> None:
         self.ledger = Ledger()
@@ -33,7 +34,7 @@ class Bench:
         self.store = FileStore(folder, before_set)
         journal = ChunkJournal(self.store, try_number=1, max_tries=0, resume=True)
         self.stopped = False
-        self.feeder = ChunkFeeder(self.ledger, journal, min_rows=SIZE, on_error=self.stop)
+        self.feeder = ChunkFeeder(self.ledger, journal, size=ChunkSize(SIZE, seconds=0), on_error=self.stop)
         self.jobs = self.feeder.jobs()
 
     def stop(self) -> None:
@@ -65,8 +66,6 @@ class Bench:
 
 def on(bench: Bench, act: Callable[[Bench], Awaitable[Any]]) -> None:
     async def run() -> None:
-        # The rate must not make the chunks larger while the test thinks.
-        bench.feeder._size = lambda: SIZE  # type: ignore[method-assign]
         await act(bench)
 
     asyncio.run(run())
@@ -151,7 +150,7 @@ def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
             bench.feeder.on_result(job, SENT)
         await bench.feeder.finish()
         assert set(bench.states("outcome").values()) >= {"s" * SIZE}
-        assert bench.feeder.done[Status.SENT] == 5 * SIZE
+        assert bench.feeder.tally.counts[Status.SENT] == 5 * SIZE
 
     on(Bench(tmp_path), act)
 

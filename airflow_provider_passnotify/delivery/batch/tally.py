@@ -1,0 +1,51 @@
+"""What the rows of one try came to: counted, and written into the ledger. No Airflow here."""
+
+from __future__ import annotations
+
+from airflow_provider_passnotify.api.protocol import Outcome, Verdict
+from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Result, Status
+
+_LEDGER_BATCH = 500
+"""Results that are written into the ledger at once."""
+
+
+class Tally:
+    """The results of one try."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._results: list[Result] = []
+        self.counts = dict.fromkeys(Status, 0)
+        self.retryable = 0
+        """Rows that were surely not sent, and that a retry may help."""
+        self.retry_after = 0.0
+        """Seconds: the longest that the API asked for with a row that was not sent."""
+
+    @property
+    def done(self) -> int:
+        """How many rows have a result."""
+        return sum(self.counts.values())
+
+    def add(self, row: int, verdict: Verdict) -> Status:
+        """Take in what became of a row, and return that as the report says it.
+
+        :param row: its number.
+        """
+        if verdict.outcome is Outcome.ACCEPTED:
+            result = Result(row, Status.SENT, verdict.ticket_id)
+        elif verdict.outcome is Outcome.UNKNOWN:
+            result = Result(row, Status.UNKNOWN, None, f"in doubt: {verdict.reason}", verdict.status_code)
+        else:
+            result = Result(row, Status.FAILED, None, verdict.reason, verdict.status_code)
+            self.retryable += verdict.outcome is Outcome.NOT_SENT
+        self.retry_after = max(self.retry_after, verdict.retry_after or 0.0)
+        self.counts[result.status] += 1
+        self._results.append(result)
+        if len(self._results) >= _LEDGER_BATCH:
+            self.flush()
+        return result.status
+
+    def flush(self) -> None:
+        """Write what is not in the ledger yet."""
+        self._ledger.record(self._results)
+        self._results = []
