@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from airflow_provider_passnotify.sandbox.faults import AnyFault
 from airflow_provider_passnotify.sandbox.state import SandboxState
 from airflow_provider_passnotify.sandbox.tickets import TicketBehaviour
+from airflow_provider_passnotify.sandbox.world import NewPass
 
 LONGEST_WAIT = 600
 
@@ -110,6 +111,15 @@ def control_app(state: SandboxState) -> FastAPI:
         except KeyError:
             raise HTTPException(404, f"There is no ticket {order.ticket_id}") from None
         return _json(order.model_dump())
+
+    @app.post("/_sandbox/passes")
+    async def add_pass(new: NewPass) -> Response:
+        """Add a pass, or more names of one that there is."""
+        try:
+            state.world.add(new)
+        except ValueError as problem:
+            raise HTTPException(409, str(problem)) from None
+        return _json(new.model_dump(), 201)
 
     @app.post("/_sandbox/reset")
     async def reset() -> dict[str, bool]:

@@ -26,6 +26,7 @@ from airflow_provider_passnotify.sandbox.faults import FAULT, AnyFault
 from airflow_provider_passnotify.sandbox.request_log import RequestLog
 from airflow_provider_passnotify.sandbox.state import Options, SandboxState
 from airflow_provider_passnotify.sandbox.tickets import TicketBehaviour
+from airflow_provider_passnotify.sandbox.world import NewPass
 
 T = TypeVar("T")
 
@@ -150,6 +151,11 @@ class RunningSandbox:
         waiting = log.wait_until(lambda: reached(log), timeout)
         if not asyncio.run_coroutine_threadsafe(waiting, self._server.loop).result():
             raise TimeoutError(f"After {timeout:g} s there were {log.count()} requests, {log.held} held")
+
+    def add_pass(self, **fields: Any) -> None:
+        """Add a pass, as ``POST /_sandbox/passes``."""
+        new = NewPass(**fields)
+        self.call(lambda state: state.world.add(new))
 
     def add_fault(self, action: str, **fields: Any) -> None:
         """Set one more fault, as ``POST /_sandbox/faults``."""

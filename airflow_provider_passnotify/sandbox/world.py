@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
 FIRST_EXTRA_PASS = 1_000_001
 EXTRA_TEMPLATE = "20000"
 EXTRA_EXTERNAL_ID = "customer-"
@@ -31,6 +33,33 @@ class NotFoundError(Exception):
     """What the request names does not exist."""
 
 
+class NewPass(BaseModel):
+    """A pass of your own, and its names.
+
+    :param pass_id: a whole number from 1.
+    :param template_id: the template it is made from; the names below need one.
+    :param external_id: your id for the pass, unique in its template.
+    :param template_external_id: your id for the template.
+    :param tags: that the pass carries.
+    :param segments: that it is in, each a project and a segment.
+    """
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    pass_id: str = Field(pattern=f"^[1-9][0-9]{{0,{LONGEST_NUMBER - 1}}}$")
+    template_id: str | None = Field(default=None, min_length=1)
+    external_id: str | None = Field(default=None, min_length=1)
+    template_external_id: str | None = Field(default=None, min_length=1)
+    tags: tuple[str, ...] = ()
+    segments: tuple[tuple[str, str], ...] = ()
+
+    @model_validator(mode="after")
+    def _names_need_a_template(self) -> NewPass:
+        if self.template_id is None and (self.external_id or self.template_external_id or self.tags or self.segments):
+            raise ValueError("external ids, tags and segments belong to a template: template_id is missing")
+        return self
+
+
 class World:
     """The passes, found by every name the API has for them.
 
@@ -43,10 +72,49 @@ class World:
     def __init__(self, extra_passes: int = 0) -> None:
         self.extra_passes = extra_passes
         self._extra = range(FIRST_EXTRA_PASS, FIRST_EXTRA_PASS + extra_passes)
+        self._passes = dict(PASSES)
+        self._templates = dict(TEMPLATES)
+        self._template_external_ids = dict(TEMPLATE_EXTERNAL_IDS)
+        self._pass_external_ids = dict(PASS_EXTERNAL_IDS)
+        self._tags = dict(TAGS)
+        self._segments = {segment: dict(by_template) for segment, by_template in SEGMENTS.items()}
+
+    def add(self, new: NewPass) -> None:
+        """Add a pass, or more names of one that there is.
+
+        :raises ValueError: when a name belongs to another one; nothing is added then.
+        """
+        number = _number(new.pass_id)
+        if new.template_id is not None:
+            self._check_free(number, new.template_id, new)
+            self._name(number, new.template_id, new)
+        self._passes[new.pass_id] = number
+
+    def _check_free(self, number: int, template_id: str, new: NewPass) -> None:
+        if template_id == EXTRA_TEMPLATE and self.extra_passes:
+            raise ValueError(f"template {EXTRA_TEMPLATE} holds the {self.extra_passes} extra passes and no others")
+        owner = self._pass_external_ids.get((template_id, new.external_id or ""), number)
+        if owner != number:
+            raise ValueError(f"external_id {new.external_id!r} of template {template_id} is that of pass {owner}")
+        template = self._template_external_ids.get(new.template_external_id or "", template_id)
+        if template != template_id:
+            raise ValueError(f"template_external_id {new.template_external_id!r} is that of template {template}")
+
+    def _name(self, number: int, template_id: str, new: NewPass) -> None:
+        self._templates[template_id] = _with(self._templates.get(template_id, ()), number)
+        if new.external_id:
+            self._pass_external_ids[template_id, new.external_id] = number
+        if new.template_external_id:
+            self._template_external_ids[new.template_external_id] = template_id
+        for tag in new.tags:
+            self._tags[tag, template_id] = _with(self._tags.get((tag, template_id), ()), number)
+        for segment in new.segments:
+            by_template = self._segments.setdefault(segment, {})
+            by_template[template_id] = _with(by_template.get(template_id, ()), number)
 
     def by_id(self, pass_id: str) -> Sequence[int]:
         """Return the pass that has an id."""
-        number = PASSES.get(pass_id)
+        number = self._passes.get(pass_id)
         if number is None:
             number = _number(pass_id)
             if number not in self._extra:
@@ -55,7 +123,7 @@ class World:
 
     def by_external_id(self, template_id: str, external_id: str) -> Sequence[int]:
         """Return the pass of a template that has an external id."""
-        number = PASS_EXTERNAL_IDS.get((template_id, external_id))
+        number = self._pass_external_ids.get((template_id, external_id))
         if number is None and template_id == EXTRA_TEMPLATE and external_id.startswith(EXTRA_EXTERNAL_ID):
             number = FIRST_EXTRA_PASS - 1 + _number(external_id.removeprefix(EXTRA_EXTERNAL_ID))
             number = number if number in self._extra else None
@@ -67,25 +135,25 @@ class World:
         """Return the passes of a template."""
         if template_id == EXTRA_TEMPLATE and self.extra_passes:
             return self._extra
-        if template_id not in TEMPLATES:
+        if template_id not in self._templates:
             raise NotFoundError(f"Template not found! There is no template {template_id}")
-        return TEMPLATES[template_id]
+        return self._templates[template_id]
 
     def of_external_template(self, external_id: str) -> Sequence[int]:
         """Return the passes of the template that has an external id."""
-        if external_id not in TEMPLATE_EXTERNAL_IDS:
+        if external_id not in self._template_external_ids:
             raise NotFoundError(f"Template not found! Please pass a valid external Id instead of {external_id}")
-        return TEMPLATES[TEMPLATE_EXTERNAL_IDS[external_id]]
+        return self._templates[self._template_external_ids[external_id]]
 
     def of_tag(self, tag: str, template_id: str) -> Sequence[int]:
         """Return the passes of a template that carry a tag."""
-        if (tag, template_id) not in TAGS:
+        if (tag, template_id) not in self._tags:
             raise NotFoundError(f"Tag not found! There is no tag {tag} on template {template_id}")
-        return TAGS[tag, template_id]
+        return self._tags[tag, template_id]
 
     def of_segment(self, project_id: str, segment_id: str, template_id: str | None) -> Sequence[int]:
         """Return the passes of a segment: those of one template, or all of them."""
-        by_template = SEGMENTS.get((project_id, segment_id))
+        by_template = self._segments.get((project_id, segment_id))
         if by_template is None:
             raise NotFoundError(f"Segment not found! There is no segment {segment_id} in project {project_id}")
         if template_id is None:
@@ -93,6 +161,10 @@ class World:
         if template_id not in by_template:
             raise NotFoundError(f"Segment not found! Segment {segment_id} has no passes of template {template_id}")
         return by_template[template_id]
+
+
+def _with(members: Sequence[int], number: int) -> Sequence[int]:
+    return members if number in members else (*members, number)
 
 
 def _number(digits: str) -> int:

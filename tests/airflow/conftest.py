@@ -13,6 +13,9 @@ from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_s
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "example_dags"
 
+# A project of its own, which test_recipe.py runs.
+collect_ignore = ["recipe"]
+
 # Words that stand nowhere else, so that they can be searched for in logs.
 LOGIN, PASSWORD = "project-key-7f3a", "project-secret-91c4"
 

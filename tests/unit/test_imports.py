@@ -49,6 +49,7 @@ PUBLIC = {
     "targets": ["TargetType", "PassTarget", "ExternalPassTarget", "SegmentTarget", "TagTarget", "TemplateTarget"],
     "exceptions": ["PassNotifyError"],
     "sandbox": [],
+    "testing": ["running_sandbox", "passnotify_sandbox"],
 }
 
 
