@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_passnotify.api.ticket_poll import End, PollSchedule, TicketTracker
+from airflow_provider_passnotify.api.ticket_event import load_event
+from airflow_provider_passnotify.api.ticket_poll import PollSchedule
+from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
 from airflow_provider_passnotify.arguments import check_conn_id, check_flags, materialize, seconds_of
 from airflow_provider_passnotify.exceptions import (
@@ -112,7 +114,7 @@ class TicketOperator(BaseOperator):
             if not self.deferrable:
                 polling.wait_here(tracker, client, PollSchedule(interval), until=until, check=check)
             else:  # once: what has ended already needs no triggerer
-                polling.look(tracker, client, until=time.monotonic(), check=check)
+                polling.poll(tracker, client, until=time.monotonic(), check=check)
         if tracker.end is None:
             polling.defer(
                 self,
@@ -132,7 +134,7 @@ class TicketOperator(BaseOperator):
         :param result: as given to :meth:`wait_for_tickets`; ``None`` in Airflow's ``dag.test()``, which drops it.
         """
         tracker = self._new_tracker([])
-        tracker.load(event)
+        load_event(tracker, event)
         self._conclude(context, tracker)
         return result
 

@@ -15,7 +15,9 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_passnotify.api.protocol import ticket_request
-from airflow_provider_passnotify.api.ticket_poll import LAST_POLL_SECONDS, NO_ANSWER, End, PollSchedule, TicketTracker
+from airflow_provider_passnotify.api.ticket_event import as_event
+from airflow_provider_passnotify.api.ticket_poll import LAST_POLL_SECONDS, NO_ANSWER, PollSchedule
+from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import TicketState
 from airflow_provider_passnotify.arguments import MAX_DURATION
 from airflow_provider_passnotify.exceptions import (
@@ -38,7 +40,7 @@ _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what w
 
 
 class _TimeUpError(Exception):
-    """The look has taken as long as it may."""
+    """The poll cycle has taken as long as it may."""
 
 
 def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
@@ -49,7 +51,7 @@ def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
     return PassNotifyClient(replace(client.config, max_retries=0), client.rate_limiter)
 
 
-def look(
+def poll(
     tracker: TicketTracker,
     client: PassNotifyClient,
     *,
@@ -58,9 +60,9 @@ def look(
 ) -> None:
     """Ask once for each ticket that has not ended.
 
-    :param until: the monotonic moment when the time is up; a look may take :data:`LAST_POLL_SECONDS` beyond it. Before
-        a task defers that is now: what cannot be asked that quickly, the triggerer asks, many at a time.
-    :param check: called before each is asked, and now and then; it ends the look by raising.
+    :param until: the monotonic moment when the time is up; the poll cycle may take :data:`LAST_POLL_SECONDS` beyond it.
+        Before a task defers that is now: what cannot be asked that quickly, the triggerer asks, many at a time.
+    :param check: called before each is asked, and now and then; it ends the cycle by raising.
     """
     last_moment = max(until, time.monotonic()) + LAST_POLL_SECONDS
 
@@ -75,8 +77,8 @@ def look(
             if not tracker.take(ticket_id, client.call(ticket_request(ticket_id), before_attempt=go_on)):
                 break
     except _TimeUpError:
-        if not tracker.answered:
-            tracker.problem = tracker.problem or NO_ANSWER
+        if not tracker.cycle.answered:
+            tracker.cycle.problem = tracker.cycle.problem or NO_ANSWER
 
 
 def wait_here(
@@ -90,10 +92,10 @@ def wait_here(
     from airflow_provider_passnotify.api.client import wait
 
     while tracker.end is None:
-        look(tracker, client, until=until, check=check)
+        poll(tracker, client, until=until, check=check)
         tracker.timed_out = time.monotonic() >= until
         if tracker.end is None:
-            wait(min(schedule.next(tracker), until - time.monotonic()), check)
+            wait(min(schedule.next(tracker.cycle), until - time.monotonic()), check)
 
 
 def defer(
@@ -129,7 +131,7 @@ def defer(
             passnotify_conn_id=conn_id,
             success_statuses=tracker.words.success,
             failure_statuses=tracker.words.failure,
-            so_far=tracker.as_event(),
+            so_far=as_event(tracker),
             by_execution_timeout=by_execution_timeout,
             **more,
         ),
@@ -145,13 +147,13 @@ def conclude(tracker: TicketTracker, *, final: bool) -> None:
     :param final: whether Airflow shall not retry.
     :raises TicketFailedError: when a ticket failed.
     :raises TicketTimeoutError: when one did not end in time; ``AirflowTaskTimeout`` where Airflow would raise that.
-    :raises RejectedError: when the API refused a look-up.
+    :raises RejectedError: when the API rejected a look-up.
     :raises PassNotifyConfigError: when the connection cannot be used.
     """
     if tracker.end is None:
         raise TicketError(f"What is to be waited for has changed while the task was deferred. {tracker.message}")
-    if tracker.end is End.ERROR and tracker.refused:
-        ticket_id, verdict = tracker.refused
+    if tracker.end is End.ERROR and tracker.rejected:
+        ticket_id, verdict = tracker.rejected
         raise RejectedError(ticket_request(ticket_id), verdict, _LOOK_UP_ADVICE.format(ticket_id))
     if tracker.end is End.ERROR:
         raise PassNotifyConfigError(tracker.message)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_passnotify.api.ticket_poll import End, TicketTracker
+from airflow_provider_passnotify.api.ticket_event import load_event
+from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, clean_ticket_id
 from airflow_provider_passnotify.arguments import (
     check_conn_id,
@@ -37,7 +38,7 @@ class NotificationTicketSensor(BaseSensorOperator):
     :meth:`~airflow_provider_passnotify.api.tickets.Ticket.as_dict` has it. It is pushed before a failed ticket fails
     the sensor. Among more than 100 tickets, ``created_at`` and ``children`` are kept of the failed ones only.
 
-    A look that is refused for the moment (429, 5xx, no connection) or cannot be read is made again at the next
+    A poll that fails for the moment (429, 5xx, no connection) or cannot be read is made again after the next
     interval; a ticket that the API does not know, and a refused credential, fail at once. What fails is not retried by
     Airflow, for a ticket's end does not change, and ``soft_fail`` skips it; both hold in every mode.
 
@@ -94,10 +95,10 @@ class NotificationTicketSensor(BaseSensorOperator):
         self._until = time.monotonic() + self.timeout
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once at each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
+        """Ask once for each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
         tracker = self._tracker
         if tracker.end is None:
-            self._look(tracker)
+            self._poll(tracker)
             # Airflow would end a time-out itself, but without a word on the tickets.
             tracker.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
         if tracker.end is not None:
@@ -119,17 +120,17 @@ class NotificationTicketSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Go on after the triggerer has waited."""
         tracker = self._new_tracker(self.ticket_id)
-        tracker.load(event)
+        load_event(tracker, event)
         return self._conclude(context, tracker)
 
-    def _look(self, tracker: TicketTracker) -> None:
+    def _poll(self, tracker: TicketTracker) -> None:
         quiet = self._quiet_until - time.monotonic()
         if quiet > 0:
             self.log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
             return
         with closing(self.client) as client:
-            polling.look(tracker, client, until=time.monotonic() if self.deferrable else self._until)
-        self._quiet_until = time.monotonic() + tracker.retry_after
+            polling.poll(tracker, client, until=time.monotonic() if self.deferrable else self._until)
+        self._quiet_until = time.monotonic() + tracker.cycle.retry_after
 
     def _conclude(self, context: Context, tracker: TicketTracker) -> list[dict[str, Any]]:
         known = {ticket.id: ticket.as_dict() for ticket in tracker.tickets()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_passnotify.api.protocol import ticket_request
-from airflow_provider_passnotify.api.ticket_poll import LAST_POLL_SECONDS, NO_ANSWER, PollSchedule, TicketTracker
+from airflow_provider_passnotify.api.ticket_event import as_event, load_event
+from airflow_provider_passnotify.api.ticket_poll import LAST_POLL_SECONDS, NO_ANSWER, PollSchedule
+from airflow_provider_passnotify.api.ticket_tracker import TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID
@@ -20,37 +23,25 @@ from airflow_provider_passnotify.triggers.shared_client import SharedClient, sha
 
 CALLS_AT_ONCE = 16
 MAX_CYCLES_WITHOUT_CONNECTION = 3
-"""Rounds in a row without a connection of that id, until it counts as missing: a secrets backend that is away looks the
-same."""
-_ARGUMENTS = (
-    "ticket_ids",
-    "end",
-    "poll_interval",
-    "passnotify_conn_id",
-    "success_statuses",
-    "failure_statuses",
-    "growth",
-    "longest_interval",
-    "so_far",
-    "by_execution_timeout",
-)
+"""After so many poll cycles in a row without a connection of that id it counts as missing. (A secrets backend that is
+away looks the same.)"""
 
 
 class NotificationTicketTrigger(BaseTrigger):
     """Poll tickets until all have ended or the time is up, and fire one event that says how.
 
     The event is ``{"status": "success" | "failed" | "timeout" | "error", "message": ..., "tickets": [...], ...}``, see
-    :meth:`~airflow_provider_passnotify.api.ticket_poll.TicketTracker.as_event`.
+    :func:`~airflow_provider_passnotify.api.ticket_event.as_event`.
 
     :param ticket_ids: the tickets to wait for.
     :param end: when the time is up, ISO 8601: absolute, so that a restarted triggerer does not begin anew.
-    :param poll_interval: seconds between two looks at a ticket.
+    :param poll_interval: seconds between two polls of a ticket.
     :param passnotify_conn_id: the Airflow connection.
     :param success_statuses: more words that mean success.
     :param failure_statuses: more words that mean failure.
-    :param growth: what ``poll_interval`` is multiplied by after each round.
-    :param longest_interval: seconds that growth ends at.
-    :param so_far: what the worker knew, as an event; the event holds it, too.
+    :param growth: what ``poll_interval`` is multiplied by after each poll cycle.
+    :param longest_interval: seconds at which the growth ends.
+    :param so_far: the initial state: what the worker knew, as an event. The event holds it, too.
     :param by_execution_timeout: whether ``end`` is the task's ``execution_timeout``.
     """
 
@@ -77,64 +68,79 @@ class NotificationTicketTrigger(BaseTrigger):
         self.failure_statuses = list(failure_statuses)
         self.growth = growth
         self.longest_interval = longest_interval
-        self.so_far = so_far
+        self.initial_state = so_far
         self.by_execution_timeout = by_execution_timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in _ARGUMENTS}
+        # Airflow stores both in its database: a task that is deferred during an upgrade is resumed by the new release.
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "ticket_ids": self.ticket_ids,
+            "end": self.end,
+            "poll_interval": self.poll_interval,
+            "passnotify_conn_id": self.passnotify_conn_id,
+            "success_statuses": self.success_statuses,
+            "failure_statuses": self.failure_statuses,
+            "growth": self.growth,
+            "longest_interval": self.longest_interval,
+            "so_far": self.initial_state,
+            "by_execution_timeout": self.by_execution_timeout,
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire the event."""
         tracker = TicketTracker(self.ticket_ids, StatusWords(self.success_statuses, self.failure_statuses))
-        if self.so_far:
-            tracker.load(self.so_far)
+        if self.initial_state:
+            load_event(tracker, self.initial_state)
         tracker.by_execution_timeout = self.by_execution_timeout
         schedule = PollSchedule(self.poll_interval, growth=self.growth, longest=self.longest_interval)
         async with shared_client(self.passnotify_conn_id) as shared:
             await self._wait(tracker, schedule, shared)
-        yield TriggerEvent(tracker.as_event())  # type: ignore[no-untyped-call]
+        yield TriggerEvent(as_event(tracker))  # type: ignore[no-untyped-call]
 
     async def _wait(self, tracker: TicketTracker, schedule: PollSchedule, shared: SharedClient) -> None:
         # The clock of the loop from here on: the time of day may be set.
         loop = asyncio.get_running_loop()
         end = loop.time() + (datetime.fromisoformat(self.end) - pendulum.now("UTC")).total_seconds()
         missing = 0
-        # The worker has just looked, and a restarted triggerer starts all at once.
-        wait = schedule.first() + tracker.retry_after
+        # The worker has just polled, and a restarted triggerer starts all at once.
+        wait = schedule.first() + tracker.cycle.retry_after
         while tracker.end is None:
             await asyncio.sleep(max(0.0, min(wait, end - loop.time())))
             try:
-                await asyncio.wait_for(_look(tracker, shared), max(0.0, end - loop.time()) + LAST_POLL_SECONDS)
+                await asyncio.wait_for(_poll(tracker, shared), max(0.0, end - loop.time()) + LAST_POLL_SECONDS)
                 missing = 0
             except asyncio.TimeoutError:
-                tracker.problem = tracker.problem or NO_ANSWER
+                tracker.cycle.problem = tracker.cycle.problem or NO_ANSWER
             except AirflowNotFoundException as error:
                 missing += 1
-                tracker.server_problem(f"connection {self.passnotify_conn_id!r} was not found: {error}")
+                tracker.cycle.note_server_problem(f"connection {self.passnotify_conn_id!r} was not found: {error}")
                 if missing == MAX_CYCLES_WITHOUT_CONNECTION:
-                    tracker.error = f"Looked up {missing} times in a row: {tracker.problem}"
+                    tracker.error = f"Looked up {missing} times in a row: {tracker.cycle.problem}"
             except PassNotifyConfigError as error:
                 tracker.error = str(error)
             tracker.timed_out = loop.time() >= end
-            wait = schedule.next(tracker)
+            wait = schedule.next(tracker.cycle)
 
 
-async def _look(tracker: TicketTracker, shared: SharedClient) -> None:
-    """Ask for each ticket that has not ended, a few at a time."""
-    ticket_ids = iter(tracker.begin_cycle())
+async def _poll(tracker: TicketTracker, shared: SharedClient) -> None:
+    """Ask once for each ticket that has not ended, a few at a time."""
+    queue = deque(tracker.begin_cycle())
+    goes_on = True
 
     async def ask() -> None:
-        for ticket_id in ticket_ids:
-            if not tracker.take(ticket_id, await shared.look(ticket_request(ticket_id))):
-                for _ in ticket_ids:  # nobody goes on with this round
-                    pass
+        nonlocal goes_on
+        while queue and goes_on:
+            ticket_id = queue.popleft()
+            verdict = await shared.poll(ticket_request(ticket_id))
+            if not tracker.take(ticket_id, verdict):
+                goes_on = False
 
     try:
         await shared.ready()
     except (PassNotifyConfigError, AirflowNotFoundException):
         raise
     except Exception as error:  # noqa: BLE001 (whatever Airflow's look-up met may be over at the next interval)
-        tracker.server_problem(f"the connection could not be looked up: {type(error).__name__}: {error}")
+        tracker.cycle.note_server_problem(f"the connection could not be looked up: {type(error).__name__}: {error}")
         return
-    await asyncio.gather(*(ask() for _ in range(min(CALLS_AT_ONCE, len(tracker.left)))))
+    await asyncio.gather(*(ask() for _ in range(min(CALLS_AT_ONCE, len(queue)))))

@@ -61,7 +61,7 @@ class SharedClient:
         else:
             await self._refresh(FRESH_SECONDS)
 
-    async def look(self, request: Request) -> Verdict:
+    async def poll(self, request: Request) -> Verdict:
         """Ask once, within the rate; after :meth:`ready`."""
         client = self._client
         assert client is not None  # noqa: S101 (ready() was awaited)

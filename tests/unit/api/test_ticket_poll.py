@@ -15,13 +15,9 @@ from airflow_provider_passnotify.api.protocol import (
     judge_failure,
     ticket_request,
 )
-from airflow_provider_passnotify.api.ticket_poll import (
-    MAX_BACK_OFF,
-    MAX_RETRY_AFTER_BETWEEN_POLLS,
-    End,
-    PollSchedule,
-    TicketTracker,
-)
+from airflow_provider_passnotify.api.ticket_event import as_event, load_event
+from airflow_provider_passnotify.api.ticket_poll import MAX_BACK_OFF, MAX_RETRY_AFTER_BETWEEN_POLLS, PollSchedule
+from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, TicketState, read_ticket
 from airflow_provider_passnotify.exceptions import TicketError
 from airflow_provider_passnotify.operators.polling import conclude
@@ -87,8 +83,8 @@ def test_a_problem_is_asked_again_and_named_when_the_time_is_up(
 ) -> None:
     tracker = TicketTracker([1, 2])
     assert tracker.take(1, verdict) is not of_the_server
-    assert (tracker.end, tracker.server_failed) == (None, of_the_server)
-    assert reason in tracker.problem
+    assert (tracker.end, tracker.cycle.server_failed) == (None, of_the_server)
+    assert reason in tracker.cycle.problem
     tracker.timed_out = True
     assert tracker.end is End.TIMEOUT
     assert "1 (no answer yet)" in tracker.message
@@ -121,12 +117,12 @@ def test_an_event_holds_the_state_of_every_ticket_and_stays_small(count: int) ->
         word = "FAILED" if number % 10 == 0 else "COMPLETED" if number % 2 else "PROCESSING"
         tracker.take(ticket_id, status(word, createdAt="2013-03-28 18:18:36.0", children={"a": "b" * 50}))
     tracker.timed_out = True
-    event = json.loads(json.dumps(tracker.as_event()))
+    event = json.loads(json.dumps(as_event(tracker)))
     assert len(json.dumps(event)) < 60_000
     assert event["status"] == ("timeout" if count > 1 else "failed")
 
     resumed = TicketTracker([])
-    resumed.load(event)
+    load_event(resumed, event)
     assert (resumed.end, resumed.message) == (tracker.end, tracker.message)
     key = lambda ticket: ticket.id  # noqa: E731
     assert sorted(resumed.tickets(), key=key) == sorted(tracker.tickets(), key=key)
@@ -137,18 +133,18 @@ def test_a_round_without_problems_forgets_the_last_one() -> None:
     tracker = TicketTracker([1])
     tracker.begin_cycle()
     tracker.take(1, answer(500, b"odd"))
-    assert (tracker.server_failed, tracker.problem) == (True, "ticket 1: HTTP 500: odd")
+    assert (tracker.cycle.server_failed, tracker.cycle.problem) == (True, "ticket 1: HTTP 500: odd")
     tracker.begin_cycle()
     tracker.take(1, status("PROCESSING"))
-    assert (tracker.server_failed, tracker.problem) == (False, "")
+    assert (tracker.cycle.server_failed, tracker.cycle.problem) == (False, "")
 
 
 def test_half_an_emoji_in_an_error_can_be_stored() -> None:
     for code in (404, 500):
         tracker = TicketTracker([1])
         tracker.take(1, answer(code, b'{"code": 1, "description": "half \\ud83d"}'))
-        json.dumps(tracker.as_event(), ensure_ascii=False).encode()
-        assert "half ?" in tracker.as_event()["message"]
+        json.dumps(as_event(tracker), ensure_ascii=False).encode()
+        assert "half ?" in as_event(tracker)["message"]
 
 
 def test_children_of_a_ticket_that_runs_are_not_kept() -> None:
@@ -163,8 +159,8 @@ def test_long_children_are_left_out_of_an_event() -> None:
     tracker = TicketTracker([1, 2])
     tracker.take(1, status("FAILED", children="x" * 50_000))
     tracker.take(2, status("y" * 5_000))
-    assert tracker.as_event()["tickets"][0]["children"] == "left out: 50002 characters"
-    assert len(json.dumps(tracker.as_event())) < 2_000
+    assert as_event(tracker)["tickets"][0]["children"] == "left out: 50002 characters"
+    assert len(json.dumps(as_event(tracker))) < 2_000
 
 
 def test_what_was_known_before_a_deferral_and_what_the_trigger_saw_add_up() -> None:
@@ -176,8 +172,8 @@ def test_what_was_known_before_a_deferral_and_what_the_trigger_saw_add_up() -> N
     trigger.take(3, status("DONE"))
 
     after = TicketTracker([3, 2, 1])
-    after.load(before.as_event())
-    after.load(trigger.as_event())
+    load_event(after, as_event(before))
+    load_event(after, as_event(trigger))
     assert after.end is End.FAILED
     assert [ticket.children for ticket in after.tickets(TicketState.FAILED)] == [["why"]]
 
@@ -186,22 +182,22 @@ def test_a_refusal_and_an_error_survive_the_event() -> None:
     refused = TicketTracker([5])
     refused.take(5, answer(404, {"code": 404, "description": "gone"}))
     resumed = TicketTracker([5])
-    resumed.load(refused.as_event())
-    assert resumed.refused is not None
-    assert resumed.refused[0] == 5
-    assert (resumed.refused[1].outcome, resumed.refused[1].status_code) == (Outcome.REJECTED, 404)
+    load_event(resumed, as_event(refused))
+    assert resumed.rejected is not None
+    assert resumed.rejected[0] == 5
+    assert (resumed.rejected[1].outcome, resumed.rejected[1].status_code) == (Outcome.REJECTED, 404)
     assert resumed.message == refused.message
 
     broken = TicketTracker([5])
     broken.error = "Connection 'x': it has no host."
     resumed = TicketTracker([5])
-    resumed.load(broken.as_event())
+    load_event(resumed, as_event(broken))
     assert (resumed.end, resumed.message) == (End.ERROR, broken.error)
 
 
 def test_the_interval_has_jitter_but_keeps_to_the_poll_interval() -> None:
     tracker, schedule = TicketTracker([1]), PollSchedule(30)
-    waits = [schedule.next(tracker) for _ in range(200)]
+    waits = [schedule.next(tracker.cycle) for _ in range(200)]
     assert all(27 <= wait <= 33 for wait in waits)
     assert len(set(waits)) > 100
     firsts = [schedule.first() for _ in range(200)]
@@ -213,13 +209,13 @@ def test_problems_of_the_server_lengthen_the_interval_until_it_answers() -> None
     for factor in (2, 4, 8, 16):
         tracker.begin_cycle()
         tracker.take(1, answer(500, b""))
-        assert schedule.next(tracker) == pytest.approx(10 * factor, rel=0.11)
+        assert schedule.next(tracker.cycle) == pytest.approx(10 * factor, rel=0.11)
     for _ in range(20):
-        wait = schedule.next(tracker)
+        wait = schedule.next(tracker.cycle)
     assert wait <= MAX_BACK_OFF * 1.1
     tracker.begin_cycle()
     tracker.take(1, answer(200, b"odd"))
-    assert schedule.next(tracker) == pytest.approx(10, rel=0.11)
+    assert schedule.next(tracker.cycle) == pytest.approx(10, rel=0.11)
 
 
 @pytest.mark.parametrize(("asked", "waited"), [("3", 10), ("60", 60)])
@@ -228,27 +224,27 @@ def test_a_round_that_got_answers_lengthens_nothing(asked: str, waited: float) -
     tracker, schedule = TicketTracker([1, 2]), PollSchedule(10)
     tracker.begin_cycle()
     tracker.take(1, answer(500, b""))
-    assert schedule.next(tracker) == pytest.approx(20, rel=0.11)
+    assert schedule.next(tracker.cycle) == pytest.approx(20, rel=0.11)
     for _ in range(5):
         tracker.begin_cycle()
         tracker.take(1, status("PROCESSING"))
         tracker.take(2, answer(429, {}, **{"Retry-After": asked}))
-        assert schedule.next(tracker) == pytest.approx(waited, rel=0.11)
+        assert schedule.next(tracker.cycle) == pytest.approx(waited, rel=0.11)
     tracker.begin_cycle()
     tracker.take(1, answer(429, {}))
-    assert schedule.next(tracker) == pytest.approx(20, rel=0.11), "it grows anew from the start"
+    assert schedule.next(tracker.cycle) == pytest.approx(20, rel=0.11), "it grows anew from the start"
 
 
 @pytest.mark.parametrize(("asked", "obeyed"), [("120", 120), ("1", 22), ("86400", MAX_RETRY_AFTER_BETWEEN_POLLS)])
 def test_retry_after_is_obeyed_within_reason(asked: str, obeyed: float) -> None:
     tracker = TicketTracker([1])
     tracker.take(1, answer(429, {}, **{"Retry-After": asked}))
-    assert PollSchedule(10).next(tracker) == pytest.approx(obeyed, rel=0.21)
+    assert PollSchedule(10).next(tracker.cycle) == pytest.approx(obeyed, rel=0.21)
 
 
 def test_growth_ends_at_the_longest() -> None:
     tracker, schedule = TicketTracker([1]), PollSchedule(10, growth=2, longest=25)
-    waits = [schedule.next(tracker) for _ in range(5)]
+    waits = [schedule.next(tracker.cycle) for _ in range(5)]
     assert [round(wait / 5) * 5 for wait in waits] == pytest.approx([10, 20, 25, 25, 25], abs=5)
 
 
@@ -267,6 +263,6 @@ def test_tickets_that_changed_while_it_was_deferred_are_no_success() -> None:
     tracker = TicketTracker([2])
     done = TicketTracker([1])
     done.take(1, status("COMPLETED"))
-    tracker.load(done.as_event())
+    load_event(tracker, as_event(done))
     with pytest.raises(TicketError, match=r"has changed.*2 \(no answer yet\)"):
         conclude(tracker, final=True)

@@ -135,7 +135,7 @@ def test_a_deferral_asks_for_what_is_left_until_the_earlier_limit(sandbox: Runni
         assert type(deferred.value.timeout) is timedelta, "Airflow cannot send a pendulum Duration"
         assert seconds < deferred.value.timeout.total_seconds() < seconds + 70
         assert deferred.value.kwargs == {"result": 5}
-        known = [(ticket["id"], ticket["state"]) for ticket in trigger.so_far["tickets"]]
+        known = [(ticket["id"], ticket["state"]) for ticket in trigger.initial_state["tickets"]]
         assert known == [(ids[0], "failed"), (ids[1], "succeeded")]
 
 

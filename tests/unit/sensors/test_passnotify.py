@@ -121,4 +121,4 @@ def test_many_tickets_do_not_keep_a_task_from_deferring(
         execute()
     assert looks(sandbox) < 40
     assert sorted(deferred.value.trigger.ticket_ids) == ticket_ids
-    assert deferred.value.trigger.so_far["problem"] == "" or not looks(sandbox)
+    assert deferred.value.trigger.initial_state["problem"] == "" or not looks(sandbox)

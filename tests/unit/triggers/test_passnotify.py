@@ -18,7 +18,8 @@ from sandbox_tickets import send
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict, ticket_request
-from airflow_provider_passnotify.api.ticket_poll import TicketTracker
+from airflow_provider_passnotify.api.ticket_event import as_event
+from airflow_provider_passnotify.api.ticket_tracker import TicketTracker
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.triggers import shared_client
@@ -130,7 +131,7 @@ def test_what_the_worker_knew_is_in_the_event(sandbox: RunningSandbox, connect: 
     before = TicketTracker([1, 2])
     before.take(1, Verdict(Outcome.ACCEPTED, payload={"status": "FAILED", "children": ["why"]}))
     [ticket_id] = send(sandbox)
-    event = asyncio.run(fire(trigger([ticket_id], so_far={**before.as_event(), "others": []})))
+    event = asyncio.run(fire(trigger([ticket_id], so_far={**as_event(before), "others": []})))
     assert event["status"] == "failed"
     assert [(ticket["id"], ticket["children"]) for ticket in event["tickets"]] == [(1, ["why"]), (ticket_id, {})]
 
@@ -413,6 +414,6 @@ def test_retry_after_that_the_worker_met_holds_in_the_triggerer(
     tracker = TicketTracker(send(sandbox))
     tracker.begin_cycle()
     tracker.take(tracker.left[0], Verdict(Outcome.NOT_SENT, "HTTP 429", status_code=429, retry_after=3600))
-    event = asyncio.run(fire(trigger(tracker.left, seconds=0.5, so_far=tracker.as_event())))
+    event = asyncio.run(fire(trigger(tracker.left, seconds=0.5, so_far=as_event(tracker))))
     assert event["status"] == "timeout"
     assert sandbox.requests()["methods"]["GET"] == 1, "when the time was up"

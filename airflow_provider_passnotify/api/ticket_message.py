@@ -1,0 +1,40 @@
+"""What became of tickets, in one line for people."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow_provider_passnotify.api.tickets import Ticket
+
+_MAX_NAMED = 20
+
+
+def summary(total: int, *, left: list[Ticket], failed: list[Ticket], problem: str) -> str:
+    """Return one line.
+
+    :param total: how many tickets there are.
+    :param left: those that have not ended.
+    :param failed: those that failed.
+    :param problem: the last one that a poll met.
+    """
+    parts = []
+    if left:
+        parts.append(f"{len(left)} of {total} tickets did not end: {_named(left)}.")
+    if failed:
+        first = failed[0]
+        children = f" Children of {first.id}: {as_json(first.children):.500}." if first.children else ""
+        parts.append(f"{len(failed)} of {total} tickets failed: {_named(failed)}.{children}")
+    if left and problem:
+        parts.append(f"The last problem: {problem}.")
+    return " ".join(parts) or f"{total} of {total} tickets succeeded."
+
+
+def as_json(value: Any) -> str:
+    """Return JSON as people read it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _named(tickets: list[Ticket]) -> str:
+    names = [f"{ticket.id} ({ticket.status or 'no answer yet'})" for ticket in tickets[:_MAX_NAMED]]
+    return ", ".join(names) + (f" and {len(tickets) - _MAX_NAMED} more" if len(tickets) > _MAX_NAMED else "")
