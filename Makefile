@@ -10,6 +10,7 @@ PYTHON ?= python3
 export PYTHON
 AIRFLOW_VERSIONS := 2.11 3.0 3.1 3.2 3.3
 NEWEST := 3.3
+comma := ,
 BIN := .venv-$(NEWEST)/bin
 UV := .venv-uv/bin/uv
 
@@ -50,6 +51,10 @@ types: .venv-$(NEWEST)/.installed ## mypy, strict
 unit: .venv-$(NEWEST)/.installed ## unit and contract tests
 	$(BIN)/python -m pytest -n 2 tests/unit tests/contract
 
+.PHONY: guide
+guide: .venv-$(NEWEST)/.installed ## put the code of example_dags and the docstrings into the pages of the guide
+	$(BIN)/python scripts/guide.py
+
 .PHONY: docs
 docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
@@ -85,7 +90,7 @@ $(AIRFLOW_VERSIONS:%=.venv-%/.installed): .venv-%/.installed: constraints/airflo
 	@python=$$(scripts/find-python.sh $*)
 	$(@D)/bin/python -c '' 2>/dev/null || { rm -rf $(@D); $(UV) venv --quiet --seed --python "$$python" $(@D); }
 	echo "Installing Airflow $* on $$($(@D)/bin/python --version) into $(@D) ..."
-	$(UV) pip install --quiet --python $(@D)/bin/python --constraint $< --editable '.[dev]'
+	$(UV) pip install --quiet --python $(@D)/bin/python --constraint $< --editable '.[dev$(if $(filter $(NEWEST),$*),$(comma)docs)]'
 	touch $@
 
 .venv-uv/.installed:

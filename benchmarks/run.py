@@ -1,4 +1,4 @@
-"""Measures how fast notifications go out, ours and others' ways side by side, and writes the table of the docs.
+"""Measures how fast notifications go out, ours and others' ways side by side, and writes the page of the guide.
 
 ``python benchmarks/run.py [--quick]``; needs the ``benchmark`` extra. Figures, not a gate: nothing fails here.
 
@@ -25,7 +25,7 @@ from statistics import median
 import service
 
 HERE = Path(__file__).parent
-TABLE = HERE.parent / "docs" / "benchmark-table.txt"
+PAGE = HERE.parent / "docs" / "figures.md"
 BASE, LIMIT = "http_hook", "libcurl"
 
 
@@ -48,28 +48,28 @@ VARIANTS = [
     Variant("aiohttp_loop", "aiohttp by hand", 20_000, 20_000),
     Variant("libcurl", "libcurl multi (C)", 20_000, 20_000),
 ]
-SCENARIOS = [("50 ms of latency", 0.05, False), ("50 ms of latency, TLS", 0.05, True), ("no latency", 0.0, False)]
+SCENARIOS = [("50 ms of latency", 0.05, False), ("50 ms of latency, TLS", 0.05, True), ("No latency", 0.0, False)]
 Figures = dict[str, list[dict[str, float]]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one round, fewer notifications; the table is not written")
+    parser.add_argument("--quick", action="store_true", help="one round, fewer notifications; the page is not written")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     rounds, share = (1, 0.25) if options.quick else (options.rounds, 1.0)
-    text = ""
+    text = "# Figures\n\nHow fast notifications go out, this provider and other ways side by side (`make bench`).\n\n"
     with tempfile.TemporaryDirectory() as folder:
         certificate = service.make_certificate(Path(folder, "certificate.pem"))
         for title, latency, tls in SCENARIOS:
             with service.serving(latency=latency, certificate=certificate if tls else None) as url:
                 figures = measure(url, latency, rounds, share, Path(folder), certificate if tls else None)
-            part = f"{title}\n\n" + "\n".join(table(figures)) + "\n\n"
+            part = f"## {title}\n\n" + "\n".join(table(figures)) + "\n\n"
             print(part, flush=True)
             text += part
     text += about(rounds)
     if not options.quick:
-        TABLE.write_text(text)
+        PAGE.write_text(text)
     print(about(rounds))
 
 
@@ -108,7 +108,7 @@ def run(name: str, url: str, count: int, environment: dict[str, str]) -> dict[st
 
 
 def table(figures: Figures) -> Iterator[str]:
-    """Yield the lines of a reST table."""
+    """Yield the lines of a Markdown table."""
     heads = ["", "a second", "to HttpHook", "to libcurl", "CPU s per 1,000", "peak MiB"]
     rows = [
         [
@@ -123,14 +123,10 @@ def table(figures: Figures) -> Iterator[str]:
         if variant.name in figures
     ]
     heads[0] = "way of sending"
-    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
-    line = "  ".join("=" * width for width in widths)
-    yield line
-    yield _align(heads, widths)
-    yield line
+    yield _line(heads)
+    yield _line(["---", *["---:"] * (len(heads) - 1)])
     for row in rows:
-        yield _align(row, widths)
-    yield line
+        yield _line(row)
 
 
 def about(rounds: int) -> str:
@@ -144,9 +140,8 @@ def about(rounds: int) -> str:
     )
 
 
-def _align(row: list[str], widths: list[int]) -> str:
-    cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-    return "  ".join(cells).rstrip()
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _median(figures: Figures, name: str, key: str) -> float:

@@ -28,7 +28,7 @@ with DAG(
     tags=["passnotify"],
     doc_md=__doc__,
 ) as dag:
-
+    # [START howto_customers]
     @task
     def find_customers() -> list[dict[str, Any]]:
         """Rows in the operators' own vocabulary; other columns may fill the text."""
@@ -40,6 +40,7 @@ with DAG(
         ]
 
     customers = find_customers()
+    # [END howto_customers]
 
     # [START howto_batch]
     send_points = SendNotificationBatchOperator(

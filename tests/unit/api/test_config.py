@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import connection_options
 import pytest
 
 from airflow_provider_passnotify.api.base_url import is_loopback
@@ -187,11 +186,6 @@ def test_the_defaults_are_those_that_the_form_names() -> None:
     config = read()
     assert (config.timeout, config.max_retries, config.requests_per_second) == ((10.0, 30.0), 3, None)
     assert (config.max_connections, config.api_revision, config.verify, config.proxies) == (32, "1.2", True, None)
-
-
-def test_the_guide_has_the_options_as_they_are() -> None:
-    page = connection_options.PAGE.read_text()
-    assert page == connection_options.updated(page), "run scripts/connection_options.py"
 
 
 def test_verify_takes_a_file_or_a_folder(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""The guide: its code is that of ``example_dags``, every block of Python can be pasted, every link leads somewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.anchors import anchors_plugin
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").glob("**/*.md")])
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@cache
+def tokens(page: Path) -> list[Token]:
+    """Return what a page holds; a heading has the anchor that code hosts and Sphinx give it."""
+    return MarkdownIt().enable("table").use(anchors_plugin, max_level=6).parse(page.read_text())
+
+
+def links(page: Path) -> Iterator[str]:
+    for token in tokens(page):
+        for child in token.children or ():
+            if target := child.attrGet("href") or child.attrGet("src"):
+                yield str(target)
+
+
+def python_blocks() -> list[object]:
+    return [
+        pytest.param(token.content, id=f"{name(page)}:{token.map[0] + 1 if token.map else 0}")
+        for page in PAGES
+        for token in tokens(page)
+        if token.type == "fence" and token.info.strip() == "python"
+    ]
+
+
+def test_the_code_of_the_pages_is_that_of_the_examples_and_docstrings() -> None:
+    check = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "guide.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert check.returncode == 0, f"'make guide' mends this:\n{check.stdout}{check.stderr}"
+
+
+@pytest.mark.parametrize("code", python_blocks())
+def test_a_block_of_python_can_be_pasted_into_a_dag(code: str) -> None:
+    with DAG("page", schedule=None):
+        exec(compile(code, "page", "exec"), {"__name__": "page", "__file__": str(ROOT / "example_dags" / "page.py")})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in links(page):
+        target = urlsplit(link)
+        if target.scheme in {"https", "mailto"}:
+            continue
+        file = (page.parent / unquote(target.path)).resolve() if target.path else page
+        found = file.exists() and file.is_relative_to(ROOT)
+        if not found or (target.fragment and target.fragment not in {token.attrGet("id") for token in tokens(file)}):
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_is_in_the_contents() -> None:
+    listed = {urlsplit(link).path for link in links(ROOT / "docs" / "index.md")}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} == listed
