@@ -119,7 +119,7 @@ def main() -> int:
 
     mode = ["--check", "--diff"] if "--check" in sys.argv[1:] else ["-r"]
     files = [str(page) for page in pages()]
-    prologue = "from guide import example, file_text, module_text; from guide_reference import connection_options, names, reference"
+    prologue = "from guide import *; from guide_reference import *"
     return int(Cog().main(["cog", *mode, "-n", "UTF-8", "-I", str(Path(__file__).parent), "-p", prologue, *files]))
 
 
