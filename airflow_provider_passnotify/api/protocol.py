@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import email.utils
 import json
-import random
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from datetime import timezone
 from enum import Enum
 from typing import Any
 
+from airflow_provider_passnotify.api.back_off import back_off
 from airflow_provider_passnotify.targets import Target
 
 API_PREFIX = "/v1"
@@ -28,7 +28,6 @@ MAX_RETRY_AFTER_IN_WORKER = 60.0
 """Seconds that a worker's slot is held for one ``Retry-After``; a longer one becomes Airflow's retry delay."""
 RETRY_MESSAGE = "%s %s: %s. Trying again in %.1f s (attempt %d did not succeed)."
 _MAX_TEXT_LENGTH = 2000
-_BACK_OFF_BASE, _BACK_OFF_MAX = 0.5, 30.0
 _UNREADABLE_KEY = re.compile(r"reading\s+(the\s+)?api\s*key", re.IGNORECASE)
 
 
@@ -151,6 +150,11 @@ class Verdict:
         return self.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
 
     @property
+    def is_throttled(self) -> bool:
+        """Whether the API answered that it should be asked later (429, or a 503 of its own)."""
+        return self.outcome is Outcome.NOT_SENT and self.status_code is not None
+
+    @property
     def credentials_refused(self) -> bool:
         """Whether the API refused who asks, not what was asked."""
         return self.status_code == 401 or (self.status_code == 500 and self.outcome is Outcome.REJECTED)
@@ -242,8 +246,7 @@ def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries
         return None
     if verdict.retry_after is not None:
         return verdict.retry_after if verdict.retry_after <= MAX_RETRY_AFTER_IN_WORKER else None
-    ceiling = min(_BACK_OFF_MAX, _BACK_OFF_BASE * 2 ** (attempt - 1))
-    return random.uniform(ceiling / 2, ceiling)  # noqa: S311 (jitter)
+    return back_off(attempt)
 
 
 def _judge_success(request: Request, status_code: int, payload: Any, redact: Callable[[str], str]) -> Verdict:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from airflow_provider_passnotify.api import protocol
-from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.api.protocol import Outcome, Request, TransportFailure, Verdict
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, clean_ticket_id, read_ticket
 from airflow_provider_passnotify.arguments import checked
 from airflow_provider_passnotify.exceptions import PassNotifyApiError, error_from
@@ -51,6 +51,30 @@ def ticket_call(ticket_id: int | str, words: StatusWords | None = None) -> Call[
     return Call(request, read)
 
 
+def test_connection(call: Callable[[Request], Verdict]) -> tuple[bool, str]:
+    """Tell whether the API can be reached and takes the credential, and why not.
+
+    It looks up ticket 0, which a good credential is told does not exist.
+
+    :param call: makes a request.
+    """
+    verdict = call(protocol.ticket_request(0))
+    if verdict.failure is TransportFailure.TLS:
+        return False, f"TLS problem: {verdict.reason}"
+    if verdict.failure is not None:
+        return False, f"Unreachable: {verdict.reason}"
+    if verdict.credentials_refused or verdict.status_code == 403:
+        return False, f"Reached, credentials refused: {verdict.reason}"
+    if verdict.status_code == 429 or (verdict.status_code or 0) >= 500:
+        whose = "" if verdict.code is not None else ", or this is not PassNotify's host"
+        return False, f"Reached, but the API is busy or failing at the moment{whose}: {verdict.reason}"
+    answered = verdict.outcome is Outcome.ACCEPTED or verdict.status_code == 404
+    is_passnotify = verdict.code is not None or _is_ticket(verdict.payload)
+    if answered and (is_passnotify or _says_hello(call(protocol.STATUS_REQUEST))):
+        return True, "Works: the API was reached and takes the credential."
+    return False, f"Reached, but it does not answer as PassNotify does (check the host): {verdict.reason}"
+
+
 def _accepted(request: Request, verdict: Verdict) -> Verdict:
     if verdict.outcome is not Outcome.ACCEPTED:
         raise error_from(request, verdict)
@@ -61,3 +85,14 @@ def _ticket_id(request: Request, verdict: Verdict) -> int:
     ticket_id = _accepted(request, verdict).ticket_id
     assert ticket_id is not None  # noqa: S101 (the protocol accepts no send or delete without one)
     return ticket_id
+
+
+def _is_ticket(payload: object) -> bool:
+    try:
+        return bool(read_ticket(0, payload))
+    except ValueError:
+        return False
+
+
+def _says_hello(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.ACCEPTED and isinstance(verdict.payload, dict) and "Hello" in verdict.payload

@@ -1,4 +1,4 @@
-"""The hooks: an Airflow connection in, API calls out; what a call means stands in :mod:`..calls`."""
+"""The hooks: an Airflow connection in, API calls out; what a call means stands in :mod:`.calls`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_passnotify import connection_form
-from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.config import CONN_TYPE, Config, read_config
-from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure
-from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, read_ticket
+from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.hooks import calls
 from airflow_provider_passnotify.targets import Target
@@ -96,10 +94,7 @@ class PassNotifyHook(BaseHook):
         return self._do(calls.ticket_call(ticket_id, words))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Tell whether the API can be reached and takes the credential; nothing is sent.
-
-        It looks up ticket 0, which a good credential is told does not exist.
-        """
+        """Tell whether the API can be reached and takes the credential; nothing is sent."""
         from airflow_provider_passnotify.api.client import PassNotifyClient
 
         try:
@@ -107,20 +102,7 @@ class PassNotifyHook(BaseHook):
         except PassNotifyConfigError as error:
             return False, str(error)
         try:
-            verdict = client.call(protocol.ticket_request(0))
-            if verdict.failure is TransportFailure.TLS:
-                return False, f"TLS problem: {verdict.reason}"
-            if verdict.failure is not None:
-                return False, f"Unreachable: {verdict.reason}"
-            if verdict.credentials_refused or verdict.status_code == 403:
-                return False, f"Reached, credentials refused: {verdict.reason}"
-            if verdict.status_code == 429 or (verdict.status_code or 0) >= 500:
-                whose = "" if verdict.code is not None else ", or this is not PassNotify's host"
-                return False, f"Reached, but the API is busy or failing at the moment{whose}: {verdict.reason}"
-            answered = verdict.outcome is Outcome.ACCEPTED or verdict.status_code == 404
-            if answered and (verdict.code is not None or _is_ticket(verdict.payload) or _says_hello(client)):
-                return True, "Works: the API was reached and takes the credential."
-            return False, f"Reached, but it does not answer as PassNotify does (check the host): {verdict.reason}"
+            return calls.test_connection(client.call)
         finally:
             client.close()
 
@@ -229,15 +211,3 @@ def _read(connection: Connection, conn_id: str) -> Config:
     for secret in config.secrets:
         mask_secret(secret)
     return config
-
-
-def _is_ticket(payload: object) -> bool:
-    try:
-        return bool(read_ticket(0, payload))
-    except ValueError:
-        return False
-
-
-def _says_hello(client: PassNotifyClient) -> bool:
-    verdict = client.call(protocol.STATUS_REQUEST)
-    return verdict.outcome is Outcome.ACCEPTED and isinstance(verdict.payload, dict) and "Hello" in verdict.payload

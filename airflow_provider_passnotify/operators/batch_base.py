@@ -138,11 +138,11 @@ class BatchOperator(TargetArgumentsOperator):
                 self._write(report, ledger)
             except Exception as problem:
                 raise BatchFailedError(
-                    f"The batch is done ({words(counts)}), but its report could not be written to {self.report_path}: "
+                    f"The batch is done ({counts}), but its report could not be written to {self.report_path}: "
                     f"{type(problem).__name__}: {problem}",
                     summary,
                 ) from problem
-            log.info("Done: %s.", words(counts))
+            log.info("Done: %s.", counts)
             if error is not None:
                 raise error
             return summary, list(ledger.ticket_ids()) if self.wait_for_completion else []
@@ -245,7 +245,7 @@ class BatchOperator(TargetArgumentsOperator):
         )
         early = f" It ended early: {run.ended_early}." if run.ended_early else ""
         where = f" All are in {self.report_path}." if self.report_path else ""
-        message = f"{words(counts)}.{early}{where}{named}"
+        message = f"{counts}.{early}{where}{named}"
         if durable and not run.final and self._may_help(run, counts):
             return BatchIncompleteError(message, summary, run.retry_after)
         return BatchFailedError(message, summary)
@@ -276,10 +276,3 @@ class BatchOperator(TargetArgumentsOperator):
             self._push(context, self._summary(ledger, ledger.counts()))
         except Exception as problem:  # noqa: BLE001
             log.warning("The summary could not be kept: %s: %s", type(problem).__name__, problem)
-
-
-def words(counts: Counts) -> str:
-    return (
-        f"{counts.sent:,} of {counts.total:,} sent, {counts.failed:,} failed, {counts.unknown:,} in doubt, "
-        f"{counts.duplicate:,} equal to another"
-    )

@@ -25,32 +25,6 @@ _BATCH = 500
 _CACHE_KB = 8192
 _MAX_ERROR_LENGTH = 1000
 _MAX_INT = 2**63 - 1
-_SCHEMA = """
-CREATE TABLE rows (
-    row INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, target TEXT, address TEXT, body BLOB,
-    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER, doubt INTEGER
-)
-"""
-# What an earlier try may have sent (``doubt`` is its number) is never surely not sent, whatever this try comes to.
-_RECORD = """
-UPDATE rows SET
-    status = CASE WHEN doubt IS NOT NULL AND ?1 = 2 THEN 3 ELSE ?1 END,
-    error = CASE WHEN doubt IS NOT NULL AND ?1 = 2
-        THEN 'in doubt: try ' || doubt || ' may have sent it; now: ' || ?3 ELSE ?3 END,
-    ticket_id = ?2, status_code = ?4
-"""
-# Sorting once is faster by far than keeping a unique index while rows come in.
-_FIND_DUPLICATES = """
-CREATE INDEX rows_by_content ON rows (content_digest);
-CREATE TABLE twice AS
-    SELECT content_digest, MIN(row) AS first FROM rows
-    WHERE content_digest IS NOT NULL GROUP BY content_digest HAVING COUNT(*) > 1;
-CREATE INDEX twice_by_content ON twice (content_digest);
-UPDATE rows
-    SET status = {duplicate}, same_as = (SELECT first FROM twice WHERE twice.content_digest = rows.content_digest)
-    WHERE row IN (SELECT rows.row FROM twice JOIN rows USING (content_digest) WHERE rows.row > twice.first);
-DROP TABLE twice;
-"""
 
 
 class Status(IntEnum):
@@ -61,6 +35,35 @@ class Status(IntEnum):
     FAILED = 2
     UNKNOWN = 3
     DUPLICATE = 4
+
+
+_SCHEMA = """
+CREATE TABLE rows (
+    row INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, target TEXT, address TEXT, body BLOB,
+    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER, doubt INTEGER
+)
+"""
+# A row that an earlier try may have sent (``doubt`` is that try's number) is stored as unknown, never as failed.
+_RECORD = """
+UPDATE rows SET
+    status = CASE WHEN doubt IS NOT NULL AND ?1 = {failed} THEN {unknown} ELSE ?1 END,
+    error = CASE WHEN doubt IS NOT NULL AND ?1 = {failed}
+        THEN 'in doubt: try ' || doubt || ' may have sent it; now: ' || ?3 ELSE ?3 END,
+    ticket_id = ?2, status_code = ?4
+""".format(failed=int(Status.FAILED), unknown=int(Status.UNKNOWN))
+# Sorting once is faster by far than keeping a unique index while rows come in.
+_FIND_DUPLICATES = f"""
+CREATE INDEX rows_by_content ON rows (content_digest);
+CREATE TABLE twice AS
+    SELECT content_digest, MIN(row) AS first FROM rows
+    WHERE content_digest IS NOT NULL GROUP BY content_digest HAVING COUNT(*) > 1;
+CREATE INDEX twice_by_content ON twice (content_digest);
+UPDATE rows
+    SET status = {int(Status.DUPLICATE)},
+        same_as = (SELECT first FROM twice WHERE twice.content_digest = rows.content_digest)
+    WHERE row IN (SELECT rows.row FROM twice JOIN rows USING (content_digest) WHERE rows.row > twice.first);
+DROP TABLE twice;
+"""
 
 
 class TooManyRowsError(ValueError):
@@ -100,6 +103,12 @@ class Counts:
     def total(self) -> int:
         """All rows."""
         return self.pending + self.sent + self.failed + self.unknown + self.duplicate
+
+    def __str__(self) -> str:
+        return (
+            f"{self.sent:,} of {self.total:,} sent, {self.failed:,} failed, {self.unknown:,} in doubt, "
+            f"{self.duplicate:,} equal to another"
+        )
 
 
 class Ledger:
@@ -152,7 +161,7 @@ class Ledger:
                 check()
         self._insert(records)
         (self.total,) = self.connection.execute("SELECT COUNT(*) FROM rows").fetchone()
-        self.script(_FIND_DUPLICATES.format(duplicate=int(Status.DUPLICATE)))
+        self.script(_FIND_DUPLICATES)
 
     def script(self, statements: str) -> None:
         """Run SQL statements; what follows is one transaction without end, as nobody else reads the file."""
@@ -167,8 +176,8 @@ class Ledger:
         """
         cursor = self.connection.execute(
             "SELECT row, recipient_digest, content_digest, address, body FROM rows"
-            " WHERE row > ? AND status = 0 ORDER BY row LIMIT ?",
-            (after, limit),
+            " WHERE row > ? AND status = ? ORDER BY row LIMIT ?",
+            (after, Status.PENDING, limit),
         )
         found: list[PendingRow] = []
         size = 0
@@ -191,8 +200,8 @@ class Ledger:
     def give_up(self, reason: str) -> None:
         """Note for every row that waits that it was not sent, and why."""
         self.connection.execute(
-            f"{_RECORD} WHERE status = 0",
-            (int(Status.FAILED), None, _short(reason), None),
+            f"{_RECORD} WHERE status = ?5",
+            (int(Status.FAILED), None, _short(reason), None, int(Status.PENDING)),
         )
 
     def counts(self) -> Counts:
@@ -208,7 +217,8 @@ class Ledger:
     def failures(self, limit: int) -> list[dict[str, Any]]:
         """Return the first rows that were not surely sent."""
         found = self.connection.execute(
-            "SELECT row, target, error, status_code FROM rows WHERE status IN (2, 3) ORDER BY row LIMIT ?", (limit,)
+            "SELECT row, target, error, status_code FROM rows WHERE status IN (?, ?) ORDER BY row LIMIT ?",
+            (Status.FAILED, Status.UNKNOWN, limit),
         )
         return [
             {"row": self._place(row), "target": json.loads(target), "error": error, "status_code": status_code}

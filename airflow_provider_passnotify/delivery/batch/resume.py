@@ -33,7 +33,8 @@ CREATE TABLE earlier (
 INSERT INTO earlier (recipient_digest, content_digest, state, ticket_id, try_number)
     SELECT recipient_digest, content_digest, MIN(state), ticket_id, try_number FROM tries GROUP BY content_digest;
 DROP TABLE tries;
-INSERT INTO pairs SELECT rows.row, entry, 1 FROM earlier JOIN rows USING (content_digest) WHERE rows.status = 0;
+INSERT INTO pairs
+    SELECT rows.row, entry, 1 FROM earlier JOIN rows USING (content_digest) WHERE rows.status = {pending};
 CREATE TABLE left_over AS
     SELECT entry, recipient_digest, ROW_NUMBER() OVER (PARTITION BY recipient_digest ORDER BY state, entry) AS place
     FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
@@ -41,31 +42,31 @@ CREATE INDEX left_over_by_recipient ON left_over (recipient_digest, place);
 INSERT INTO pairs
     SELECT candidate.row, left_over.entry, 0 FROM (
         SELECT row, recipient_digest, ROW_NUMBER() OVER (PARTITION BY recipient_digest ORDER BY row) AS place FROM rows
-        WHERE status = 0 AND row NOT IN (SELECT row FROM pairs)
+        WHERE status = {pending} AND row NOT IN (SELECT row FROM pairs)
             AND recipient_digest IN (SELECT recipient_digest FROM left_over)
     ) AS candidate JOIN left_over USING (recipient_digest, place);
-"""
+""".format(pending=int(Status.PENDING))
 # Sent again with another text by a later try, a doubt has no row of its own any more; one that has is sent once more.
-_SEND_DOUBTFUL = """
+_SEND_DOUBTFUL = f"""
 CREATE INDEX earlier_by_recipient ON earlier (recipient_digest, try_number);
-DELETE FROM earlier WHERE state = 1 AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
+DELETE FROM earlier WHERE state = {_DOUBT} AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
     SELECT 1 FROM earlier AS later
     WHERE later.recipient_digest = earlier.recipient_digest AND later.try_number > earlier.try_number
 );
 UPDATE rows SET doubt = (SELECT try_number FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row)
-    WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = 1);
+    WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = {_DOUBT});
 """
 _TAKE_OVER = """
 UPDATE rows SET (status, ticket_id, error) = (
-    SELECT CASE state WHEN 0 THEN {sent} ELSE {unknown} END, ticket_id,
-           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it; it is not sent again'
-           END
+    SELECT CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
+           CASE state WHEN {entry_sent} THEN NULL
+           ELSE 'in doubt: try ' || try_number || ' may have sent it; it is not sent again' END
     FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row
 ) WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE {which});
 INSERT INTO rows (target, status, ticket_id, error)
-    SELECT '{{}}', CASE state WHEN 0 THEN {sent} ELSE {unknown} END, ticket_id,
-           CASE state WHEN 0 THEN NULL ELSE 'in doubt: try ' || try_number || ' may have sent it; the source has its '
-               || 'row no more' END
+    SELECT '{{}}', CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
+           CASE state WHEN {entry_sent} THEN NULL
+           ELSE 'in doubt: try ' || try_number || ' may have sent it; the source has its row no more' END
     FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
 """
 
@@ -113,26 +114,18 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> 
     ledger.script(_SCHEMA)
     connection.executemany(
         "INSERT INTO tries VALUES (?, ?, ?, ?, ?)",
-        (
-            (
-                e.recipient_digest,
-                e.content_digest,
-                _DOUBT if e.ticket_id is None else _SENT,
-                storable(e.ticket_id),
-                e.try_number,
-            )
-            for e in itertools.chain([first], entries)
-        ),
+        (_entry_row(entry) for entry in itertools.chain([first], entries)),
     )
     which = f"state = {_SENT}" if send_doubtful else "TRUE"
     ledger.script(_ADD_UP)
     if send_doubtful:
         ledger.script(_SEND_DOUBTFUL)
-    take_over = _TAKE_OVER.format(sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
+    take_over = _TAKE_OVER.format(entry_sent=_SENT, sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
     ledger.script(take_over)
     sent, in_doubt, changed = connection.execute(
-        "SELECT COALESCE(SUM(state = 0), 0), COALESCE(SUM(state = 1), 0), COALESCE(SUM(NOT same_content), 0)"
-        " FROM pairs JOIN earlier USING (entry)"
+        "SELECT COALESCE(SUM(state = ?), 0), COALESCE(SUM(state = ?), 0), COALESCE(SUM(NOT same_content), 0)"
+        " FROM pairs JOIN earlier USING (entry)",
+        (_SENT, _DOUBT),
     ).fetchone()
     (gone,) = connection.execute("SELECT COUNT(*) FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs)").fetchone()
     ledger.script("DROP TABLE pairs; DROP TABLE left_over; DROP TABLE earlier;")

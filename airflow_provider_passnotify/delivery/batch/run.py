@@ -58,7 +58,7 @@ class BatchRun:
         self._ledger, self._config, self._journal = ledger, config, journal
         self._send_before = send_before
         self._deadline = send_before.timestamp() if send_before else None
-        self._on_progress, self._is_wanted = on_progress, should_continue
+        self._on_progress, self._should_continue = on_progress, should_continue
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._sender: Sender | None = None
@@ -172,8 +172,8 @@ class BatchRun:
             self._feeder.halt()
 
     async def _watch(self, feeder: ChunkFeeder, done: asyncio.Event) -> None:
-        while self._is_wanted is not None and not done.is_set():
-            if not await feeder.ask(self._is_wanted):
+        while self._should_continue is not None and not done.is_set():
+            if not await feeder.ask(self._should_continue):
                 self.stop("Airflow does not have the task as running any more (marked, cleared or superseded)")
                 return
             with suppress(asyncio.TimeoutError):
@@ -201,7 +201,4 @@ def progress_line(counts: Counts, rate: float) -> str:
     :param rate: rows a second.
     """
     left = pendulum.duration(seconds=round(counts.pending / rate)).in_words() if rate else "unknown"
-    return (
-        f"{counts.sent:,} of {counts.total:,} sent, {counts.failed:,} failed, {counts.unknown:,} in doubt, "
-        f"{counts.duplicate:,} equal to another; {rate:,.0f} a second, time left: {left or 'none'}."
-    )
+    return f"{counts}; {rate:,.0f} a second, time left: {left or 'none'}."

@@ -60,18 +60,12 @@ class Sender:
         self._client, self._may_send = client, may_send
         self._rate_limiter = AdaptiveRateLimiter(config.requests_per_second, config.max_connections)
         self.breaker = CircuitBreaker(protocol.MAX_RETRY_AFTER_IN_WORKER * (config.max_retries + 1))
-        self.refused = 0
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._source_error: Exception | None = None
         self._source_ended = False
-
-    @property
-    def throttled(self) -> int:
-        """How often the speed was lowered because the server refused; ``refused`` counts the answers."""
-        return self._rate_limiter.cuts
 
     async def run(self, jobs: AsyncIterable[Job], on_result: OnResult) -> None:
         """Send all jobs; return when each has its result.
@@ -95,9 +89,10 @@ class Sender:
                 worker.cancel()
             await asyncio.wait(self._workers)
             raise
-        errors = [worker.exception() for worker in self._workers if not worker.cancelled()]
-        for error in sorted(filter(None, errors), key=lambda error: isinstance(error, Exception)):
-            raise error  # a time-out before anything else
+        errors = [error for worker in self._workers if not worker.cancelled() and (error := worker.exception())]
+        time_outs = [error for error in errors if not isinstance(error, Exception)]
+        if errors:
+            raise (time_outs or errors)[0]  # a time-out must end the task, whatever else went wrong
         if self._source_error is not None:
             raise self._source_error
         if not self._stopped and any(worker.cancelled() for worker in self._workers):
@@ -143,7 +138,7 @@ class Sender:
     async def _deliver(self, job: Job, on_result: OnResult) -> None:
         """Do one job to its end; ``verdict`` is its result, should it end now."""
         verdict = _NOT_STARTED
-        failures = refusals = 0
+        failures = throttled = 0
         try:
             while not self._stopped:
                 if not self._rate_limiter.open:
@@ -161,10 +156,10 @@ class Sender:
                     raise
                 still_in_doubt = earlier.may_have_been_sent and answer.outcome is Outcome.NOT_SENT  # a DELETE
                 verdict = earlier if still_in_doubt else answer
-                if _is_refusal(answer):
-                    refusals += 1
+                if answer.is_throttled:
+                    throttled += 1
                     if (
-                        refusals > MAX_THROTTLED_ATTEMPTS
+                        throttled > MAX_THROTTLED_ATTEMPTS
                         or (answer.retry_after or 0) > protocol.MAX_RETRY_AFTER_IN_WORKER
                     ):
                         return
@@ -192,10 +187,10 @@ class Sender:
         now = loop.time()
         if verdict.outcome is Outcome.ACCEPTED:
             self._rate_limiter.accepted(now)
-        elif _is_refusal(verdict):
-            self.refused += 1
-            if self._rate_limiter.refused(now, started=started, retry_after=verdict.retry_after):
-                log.info("The API asks to slow down (%s); all workers do.", verdict.reason)
+        elif verdict.is_throttled and self._rate_limiter.throttled(
+            now, started=started, retry_after=verdict.retry_after
+        ):
+            log.info("The API asks to slow down (%s); all workers do.", verdict.reason)
         self.breaker.note(verdict, repeatable=request.idempotent, started=started, now=now)
         return verdict
 
@@ -212,7 +207,3 @@ class Sender:
             except Exception as error:  # noqa: BLE001 (whatever it is, it stops this row; a time-out is no Exception)
                 return Verdict(Outcome.NOT_SENT, str(error))
         return None
-
-
-def _is_refusal(verdict: Verdict) -> bool:
-    return verdict.outcome is Outcome.NOT_SENT and verdict.status_code is not None

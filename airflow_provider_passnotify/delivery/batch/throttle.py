@@ -6,8 +6,8 @@ Own code because aiolimiter, the usual library, allows a burst at the start, has
 from __future__ import annotations
 
 import math
-import random
 
+from airflow_provider_passnotify.api.back_off import back_off
 from airflow_provider_passnotify.api.protocol import MAX_RETRY_AFTER_IN_WORKER
 
 CUT = 0.8
@@ -17,7 +17,6 @@ RECOVERY = 10.0
 SLACK = 0.05
 """Seconds that a request may start late (timers and a busy loop do that) without the next ones being put off."""
 _MIN_RATE = 1.0
-_BACK_OFF_BASE, _BACK_OFF_MAX = 0.5, 30.0
 
 
 class AdaptiveRateLimiter:
@@ -35,30 +34,29 @@ class AdaptiveRateLimiter:
         self._limit = per_second or math.inf
         self._workers = workers
         self._next = 0.0
-        self._refused_rate = math.inf
+        self._throttled_rate = math.inf
         self._cut_at = -math.inf
         self._resumed = 0.0
-        self._vain_cuts = 0
+        self._cuts_in_vain = 0
         self._second_ends = 0.0
         self._accepted = self._accepted_before = 0
-        self.cuts = 0
 
     @property
     def open(self) -> bool:
         """Whether every request may start at once, without asking :meth:`wait`."""
-        return self._limit == self._refused_rate == math.inf
+        return self._limit == self._throttled_rate == math.inf
 
     def rate(self, now: float) -> float:
         """Return the requests per second that are allowed now."""
         age = max(0.0, now - self._resumed) / RECOVERY - 1
-        return min(self._limit, self._refused_rate * (1 + (1 - CUT) * age**3))
+        return min(self._limit, self._throttled_rate * (1 + (1 - CUT) * age**3))
 
     def wait(self, now: float) -> float:
         """Take the next moment to start if it has come (then 0.0), else return the seconds until it may have."""
         if self._next > now:
             return self._next - now
         if now - self._resumed > 10 * RECOVERY:
-            self._refused_rate = math.inf
+            self._throttled_rate = math.inf
         moment = self._next if now - self._next < SLACK else now
         self._next = moment + 1 / self.rate(now)
         return 0.0
@@ -69,9 +67,9 @@ class AdaptiveRateLimiter:
             self._accepted_before, self._accepted = self._accepted, 0
             self._second_ends = now + 1
         self._accepted += 1
-        self._vain_cuts = 0
+        self._cuts_in_vain = 0
 
-    def refused(self, now: float, *, started: float, retry_after: float | None = None) -> bool:
+    def throttled(self, now: float, *, started: float, retry_after: float | None = None) -> bool:
         """Pause all and lower the rate, and return whether it was lowered.
 
         What had started before the last cut says nothing new: it only lengthens the pause.
@@ -84,8 +82,7 @@ class AdaptiveRateLimiter:
         lower = started >= self._cut_at
         if lower:
             self._cut(now)
-            back_off = min(_BACK_OFF_MAX, _BACK_OFF_BASE * 2 ** min(self._vain_cuts - 1, 10))
-            pause = max(pause, random.uniform(back_off / 2, back_off))  # noqa: S311 (jitter)
+            pause = max(pause, back_off(self._cuts_in_vain))
         self._next = self._resumed = max(self._next, now + pause)
         return lower
 
@@ -94,8 +91,7 @@ class AdaptiveRateLimiter:
         rate = self.rate(now)
         if rate == math.inf:
             rate = max(seen, self._workers)
-        self._refused_rate = max(_MIN_RATE, min(rate, max(seen, rate / 2)))
+        self._throttled_rate = max(_MIN_RATE, min(rate, max(seen, rate / 2)))
         self._cut_at = now
         self._accepted = self._accepted_before = 0
-        self._vain_cuts += 1
-        self.cuts += 1
+        self._cuts_in_vain += 1

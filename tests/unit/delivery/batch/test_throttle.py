@@ -65,7 +65,7 @@ def test_late_timer_does_not_lower_the_rate() -> None:
 
 def test_refusal_pauses_all_as_retry_after_says() -> None:
     throttle = AdaptiveRateLimiter(None, workers=100)
-    throttle.refused(10.0, started=9.9, retry_after=7.0)
+    throttle.throttled(10.0, started=9.9, retry_after=7.0)
     assert throttle.wait(10.0) == pytest.approx(7.0)
     assert throttle.wait(16.0) == pytest.approx(1.0)
     assert throttle.wait(17.0) == 0.0
@@ -75,14 +75,14 @@ def test_refusal_lowers_the_rate_to_what_was_accepted() -> None:
     throttle = AdaptiveRateLimiter(None, workers=100)
     for number in range(200):
         throttle.accepted(number / 200)
-    assert throttle.refused(1.0, started=0.9, retry_after=0.0)
+    assert throttle.throttled(1.0, started=0.9, retry_after=0.0)
     assert throttle.rate(2.0) >= throttle.rate(1.0) == pytest.approx(CUT * 200)
 
 
 def test_cut_at_most_halves_what_was_allowed() -> None:
     throttle = AdaptiveRateLimiter(1000.0)
     throttle.accepted(0.5)
-    throttle.refused(1.0, started=0.9, retry_after=0.0)
+    throttle.throttled(1.0, started=0.9, retry_after=0.0)
     assert throttle.rate(1.0) == pytest.approx(CUT * 500)
 
 
@@ -90,24 +90,23 @@ def test_what_was_accepted_before_a_cut_says_nothing_after_it() -> None:
     throttle = AdaptiveRateLimiter(None)
     for _ in range(100):
         throttle.accepted(0.0)
-    throttle.refused(0.1, started=0.0, retry_after=0.0)
+    throttle.throttled(0.1, started=0.0, retry_after=0.0)
     throttle.accepted(0.7)
-    throttle.refused(0.8, started=0.7, retry_after=0.0)
+    throttle.throttled(0.8, started=0.7, retry_after=0.0)
     assert throttle.rate(0.8) == pytest.approx(CUT * CUT * 100 / 2, rel=0.1)
 
 
 def test_rate_never_falls_to_nothing() -> None:
     throttle = AdaptiveRateLimiter(None, workers=4)
     for now in range(20):
-        throttle.refused(float(now), started=now - 0.1, retry_after=0.0)
+        throttle.throttled(float(now), started=now - 0.1, retry_after=0.0)
     assert throttle.rate(20.0) == pytest.approx(CUT)
 
 
 def test_what_was_in_flight_lowers_the_rate_once() -> None:
     throttle = AdaptiveRateLimiter(None, workers=100)
-    lowered = [throttle.refused(1.0 + n / 100, started=0.9 + n / 1000, retry_after=1.0) for n in range(10)]
+    lowered = [throttle.throttled(1.0 + n / 100, started=0.9 + n / 1000, retry_after=1.0) for n in range(10)]
     assert lowered == [True] + [False] * 9
-    assert throttle.cuts == 1
     assert throttle.wait(1.1) == pytest.approx(0.99), "the last one's Retry-After lengthens the pause"
 
 
@@ -115,7 +114,7 @@ def test_speed_comes_back_gradually_and_the_limit_is_forgotten() -> None:
     throttle = AdaptiveRateLimiter(None)
     for _ in range(100):
         throttle.accepted(0.0)
-    throttle.refused(0.0, started=-0.1, retry_after=1.0)
+    throttle.throttled(0.0, started=-0.1, retry_after=1.0)
     after = [throttle.rate(1.0 + RECOVERY * n / 2) for n in range(8)]
     assert after == sorted(after)
     assert after[0] == pytest.approx(CUT * 100)
@@ -128,7 +127,7 @@ def test_speed_comes_back_gradually_and_the_limit_is_forgotten() -> None:
 
 def test_configured_limit_holds_while_speed_comes_back() -> None:
     throttle = AdaptiveRateLimiter(50.0)
-    throttle.refused(0.0, started=-0.1, retry_after=1.0)
+    throttle.throttled(0.0, started=-0.1, retry_after=1.0)
     assert throttle.rate(1.0 + 20 * RECOVERY) == 50.0
 
 
@@ -137,14 +136,14 @@ def test_pause_doubles_while_nothing_is_accepted(retry_after: Refusal) -> None:
     throttle = AdaptiveRateLimiter(None, workers=8)
     now, pauses = 0.0, []
     for _ in range(9):
-        throttle.refused(now, started=now, retry_after=retry_after)
+        throttle.throttled(now, started=now, retry_after=retry_after)
         pauses.append(throttle.wait(now))
         now += pauses[-1]
         throttle.wait(now)
     assert pauses[:6] == pytest.approx([0.5, 1, 2, 4, 8, 16])
     assert max(pauses) <= 30
     throttle.accepted(now)
-    throttle.refused(now + 2, started=now + 1, retry_after=retry_after)
+    throttle.throttled(now + 2, started=now + 1, retry_after=retry_after)
     assert throttle.wait(now + 2) == pytest.approx(0.5)
 
 
@@ -202,7 +201,7 @@ def simulate(answer: Callable[[float], bool | Refusal], *, latency: float, secon
         if reply is True:
             throttle.accepted(now)
         else:
-            throttle.refused(now, started=started, retry_after=reply)
+            throttle.throttled(now, started=started, retry_after=reply)
     return answers
 
 

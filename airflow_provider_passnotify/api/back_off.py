@@ -1,0 +1,16 @@
+"""How long to wait before the next attempt, where the server does not say it."""
+
+from __future__ import annotations
+
+import random
+
+_FIRST, _MAX = 0.5, 30.0
+
+
+def back_off(attempt: int) -> float:
+    """Return seconds: they double from attempt to attempt up to a limit, less up to a half at random.
+
+    :param attempt: how many attempts have failed, from 1.
+    """
+    ceiling = min(_MAX, _FIRST * 2 ** min(attempt - 1, 10))
+    return random.uniform(ceiling / 2, ceiling)  # noqa: S311 (jitter)
