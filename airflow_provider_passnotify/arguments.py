@@ -28,15 +28,18 @@ def materialize(value: Any) -> Any:
     return list(value) if isinstance(value, Iterator) else value
 
 
-def checked(build: Callable[[], R]) -> R:
+def checked(build: Callable[[], R], where: str = "") -> R:
     """Return what ``build`` returns; what it refuses becomes a failure that Airflow does not retry.
 
+    :param where: what the message begins with, such as the task.
     :raises InvalidNotificationError: with the message of the :class:`ValueError`.
     """
     try:
         return build()
+    except InvalidNotificationError:
+        raise  # it says already where
     except ValueError as error:
-        raise InvalidNotificationError(str(error)) from None
+        raise InvalidNotificationError(f"{where}{error}") from None
 
 
 def seconds_of(name: str, value: object, *, minimum: float = 0.0) -> float:

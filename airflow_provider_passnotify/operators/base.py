@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import cached_property
@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.api.ticket_event import load_event
 from airflow_provider_passnotify.api.ticket_poll import PollSchedule
 from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
-from airflow_provider_passnotify.arguments import check_conn_id, check_flags, materialize, seconds_of
-from airflow_provider_passnotify.exceptions import (
-    InvalidNotificationError,
-    JournalError,
-    TicketError,
-    TicketFailedError,
-)
+from airflow_provider_passnotify.arguments import check_conn_id, check_flags, checked, materialize, seconds_of
+from airflow_provider_passnotify.exceptions import JournalError, TicketError, TicketFailedError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.operators import polling
 from airflow_provider_passnotify.targets import ID_NAMES, Id, TargetType
@@ -35,7 +31,8 @@ R = TypeVar("R")
 class TicketOperator(BaseOperator):
     """An operator that gets tickets and may wait for them to end.
 
-    A subclass returns ``self.wait_for_tickets(context, ticket_ids, result)`` from ``execute``.
+    A subclass checks its arguments in ``_check_arguments`` and calls ``_check`` at the end of its ``__init__``; it
+    returns ``self.wait_for_tickets(context, ticket_ids, result)`` from ``execute``.
 
     :param passnotify_conn_id: the Airflow connection.
     :param wait_for_completion: wait until the API has carried out what it accepted. A ticket that failed fails the
@@ -68,26 +65,32 @@ class TicketOperator(BaseOperator):
         self.success_statuses = materialize(success_statuses)
         self.failure_statuses = materialize(failure_statuses)
         self._killed = False
-        self.check_waiting()
 
     @cached_property
     def hook(self) -> PassNotifyHook:
         """The hook, made once, so that connections are reused within the task."""
         return PassNotifyHook(self.passnotify_conn_id)
 
-    def check_waiting(self) -> None:
-        """Refuse arguments that nobody can connect or wait by.
+    def _check(self) -> None:
+        """Refuse what is surely wrong; called while the DAG is parsed, and again when the task runs.
 
-        :raises InvalidNotificationError: naming the argument.
+        :raises InvalidNotificationError: naming the task and the argument.
         """
-        try:
-            check_conn_id(self.passnotify_conn_id)
-            check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
-            seconds_of("poll_interval", self.poll_interval, minimum=0.1)
-            seconds_of("timeout", self.timeout)
-            self._new_tracker([])
-        except ValueError as error:
-            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
+        self._checked(self._check_arguments)
+
+    def _checked(self, build: Callable[[], R]) -> R:
+        return checked(build, f"Task {self.task_id!r}: ")
+
+    def _check_arguments(self) -> None:
+        """Refuse arguments that nobody can connect or wait by; what only the run will tell passes.
+
+        :raises ValueError: naming the argument.
+        """
+        check_conn_id(self.passnotify_conn_id)
+        check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
+        seconds_of("poll_interval", self.poll_interval, minimum=0.1)
+        seconds_of("timeout", self.timeout)
+        self._new_tracker([])
 
     def wait_for_tickets(self, context: Context, ticket_ids: Iterable[int], result: R) -> R:
         """Wait for the tickets if ``wait_for_completion`` says so, here or deferred, and return ``result``.
@@ -100,7 +103,6 @@ class TicketOperator(BaseOperator):
         """
         if not self.wait_for_completion:
             return result
-        self.check_waiting()  # mapped arguments are only known now
         interval = seconds_of("poll_interval", self.poll_interval)
         timeout = seconds_of("timeout", self.timeout)
         until = time.monotonic() + timeout
@@ -205,3 +207,8 @@ class TargetArgumentsOperator(TicketOperator):
         self.segment_id = segment_id
         self.tag = tag
         self.template_external_id = template_external_id
+        if getattr(self, "retry_policy", None) is None:
+            self.retry_policy = retry_policy.retry_policy()
+
+    def _ids(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ID_NAMES}

@@ -21,7 +21,6 @@ from airflow_provider_passnotify.exceptions import (
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch_status import Metrics, still_running
 from airflow_provider_passnotify.rows.reader import RowReader
-from airflow_provider_passnotify.targets import ID_NAMES
 
 if TYPE_CHECKING:
     import pendulum
@@ -66,7 +65,7 @@ class BatchOperator(TargetArgumentsOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.multiple_outputs = True  # tells whoever takes output["..."] that a key that was not pushed is None
+        self.multiple_outputs = True  # also: a key that was not pushed is None to whoever takes output["..."]
         self.max_notifications = max_notifications
         self.max_failures = max_failures
         self.report_path = report_path
@@ -79,7 +78,6 @@ class BatchOperator(TargetArgumentsOperator):
         :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are in doubt.
         """
         self._check()
-        self.multiple_outputs = False  # see _push
         config = self.hook.get_config()
         journal = self._open_journal(context)
         report = self._open_report()
@@ -92,8 +90,7 @@ class BatchOperator(TargetArgumentsOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any], result: Any = None) -> Any:
         """Go on after the triggerer has waited."""
-        self.multiple_outputs = False  # see _push
-        return super().execute_complete(context, event, result)
+        return _without_none(super().execute_complete(context, event, result) or {}) or None
 
     def on_kill(self) -> None:
         """Start nothing more, and wait no longer; what is in flight gets 3 s."""
@@ -158,7 +155,7 @@ class BatchOperator(TargetArgumentsOperator):
         raise NotImplementedError
 
     def _defaults(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("target_type", *ID_NAMES)}
+        return {"target_type": self.target_type, **self._ids()}
 
     def _open_journal(self, context: Context) -> ChunkJournal | None:  # noqa: ARG002
         return None
@@ -167,14 +164,8 @@ class BatchOperator(TargetArgumentsOperator):
         """Mark what needs no sending, and return the moment after which nothing is sent."""
         return None
 
-    def _check(self) -> None:
-        """Refuse what is surely wrong; called while the DAG is parsed, and again when the task runs."""
-        try:
-            self._check_arguments()
-        except ValueError as error:
-            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
-
     def _check_arguments(self) -> None:
+        super()._check_arguments()
         limit, max_rows = self.max_failures, self.max_notifications
         is_count = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
         if not is_count and not (isinstance(limit, float) and 0 <= limit <= 1):
@@ -198,11 +189,12 @@ class BatchOperator(TargetArgumentsOperator):
 
     def _fill(self, ledger: Ledger, context: Context) -> None:
         reader = RowReader(self._defaults(), delete=self.deletes)
-        try:
+
+        def fill() -> None:
             with closing(iter(self._rows(context))) as rows:  # type: ignore[type-var]  # all of them are generators
                 ledger.fill(rows, reader, limit=self.max_notifications, check=self._check_not_killed)
-        except ValueError as error:
-            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from error
+
+        self._checked(fill)
         counts = ledger.counts()
         if self.wait_for_completion and counts.total > MAX_TICKETS:
             raise InvalidNotificationError(
@@ -219,7 +211,7 @@ class BatchOperator(TargetArgumentsOperator):
 
     def _summary(self, ledger: Ledger, counts: Counts) -> dict[str, Any]:
         ticket_ids = list(itertools.islice(ledger.ticket_ids(), MAX_TICKETS + 1))
-        return {
+        summary = {
             "total": counts.total,
             "sent": counts.sent,
             "failed": counts.failed,
@@ -229,6 +221,7 @@ class BatchOperator(TargetArgumentsOperator):
             "failures": ledger.failures(MAX_FAILURES),
             "report": None if self.report_path is None else str(self.report_path),
         }
+        return _without_none(summary)
 
     def _judge(
         self, run: BatchRun, counts: Counts, summary: dict[str, Any], *, durable: bool
@@ -259,15 +252,10 @@ class BatchOperator(TargetArgumentsOperator):
             report.write(ledger.report())
 
     def _push(self, context: Context, summary: dict[str, Any]) -> None:
-        """Push the summary and each of its keys, before anything raises.
-
-        Airflow's own ``multiple_outputs`` is switched off while the task runs: it would push nothing for a task that
-        fails, and fails on 3.0 where a value is ``None``. What is not pushed is ``None`` to whoever pulls it.
-        """
+        """Push the summary and each of its keys before anything raises: Airflow pushes nothing of a task that fails."""
         if self.do_xcom_push:
             for key, value in {**summary, "return_value": summary}.items():
-                if value is not None:
-                    context["ti"].xcom_push(key=key, value=value)
+                context["ti"].xcom_push(key=key, value=value)
 
     def _keep(self, context: Context, ledger: Ledger, report: ReportFile | None) -> None:
         """Keep what is known when the task is being ended; what goes wrong here must not hide why."""
@@ -276,3 +264,8 @@ class BatchOperator(TargetArgumentsOperator):
             self._push(context, self._summary(ledger, ledger.counts()))
         except Exception as problem:  # noqa: BLE001
             log.warning("The summary could not be kept: %s: %s", type(problem).__name__, problem)
+
+
+def _without_none(summary: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what there is not: Airflow 3.0 cannot push ``None``; what was not pushed is ``None`` when pulled."""
+    return {key: value for key, value in summary.items() if value is not None}

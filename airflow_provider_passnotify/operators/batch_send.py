@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
-from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices, is_first_try, open_journal
-from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
+from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, is_first_try, open_journal
+from airflow_provider_passnotify.exceptions import SendRefusedError
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
+from airflow_provider_passnotify.operators.sending import SendingOperator
 
 if TYPE_CHECKING:
     import pendulum
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class SendingBatchOperator(BatchOperator):
+class SendingBatchOperator(SendingOperator, BatchOperator):
     """What batches that send have in common: a message, and the care that nobody gets it twice.
 
     :param value: the text for rows that have none; ``{column}`` stands for another column of the row.
@@ -48,44 +47,19 @@ class SendingBatchOperator(BatchOperator):
         "send_before",
     )
 
-    def __init__(
-        self,
-        *,
-        value: str | None = None,
-        notification_label: str | None = None,
-        dedupe_key: str | None = None,
-        delivery: str = Delivery.AT_MOST_ONCE.value,
-        on_clear: str = OnClear.RESUME.value,
-        send_before: datetime | str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if "label" in kwargs:
-            raise InvalidNotificationError(
-                f"Task {kwargs.get('task_id')!r}: label is the task's own name in the graph; "
-                "write notification_label for the header of the messages."
-            )
-        super().__init__(**kwargs)
-        self.value = value
-        self.notification_label = notification_label
+    def __init__(self, *, dedupe_key: str | None = None, on_clear: str = OnClear.RESUME.value, **kwargs: Any) -> None:
+        super().__init__(on_clear=on_clear, **kwargs)
         self.dedupe_key = dedupe_key
-        self.delivery = delivery
-        self.on_clear = on_clear
-        self.send_before = send_before
-        if getattr(self, "retry_policy", None) is None:
-            self.retry_policy = retry_policy.retry_policy()
 
     def _defaults(self) -> dict[str, Any]:
         mine = {"value": self.value, "label": self.notification_label, "dedupe_key": self.dedupe_key}
         return {**super()._defaults(), **mine}
 
     def _check_arguments(self) -> None:
-        check_choices(self.delivery, self.on_clear)
         for name in ("value", "notification_label", "dedupe_key"):
             text = getattr(self, name)
             if text is not None and not is_resolved_at_runtime(text) and not isinstance(text, str):
                 raise ValueError(f"{name} must be a string, not {type(text).__name__}.")
-        if not is_resolved_at_runtime(self.send_before):
-            parse_deadline(self.send_before)
         super()._check_arguments()
 
     def _open_journal(self, context: Context) -> ChunkJournal:

@@ -17,6 +17,7 @@ from airflow_provider_passnotify.api.tickets import StatusWords, clean_ticket_id
 from airflow_provider_passnotify.arguments import (
     check_conn_id,
     check_flags,
+    checked,
     is_resolved_at_runtime,
     materialize,
     seconds_of,
@@ -142,15 +143,15 @@ class NotificationTicketSensor(BaseSensorOperator):
         return states
 
     def _new_tracker(self, ticket_id: object, *, later: bool = False) -> TicketTracker:
-        try:
+        def build() -> TicketTracker:
             check_conn_id(self.passnotify_conn_id)
             check_flags(deferrable=self.deferrable)
             seconds_of("poke_interval", self.poke_interval)
             seconds_of("timeout", self.timeout)
             words = StatusWords(self.success_statuses or (), self.failure_statuses or ())
             return TicketTracker(self._ticket_ids(ticket_id, later=later), words)
-        except ValueError as error:
-            raise InvalidNotificationError(f"Task {self.task_id!r}: {error}") from None
+
+        return checked(build, f"Task {self.task_id!r}: ")
 
     @staticmethod
     def _ticket_ids(value: object, *, later: bool = False) -> list[int]:
