@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 export PYTHON
-AIRFLOW_VERSIONS := 2.11 3.0 3.1 3.2 3.3
+AIRFLOW_VERSIONS := 2.11 3.0 3.1 3.2 3.3 3.4
 NEWEST := 3.3
 comma := ,
 BIN := .venv-$(NEWEST)/bin

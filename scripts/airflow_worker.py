@@ -14,14 +14,21 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
-# As in pytest's settings: a warning that our own code causes fails the task.
-warnings.filterwarnings("error", module=r"airflow_provider_passnotify|example_dags")
+from airflow.models.dagrun import DagRun
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.utils.session import create_session
 
 try:
     from airflow.dag_processing.dagbag import DagBag  # 3.2 and later
 except ImportError:
     from airflow.models.dagbag import DagBag
+
+try:
+    from airflow.models.xcom import XComModel  # Airflow 3
+except ImportError:
+    from airflow.models.xcom import BaseXCom as XComModel
 
 try:
     from airflow.sdk.execution_time import supervisor  # Airflow 3
@@ -30,6 +37,9 @@ except ImportError:
 else:
     # Before 3.3 Airflow builds its API server in the process anew for every task, at 2 s each; one serves them all.
     supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+
+# As in pytest's settings: a warning that our own code causes fails the task.
+warnings.filterwarnings("error", module=r"airflow_provider_passnotify|example_dags")
 
 
 def answer(question: dict, dags_folder: str) -> dict:
@@ -43,10 +53,38 @@ def answer(question: dict, dags_folder: str) -> dict:
     before = dict(os.environ)
     os.environ.update(question["env"])
     try:
-        return {"run_id": dag.test(run_conf=question["conf"]).run_id}
+        return read_run(dag.dag_id, dag.test(run_conf=question["conf"]).run_id)
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def read_run(dag_id: str, run_id: str) -> dict[str, Any]:
+    """Return what a run left behind, as Airflow's own models read it: tables differ from version to version."""
+    with create_session() as session:
+        (run,) = DagRun.find(dag_id=dag_id, run_id=run_id, session=session)
+        return {
+            "run_id": run_id,
+            "state": run.state,
+            "tasks": [read_task(ti, session) for ti in run.get_task_instances(session=session)],
+        }
+
+
+def read_task(ti: Any, session: Any) -> dict[str, Any]:
+    """Return how a task instance ended, and what it pushed."""
+    found = XComModel.get_many(dag_ids=ti.dag_id, run_id=ti.run_id, task_ids=ti.task_id, map_indexes=ti.map_index)
+    xcoms = session.scalars(getattr(found, "statement", found))  # before 3.1 a query, which has a statement
+    return {
+        "key": [ti.task_id, ti.map_index],
+        "result": {
+            "state": ti.state,
+            "try_number": ti.try_number,
+            "max_tries": ti.max_tries,
+            "started": ti.start_date and ti.start_date.isoformat(),
+            "rendered_fields": RenderedTaskInstanceFields.get_templated_fields(ti, session=session) or {},
+        },
+        "xcoms": {xcom.key: xcom.value for xcom in xcoms},
+    }
 
 
 def questions() -> Iterator[dict]:

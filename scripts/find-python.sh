@@ -7,7 +7,8 @@ series=$1
 case $series in
     2.11 | 3.0) fits="3.10 3.11 3.12" ;;
     3.1) fits="3.10 3.11 3.12 3.13" ;;
-    *) fits="3.10 3.11 3.12 3.13 3.14" ;;
+    3.2 | 3.3) fits="3.10 3.11 3.12 3.13 3.14" ;;
+    *) fits="3.11 3.12 3.13 3.14" ;;
 esac
 
 about() { # "3.12", and " without venv" where pip could not be installed (Debian: python3-venv)

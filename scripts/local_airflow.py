@@ -1,14 +1,13 @@
 """A throw-away Airflow on SQLite, in which DAGs are run by Airflow itself; for ``make demo`` and ``tests/airflow``.
 
-What differs between the Airflow versions stands in ``airflow_worker.py``; what a run left behind is read from the
-metadata database, whose tables have kept their names from 2.11 to 3.3. Needs no import of Airflow itself.
+What differs between the Airflow versions stands in ``airflow_worker.py``, which also reads what a run left behind.
+Needs no import of Airflow itself.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -88,9 +87,8 @@ class LocalAirflow:
         self.dags.mkdir(parents=True)
         for folder in dag_folders:
             (self.dags / folder.name).symlink_to(folder.resolve())
-        self.database = home / "airflow.db"
         self.log = home / "airflow.log"
-        self.env = {**clean_environment(), **_settings(home, self.dags, self.database), **env}
+        self.env = {**clean_environment(), **_settings(home, self.dags), **env}
         self._worker: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> LocalAirflow:
@@ -136,7 +134,7 @@ class LocalAirflow:
         if "run_id" not in answer:
             errors = "\n".join(answer["errors"].values()) or f"Airflow found {', '.join(answer['dags'])}"
             raise ParseError(f"there is no DAG {dag_id!r}: {errors}")
-        return self._read(dag_id, answer["run_id"], log_text)
+        return _run_result(answer, log_text)
 
     def import_errors(self, file: Path) -> list[str]:
         """Return the errors that Airflow shows for a DAG file."""
@@ -168,30 +166,14 @@ class LocalAirflow:
         os.close(writer)
         return worker, os.fdopen(reader)
 
-    def _read(self, dag_id: str, run_id: str, log_text: str) -> RunResult:
-        with sqlite3.connect(self.database) as database:
-            (state,) = self._query(database, "state from dag_run", dag_id, run_id)[0]
-            task_columns = "task_id, map_index, state, try_number, max_tries, start_date from task_instance"
-            rendered = {
-                TaskKey(task_id, map_index): json.loads(fields)
-                for task_id, map_index, fields in self._query(
-                    database, "task_id, map_index, rendered_fields from rendered_task_instance_fields", dag_id, run_id
-                )
-            }
-            tasks = {
-                (key := TaskKey(task_id, map_index)): TaskResult(*columns, rendered.get(key, {}))
-                for task_id, map_index, *columns in self._query(database, task_columns, dag_id, run_id)
-            }
-            xcoms = {
-                (TaskKey(task_id, map_index), key): _decode(value)
-                for task_id, map_index, key, value in self._query(
-                    database, "task_id, map_index, key, value from xcom", dag_id, run_id
-                )
-            }
-        return RunResult(run_id, state, tasks, xcoms, log_text)
 
-    def _query(self, database: sqlite3.Connection, what: str, dag_id: str, run_id: str) -> list[Any]:
-        return database.execute(f"select {what} where dag_id = ? and run_id = ?", (dag_id, run_id)).fetchall()
+def _run_result(answer: dict[str, Any], log_text: str) -> RunResult:
+    tasks, xcoms = {}, {}
+    for task in answer["tasks"]:
+        key = TaskKey(*task["key"])
+        tasks[key] = TaskResult(**task["result"])
+        xcoms.update({(key, name): value for name, value in task["xcoms"].items()})
+    return RunResult(answer["run_id"], answer["state"], tasks, xcoms, log_text)
 
 
 def clean_environment() -> dict[str, str]:
@@ -200,19 +182,15 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
-def _settings(home: Path, dags: Path, database: Path) -> dict[str, str]:
+def _settings(home: Path, dags: Path) -> dict[str, str]:
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": "127.0.0.1,localhost",
     }
-
-
-def _decode(value: str | bytes | float | None) -> Any:
-    return json.loads(value) if isinstance(value, str | bytes) else value
