@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheels import ROOT, build_wheel
 
 from airflow_provider_passnotify import __version__
 from airflow_provider_passnotify.api.options import OPTIONS
 from airflow_provider_passnotify.provider_info import get_provider_info
+from tests.wheels import ROOT, build_wheel
 
 
 @pytest.fixture(scope="module")

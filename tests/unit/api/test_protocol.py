@@ -8,7 +8,6 @@ from typing import Any
 
 import pendulum
 import pytest
-from clients import DELETE, LOOK, SEND
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import (
@@ -25,6 +24,7 @@ from airflow_provider_passnotify.api.protocol import (
     send_request,
 )
 from airflow_provider_passnotify.targets import PassTarget
+from tests.clients import DELETE, LOOK, SEND
 
 SENT, NOT_SENT, REJECTED, UNKNOWN = Outcome.ACCEPTED, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.UNKNOWN
 ERROR = {"code": 503, "description": "Busy.", "details": "Come back later."}

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from servers import NOTHING, TICKET, Answer, Server, answer, serving
-from stores import Store, context_of
 
 from airflow_provider_passnotify.delivery.journal import RETENTION, State, is_first_try, open_journal
 from airflow_provider_passnotify.exceptions import (
@@ -28,6 +26,8 @@ from airflow_provider_passnotify.exceptions import (
     TicketTimeoutError,
 )
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+from tests.servers import NOTHING, TICKET, Answer, Server, answer, serving
+from tests.stores import Store, context_of
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 

@@ -8,8 +8,6 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.exceptions import AirflowFailException, AirflowSkipException
-from servers import HANG, NOTHING, TICKET, Answer, answer, serving
-from stores import Store, context_of
 
 from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.delivery.journal import open_journal
@@ -21,6 +19,8 @@ from airflow_provider_passnotify.exceptions import (
     SendRefusedError,
 )
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+from tests.servers import HANG, NOTHING, TICKET, Answer, answer, serving
+from tests.stores import Store, context_of
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 

@@ -14,7 +14,6 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
-from batch_tools import FIRST, FileStore, batch, context, passes, report_lines
 
 from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.exceptions import (
@@ -26,6 +25,7 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationBatchOperator
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.batch_tools import FIRST, FileStore, batch, context, passes, report_lines
 
 SUMMARY = ["total", "sent", "failed", "unknown", "duplicates", "ticket_ids", "failures", "report"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
-from servers import Server, serving
-from stores import Store, context_of
 
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationOperator, SendNotificationOperator
+from tests.servers import Server, serving
+from tests.stores import Store, context_of
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_tools import FileStore
 
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict
 from airflow_provider_passnotify.delivery.batch.chunk_size import ChunkSize
@@ -19,6 +18,7 @@ from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status
 from airflow_provider_passnotify.delivery.batch.sender import Job
 from airflow_provider_passnotify.exceptions import JournalError
 from airflow_provider_passnotify.rows.reader import RowReader
+from tests.batch_tools import FileStore
 
 SIZE = 10
 SENT = Verdict(Outcome.ACCEPTED, ticket_id=7)
