@@ -32,14 +32,16 @@ The next try reads the newest record that counts, and does this::
 as they were when its try began, and ``counts_from``, the oldest try whose records its try counted. A try decides that
 once, and writes it down::
 
-    no earlier record                          counts_from = 1
-    both numbers are as in the newest record   counts_from of that record     a retry, not a clear
-    on_clear="resume"                          counts_from of that record     a clear goes on where the journal stands
-    the newest record is open                  counts_from of that record     its try may be at it still
-    else                                       counts_from = this try         a clear starts afresh
+    no earlier record              counts_from = 1
+    a retry, not a clear           counts_from of the newest record
+    on_clear="resume"              counts_from of the newest record, a clear goes on where the journal stands
+    the newest record is open      counts_from of the newest record, its try may be at it still
+    else                           counts_from = this try, a clear starts afresh
 
-A record is *open* while its try has more to do: an intent without outcome, or a ticket that is waited for. One more
-write closes it: the outcome, the end of the waiting, or the error of the try that finds it.
+The two numbers tell a clear from a retry: see
+:meth:`~airflow_provider_passnotify.delivery.task.TaskTry.was_cleared_since`. A record is *open* while its try has more
+to do: an intent without outcome, or a ticket that is waited for. One more write closes it: the outcome, the end of the
+waiting, or the error of the try that finds it.
 
 *Whether they are all there*: see :mod:`.store`. A task was *surely cleared* if the numbers say so: see
 :meth:`~airflow_provider_passnotify.delivery.task.TaskTry.surely_cleared`.
@@ -155,11 +157,9 @@ class Record:
         return self.max_tries < 0
 
     @property
-    def begin(self) -> Begin | None:
-        """What its try decided, if it wrote that down."""
-        if self.clear_number is None or self.counts_from is None:
-            return None
-        return Begin(self.max_tries, self.clear_number, self.counts_from)
+    def has_begin(self) -> bool:
+        """Whether its try wrote down what it decided."""
+        return self.clear_number is not None and self.counts_from is not None
 
 
 class Journal:
@@ -206,7 +206,7 @@ class Journal:
             if record is None:
                 continue
             if not found:
-                self.newest = _begin_of(record, self.tasks)
+                self.newest = None if record.is_unreadable else self._begin_of(record, number)
             if self.counts_from is None:
                 self.counts_from = self._decide(record, number, newer=found)
             found.append(record)
@@ -265,11 +265,17 @@ class Journal:
         if record.is_unreadable:
             return None
         is_closed = not record.is_open and not any(r.is_unreadable for r in newer)
-        if record.begin is not None:
-            return decide_counts_from(this_try, record.begin, ended=is_closed, resume=self.resume)
+        if record.has_begin:
+            begin = self._begin_of(record, number)
+            return decide_counts_from(this_try, begin, ended=is_closed, resume=self.resume)
         if self.resume or record.max_tries == this_try.max_tries:  # an older release's: its rule
             return None
         return number if record.is_open and not newer else number + 1
+
+    def _begin_of(self, record: Record, number: int) -> Begin:
+        clears, counts_from = record.clear_number, record.counts_from
+        here = self.tasks.this_try.clear_number  # an older release did not write it: what it cannot tell is no clear
+        return Begin(number, record.max_tries, here if clears is None else clears, counts_from or 1)
 
     def _read(self, try_number: int, address: str) -> Record | None:
         outcome = value = self.tasks.get(try_number, OUTCOME)
@@ -298,9 +304,3 @@ def _parse(value: Any, try_number: int) -> Record:
         raise JournalError(
             f"The journal of try {try_number} was written by a release that this one does not understand: {value!r}"
         ) from None
-
-
-def _begin_of(record: Record, tasks: TaskStore) -> Begin | None:
-    if record.is_unreadable:
-        return None
-    return record.begin or Begin(record.max_tries, tasks.this_try.clear_number, 1)

@@ -6,6 +6,7 @@ Kept on the task instance object: Airflow makes a new one for each try, and it i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from airflow_provider_passnotify.delivery.store import MemoryStore, Store, TaskS
 from airflow_provider_passnotify.delivery.task import TaskTry
 from airflow_provider_passnotify.exceptions import SendRefusedError
 
+log = logging.getLogger(__name__)
+
 _ATTRIBUTE = "_passnotify_session"
 _CALLBACK_STATES = {"success", "failed", "up_for_retry", "skipped", "upstream_failed", "up_for_reschedule", "removed"}
 
@@ -27,6 +30,7 @@ class Session:
 
     def __init__(self) -> None:
         self.memory = MemoryStore()
+        self.has_warned = False
         self.senders: set[str] = set()
         """Identities of the operators that have sent."""
         self._folders: dict[str, Folder] = {}
@@ -91,17 +95,19 @@ def identity_of(context: Mapping[str, Any], task_id: str) -> str:
     return "" if running == task_id else path_segment(task_id)
 
 
-def claim(context: Mapping[str, Any], task_id: str) -> str:
+def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = None) -> str:
     """Let an operator send, once in this try, and return its identity.
 
     :raises SendRefusedError: when it has sent in this try already, or the task is over (a callback).
     """
     ti = context.get("ti")
     state = getattr(ti, "state", None)
-    if str(getattr(state, "value", state)) in _CALLBACK_STATES:
+    state = getattr(state, "value", state)
+    by_hand = getattr(ti, "test_mode", False)  # "airflow tasks test" of 2.11 leaves the state of an earlier run there
+    if state in _CALLBACK_STATES and not by_hand:
         raise SendRefusedError(
-            f"Operator {task_id!r} does not send: it is called in a callback (the task is {state!s}), where no record "
-            "of it can be kept. What you can do: use PassNotifyNotifier "
+            f"Operator {task_id!r} does not send: it is called in a callback (the task is {state}), where no record of "
+            "it can be kept. What you can do: use PassNotifyNotifier "
             "(airflow_provider_passnotify.notifications.passnotify) as the callback."
         )
     identity, senders = identity_of(context, task_id), session_of(context).senders
@@ -113,7 +119,21 @@ def claim(context: Mapping[str, Any], task_id: str) -> str:
             "PassNotifyHook().send_once(...) for each target, or give each operator a task_id of its own."
         )
     senders.add(identity)
+    warn_of_discards(context, journal_path)
     return identity
+
+
+def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> None:
+    """Say, once in a try, that the configuration itself takes the memory away."""
+    session = session_of(context)
+    has_folder = (journal_path if journal_path is not None else configured_path()) is not None
+    if context.get("task_state_store") is None or has_folder or session.has_warned or not clears_on_success():
+        return
+    session.has_warned = True
+    log.warning(
+        "[state_store] clear_on_success is on: when this task succeeds, Airflow forgets what it sent. If it is cleared "
+        "later, it cannot go on where it stood. What you can do: set journal_path, or turn clear_on_success off."
+    )
 
 
 def configured_path() -> str | None:

@@ -16,11 +16,13 @@ log = logging.getLogger(__name__)
 class Begin(NamedTuple):
     """What a try found when it began, and which records it decided to count.
 
-    :param max_tries: the task instance's. A clear changes it, a retry does not.
-    :param clear_number: how often the run was cleared, as Airflow counts it.
+    :param try_number: its own.
+    :param max_tries: the task instance's. A clear may change it, a retry does not.
+    :param clear_number: how often tasks of the run were cleared, as Airflow counts it: this one, or any other.
     :param counts_from: the number of the oldest try whose records count.
     """
 
+    try_number: int
     max_tries: int
     clear_number: int
     counts_from: int
@@ -33,7 +35,8 @@ class TaskTry:
     :param try_number: from 1.
     :param max_tries: the task instance's.
     :param retries: the task's, as the DAG file has it now.
-    :param clear_number: how often the run was cleared. Airflow 2.11 to 3.1 count only clears of a finished run.
+    :param clear_number: how often tasks of the run were cleared. Airflow 2.11 to 3.1 count only clears of a finished
+        run.
     :param max_tries_before: the task instance's in the try before this one, where Airflow says so (2.11).
     """
 
@@ -74,12 +77,23 @@ class TaskTry:
         :param newest: what the newest earlier try wrote down; ``None`` where there are no records.
         """
         if newest is not None:
-            return self.clear_number > newest.clear_number or self.max_tries != newest.max_tries
+            return self.was_cleared_since(newest)
         if self.max_tries_before is not None and self.max_tries != self.max_tries_before:
             return True
         # A clear sets max_tries to the tries so far plus retries. That alone proves nothing: every such combination is
         # also one of retries that were edited between two tries.
         return self.max_tries - self.retries == self.try_number - 1 and self.clear_number > 0
+
+    def was_cleared_since(self, earlier: Begin) -> bool:
+        """Whether the task was cleared after an earlier try.
+
+        A clear of another task of the run raises ``clear_number``, too. One of this task, after the earlier try, has
+        set ``max_tries`` to the tries by then plus ``retries``. (Not told apart: ``retries`` that were lowered *and* a
+        clear of another task, both since then.)
+        """
+        if self.max_tries != earlier.max_tries:
+            return True
+        return self.clear_number > earlier.clear_number and self.max_tries - self.retries >= earlier.try_number
 
 
 def decide_counts_from(this_try: TaskTry, newest: Begin, *, ended: bool, resume: bool) -> int:
@@ -89,9 +103,9 @@ def decide_counts_from(this_try: TaskTry, newest: Begin, *, ended: bool, resume:
     :param ended: whether that try, or one after it, has recorded that it ended.
     :param resume: whether a clear goes on where the journal stands.
     """
-    cleared = (newest.max_tries, newest.clear_number) != (this_try.max_tries, this_try.clear_number)
     # A try that has not ended may be at it still: what it left counts even after a clear.
-    return this_try.try_number if cleared and ended and not resume else newest.counts_from
+    starts_afresh = ended and not resume and this_try.was_cleared_since(newest)
+    return this_try.try_number if starts_afresh else newest.counts_from
 
 
 def _max_tries_before(ti: Any) -> int | None:

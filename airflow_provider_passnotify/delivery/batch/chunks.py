@@ -121,7 +121,7 @@ class ChunkJournal:
             ways=BATCH,
         )
         this_try = self._tasks.this_try
-        begin = Begin(this_try.max_tries, this_try.clear_number, self._counts_from)
+        begin = Begin(this_try.try_number, this_try.max_tries, this_try.clear_number, self._counts_from)
         self._set(BEGIN, {**begin._asdict(), "at": _now()})
 
     def read(self) -> Iterator[Entry]:
@@ -198,11 +198,12 @@ class ChunkJournal:
                     whole = False  # its begin was discarded
                     continue
                 # An older release's, which wrote no begin: its rule.
-                newest = newest or Begin(chunk["max_tries"], this_try.clear_number, 1)
-                if not self._resume and chunk["max_tries"] != max_tries:
+                before = chunk.get("max_tries", 0)
+                newest = newest or Begin(number, before, this_try.clear_number, 1)
+                if not self._resume and before != max_tries:
                     if ended:
                         return number + 1, newest, whole
-                    max_tries = chunk["max_tries"]  # that clear came while the try was running
+                    max_tries = before  # that clear came while the try was running
         return None, newest, whole
 
     def _get_chunk(self, try_number: int, number: int) -> Any:
