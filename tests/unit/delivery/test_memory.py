@@ -10,8 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from servers import NOTHING, TICKET, Answer, Server, answer, serving
-from stores import Store, context_of
 
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
@@ -20,6 +18,8 @@ from airflow_provider_passnotify.exceptions import (
     SendRefusedError,
 )
 from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator, SendNotificationOperator
+from tests.servers import NOTHING, TICKET, Answer, Server, answer, serving
+from tests.stores import Store, context_of
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 
