@@ -54,6 +54,8 @@ class BatchOperator(TargetArgumentsOperator):
     """
 
     template_fields: Sequence[str] = (*TargetArgumentsOperator.template_fields, "report_path")
+    text_fields = frozenset(template_fields)
+    never_none = frozenset({"max_notifications"})
     deletes = False
 
     def __init__(

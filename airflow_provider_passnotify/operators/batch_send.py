@@ -46,6 +46,7 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         "dedupe_key",
         "send_before",
     )
+    text_fields = frozenset(template_fields)
 
     def __init__(self, *, dedupe_key: str | None = None, on_clear: str = OnClear.RESUME.value, **kwargs: Any) -> None:
         super().__init__(on_clear=on_clear, **kwargs)

@@ -183,6 +183,9 @@ def test_ticket_ids(value: int | str) -> None:
         (b"x", None, "value must be a string, not bytes"),
         (["x"], None, "value must be a string, not list"),
         ("x", 5, "the_label must be a string, not int"),
+        ("None", None, "value is the text 'None'"),
+        (" None\n", None, "value is the text 'None'"),
+        ("x", "None", "the_label is the text 'None'"),
     ],
 )
 def test_a_message_that_is_none(value: Any, label: Any, why: str) -> None:
@@ -192,6 +195,11 @@ def test_a_message_that_is_none(value: Any, label: Any, why: str) -> None:
 
 @pytest.mark.parametrize("value", ["x" * 10**6, "\ud800", "\x00", 'a"b\\', "ä\U0001f600"])
 def test_any_text_is_a_message(value: str) -> None:
-    body = send_request(PassTarget(1), value=value, label="").body
+    body = send_request(PassTarget(1), value=value, label=value).body
     assert body is not None
-    assert json.loads(body) == {"label": "", "value": value}
+    assert json.loads(body) == {"label": value, "value": value} if value.strip() else {"value": value}
+
+
+@pytest.mark.parametrize("label", ["", " ", "\n"])
+def test_an_empty_label_is_no_label(label: str) -> None:
+    assert send_request(PassTarget(1), value="x", label=label).body == b'{"value": "x"}'
