@@ -21,14 +21,20 @@ from airflow_provider_passnotify.targets import Target
 
 API_PREFIX = "/v1"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""An answer larger than this is not read to its end (a ticketId takes 20 bytes)."""
+"""A ticket larger than this is not read to its end (it may list a hundred thousand children)."""
+MAX_TICKET_ID_BYTES = 1024 * 1024
+"""The same for the answer to a POST or DELETE (a ticketId takes 20 bytes, a gateway's error page a few thousand)."""
+MAX_TICKET_ID = 2**63 - 1
+"""More, neither Airflow nor a database can hand on."""
 MAX_IDLE_SECONDS = 4.0
 """A server may close a connection that was idle for longer at any moment, and a POST on it would end unknown."""
 MAX_RETRY_AFTER_IN_WORKER = 60.0
 """Seconds that a worker's slot is held for one ``Retry-After``; a longer one becomes Airflow's retry delay."""
 RETRY_MESSAGE = "%s %s: %s. Trying again in %.1f s (attempt %d did not succeed)."
 _MAX_TEXT_LENGTH = 2000
-_UNREADABLE_KEY = re.compile(r"reading\s+(the\s+)?api\s*key", re.IGNORECASE)
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 413})
+"""What refuses by its meaning, whoever says it. Any other 4xx may be a gateway's that had passed the request on."""
+_UNREADABLE_KEY = re.compile(r"\s*error\s+reading\s+(the\s+)?api\s*key", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,11 @@ class Request:
     def idempotent(self) -> bool:
         """Whether doing it twice is as good as once: everything but a push."""
         return self.method != "POST"
+
+    @property
+    def max_answer_bytes(self) -> int:
+        """How much of an answer is read."""
+        return MAX_ANSWER_BYTES if self.method == "GET" else MAX_TICKET_ID_BYTES
 
     @property
     def url_path(self) -> str:
@@ -72,24 +83,20 @@ def check_message(value: object, label: object = None, *, label_name: str = "lab
         raise ValueError(f"value must be a string, not {type(value).__name__}; write str(...) around it.")
     if not value.strip():
         raise ValueError("value is empty: it is the text of the notification.")
-    if value.strip() == "None":
-        raise ValueError("value is the text 'None', which is what an empty XCom or variable renders to.")
     if label is not None and not isinstance(label, str):
         raise ValueError(f"{label_name} must be a string, not {type(label).__name__}.")
-    if label is not None and label.strip() == "None":
-        raise ValueError(f"{label_name} is the text 'None', which is what an empty XCom or variable renders to.")
 
 
 def send_request(target: Target, *, value: str, label: str | None = None) -> Request:
     """Build "Send notification by ..." for any target.
 
     :param value: the text of the message.
-    :param label: its optional header; left out of the body when ``None`` or empty.
+    :param label: its optional header; left out of the body when ``None``.
     :raises ValueError: naming what is missing or unusable.
     """
     check_message(value, label)
     target.check_sendable()
-    message = {"label": label, "value": value} if label and label.strip() else {"value": value}
+    message = {"value": value} if label is None else {"label": label, "value": value}
     return Request("POST", target.address, json.dumps(message).encode())
 
 
@@ -164,10 +171,10 @@ class Verdict:
         return self.status_code == 401 or (self.status_code == 500 and self.outcome is Outcome.REJECTED)
 
 
-def judge_failure(failure: TransportFailure, detail: str) -> Verdict:
+def judge_failure(failure: TransportFailure, detail: str, *, redact: Callable[[str], str] = str) -> Verdict:
     """Judge a request that got no answer."""
     outcome = Outcome.UNKNOWN if failure is TransportFailure.LOST else Outcome.NOT_SENT
-    return Verdict(outcome, f"{failure.value}: {detail:.500}", failure=failure)
+    return Verdict(outcome, f"{failure.value}: {_one_line(shorten(redact(detail), 500))}", failure=failure)
 
 
 def judge(
@@ -183,37 +190,21 @@ def judge(
     :param headers: with case-insensitive look-up, as both HTTP libraries give them.
     :param redact: takes out of a text what a server may have echoed, before the text is cut or quoted.
     """
-    payload = _parse_json(body)
-    if 200 <= status_code < 300:
-        return _judge_success(request, status_code, payload, redact)
-    error = payload if isinstance(payload, dict) else {}
-    is_api_error = "code" in error and ("description" in error or "details" in error)
-    retry_after = parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
-    verdict = Verdict(
-        Outcome.UNKNOWN,
-        status_code=status_code,
-        code=error["code"] if isinstance(error.get("code"), int) else _short(error.get("code"), redact),
-        description=_short(error.get("description"), redact),
-        details=_short(error.get("details") if is_api_error else body.decode("utf-8", "replace"), redact),
-        retry_after=retry_after,
-    )
-    said = "; ".join(part for part in (verdict.description, verdict.details) if part)
-    reason = f"HTTP {status_code}" + (f": {said}" if said else "")
-    if 300 <= status_code < 400:
-        location = redact(headers.get("Location", "nowhere"))
-        reason = f"HTTP {status_code}: a redirect to {location!r:.200}, not followed (check the connection's host)"
-    elif status_code == 429 or (status_code == 503 and (retry_after is not None or is_api_error)):
-        return replace(verdict, outcome=Outcome.NOT_SENT, reason=reason)
-    elif 400 <= status_code < 500 or (status_code == 500 and _UNREADABLE_KEY.search(said)):
-        return replace(verdict, outcome=Outcome.REJECTED, reason=reason)
-    return replace(verdict, reason=reason)
+    try:
+        payload = _parse_json(body)
+        if 200 <= status_code < 300:
+            return _judge_success(request, status_code, payload, body, redact)
+        return _judge_error(request, status_code, headers, payload, body, redact)
+    except Exception as error:  # noqa: BLE001 (no answer, however it is built, may end more than its own row)
+        reason = f"HTTP {status_code}, but its answer cannot be judged ({type(error).__name__})"
+        return Verdict(Outcome.UNKNOWN, reason, status_code=status_code)
 
 
 def parse_ticket_id(value: object) -> int | None:
-    """Return a ticketId (an int, or a string of digits), or ``None`` for anything else."""
+    """Return a ticketId (an int from 0 below 2^63, or a string of such digits), or ``None`` for anything else."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value):
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TICKET_ID:
         return value
     return None
 
@@ -221,6 +212,11 @@ def parse_ticket_id(value: object) -> int | None:
 def encodable(text: str) -> str:
     """Return a text that UTF-8 can hold: half an emoji can neither be logged nor stored."""
     return text.encode("utf-8", "replace").decode()
+
+
+def shorten(text: str, length: int = _MAX_TEXT_LENGTH) -> str:
+    """Cut a text of a server: none is logged or kept at full length, however long the server makes it."""
+    return encodable(text[:length])
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
@@ -253,10 +249,15 @@ def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries
     return back_off(attempt)
 
 
-def _judge_success(request: Request, status_code: int, payload: Any, redact: Callable[[str], str]) -> Verdict:
+def _judge_success(
+    request: Request, status_code: int, payload: Any, body: bytes, redact: Callable[[str], str]
+) -> Verdict:
     if request.method == "GET":
         if payload is None:
             return Verdict(Outcome.UNKNOWN, f"HTTP {status_code} without a JSON body", status_code=status_code)
+        text = body.decode("utf-8", "replace")
+        if redact(text) != text:
+            payload = _redacted(payload, redact)
         return Verdict(Outcome.ACCEPTED, status_code=status_code, payload=payload)
     ticket_id = parse_ticket_id(payload.get("ticketId")) if isinstance(payload, dict) else None
     if ticket_id is None:
@@ -264,6 +265,48 @@ def _judge_success(request: Request, status_code: int, payload: Any, redact: Cal
         reason = f"HTTP {status_code}, but its body has no usable ticketId: {details!r:.200}"
         return Verdict(Outcome.UNKNOWN, reason, status_code=status_code, details=details)
     return Verdict(Outcome.ACCEPTED, status_code=status_code, ticket_id=ticket_id)
+
+
+def _judge_error(
+    request: Request,
+    status_code: int,
+    headers: Mapping[str, str],
+    payload: Any,
+    body: bytes,
+    redact: Callable[[str], str],
+) -> Verdict:
+    error = payload if isinstance(payload, dict) else {}
+    code = error.get("code")
+    has_shape = "code" in error and ("description" in error or "details" in error)
+    is_the_apis = has_shape and code == status_code and not isinstance(code, float)
+    verdict = Verdict(
+        Outcome.UNKNOWN,
+        status_code=status_code,
+        code=code if isinstance(code, int) and abs(code) <= MAX_TICKET_ID else _short(code, redact),
+        description=_short(error.get("description"), redact),
+        details=_short(error.get("details") if has_shape else body.decode("utf-8", "replace"), redact),
+        retry_after=parse_retry_after(headers.get("Retry-After"), headers.get("Date")),
+    )
+    if 300 <= status_code < 400:
+        location = shorten(redact(headers.get("Location", "nowhere")), 200)
+        reason = f"HTTP {status_code}: a redirect to {location!r:.200}, not followed (check the connection's host)"
+        return replace(verdict, reason=reason)
+    said = _one_line("; ".join(part for part in (verdict.description, verdict.details) if part))
+    verdict = replace(verdict, reason=f"HTTP {status_code}" + (f": {said}" if said else ""))
+    if status_code == 429 or (status_code == 503 and is_the_apis):
+        return replace(verdict, outcome=Outcome.NOT_SENT)
+    if status_code in _REFUSALS or (400 <= status_code < 500 and is_the_apis):
+        return replace(verdict, outcome=Outcome.REJECTED)
+    if status_code == 500 and _says_key_is_unreadable(request, verdict):
+        return replace(verdict, outcome=Outcome.REJECTED)
+    return verdict
+
+
+def _says_key_is_unreadable(request: Request, verdict: Verdict) -> bool:
+    """Whether a text begins with the API's own words, and is no echo of the message that was to be sent."""
+    said = (text for text in (verdict.description, verdict.details) if text)
+    is_echo = b"api" in (request.body or b"").lower() and b"reading" in (request.body or b"").lower()
+    return not is_echo and any(_UNREADABLE_KEY.match(text) for text in said)
 
 
 def _read_http_date(text: str) -> float | None:
@@ -285,4 +328,24 @@ def _parse_json(body: bytes) -> Any:
 def _short(value: Any, redact: Callable[[str], str]) -> str | None:
     if value is None or value == "":
         return None
-    return encodable(redact(value if isinstance(value, str) else json.dumps(value))[:_MAX_TEXT_LENGTH])
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except (RecursionError, ValueError):
+        return "left out: it cannot be written as text"
+    return shorten(redact(text))
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return JSON without what a server has echoed in its texts."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [_redacted(item, redact) for item in value]
+    if isinstance(value, dict):
+        return {redact(key): _redacted(item, redact) for key, item in value.items()}
+    return value
+
+
+def _one_line(text: str) -> str:
+    """Return a text without line ends and control characters: a server must not write lines of its own into a log."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

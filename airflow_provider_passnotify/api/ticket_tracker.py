@@ -25,7 +25,6 @@ MAX_TICKETS_WITH_DETAILS = 100
 """Among more tickets than this, ``created_at`` and ``children`` are kept of those that failed only (the first 100)."""
 _TIMING_STATUS_CODES = (408, 425)
 """Request Timeout and Too Early blame the moment, not the question."""
-_MAX_STATUS_LENGTH = 200
 
 
 class End(str, Enum):
@@ -103,7 +102,7 @@ class TicketTracker:
         failed = ticket.state is TicketState.FAILED
         if not (self._keep_details or (failed and self._failed < MAX_TICKETS_WITH_DETAILS)):
             ticket = replace(ticket, created_at=None, children=None)
-        self.put(replace(ticket, status=ticket.status[:_MAX_STATUS_LENGTH]))
+        self.put(ticket)
         return True
 
     def put(self, ticket: Ticket) -> None:

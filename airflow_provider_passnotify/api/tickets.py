@@ -15,7 +15,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.api.protocol import encodable, parse_ticket_id
+from airflow_provider_passnotify.api.protocol import encodable, parse_ticket_id, shorten
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,9 @@ SUCCESS_STATUSES = frozenset({"COMPLETED", "COMPLETE", "SUCCESS", "SUCCEEDED", "
 FAILURE_STATUSES = frozenset({"FAILED", "FAILURE", "ERROR", "CANCELLED", "CANCELED", "ABORTED", "REJECTED"})
 
 _logged: set[str] = set()
+_MAX_STATUS_LENGTH = 200
+_MAX_TIME_LENGTH = 100
+_MAX_DEPTH = 100
 _MAX_LOGGED = 100  # a status such as "37 %" would be a new word each time
 
 
@@ -114,7 +117,7 @@ def clean_ticket_id(value: object, name: str = "ticket_id") -> int:
     :raises ValueError: naming the argument and what it holds instead.
     """
     ticket_id = parse_ticket_id(value.strip() if isinstance(value, str) else value)
-    if ticket_id is None or ticket_id >= 2**64:  # more, Airflow cannot hand to a trigger
+    if ticket_id is None:
         hint = " (an empty XCom? Check the task that should have pushed it.)" if value in (None, "None", "") else "."
         raise ValueError(f"{name} must be a ticketId, a whole number from 0; it is {value!r:.80}{hint}")
     return ticket_id
@@ -135,9 +138,18 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     if not isinstance(status, str) or not status.strip():
         keys = sorted(f"{key:.50}" for key in payload)[:20]
         raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {_storable(keys)}.")
+    own_id = _field(payload, "id", "ID")
+    if own_id is not None and parse_ticket_id(own_id) != ticket_id:
+        raise ValueError(f"ticket {ticket_id}: the answer is about another ticket ({shorten(repr(own_id), 50)}).")
+    if len(status) > _MAX_STATUS_LENGTH:
+        status = shorten(status, _MAX_STATUS_LENGTH) + "..."
     state = (words or StatusWords()).state(status)
-    created_at = _read_time(_field(payload, "createdAt"))
+    created = _field(payload, "createdAt")
     children = None if brief and state is TicketState.RUNNING else _field(payload, "children")
+    if state is TicketState.FAILED and own_id is None and created is None and children is None:
+        # After a failure a push may be sent again: that takes the API's word, not a gateway's {"status": "error"}.
+        raise ValueError(f"ticket {ticket_id}: the answer says {status!r} and nothing else that a ticket has.")
+    created_at = _read_time(created)
     return Ticket(ticket_id, status, state, created_at, children)
 
 
@@ -150,14 +162,16 @@ def _field(payload: Mapping[str, Any], *spellings: str) -> Any:
         return "left out: nested too deeply"
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: Any, depth: int = _MAX_DEPTH) -> Any:
     """Return JSON that Airflow can carry: half an emoji, or a number beyond 64 bits, would end the whole triggerer."""
     if isinstance(value, str):
         return encodable(value)
+    if isinstance(value, dict | list) and not depth:
+        raise RecursionError
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
+        return {_storable(key): _storable(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [_storable(item, depth - 1) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -166,7 +180,7 @@ def _storable(value: Any) -> Any:
 
 
 def _read_time(value: object) -> pendulum.DateTime | None:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _MAX_TIME_LENGTH:
         return None
     try:
         parsed = pendulum.parse(value, tz="UTC", exact=True)  # a time of day alone is no date

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
+from servers import CLOSE, NOTHING, TICKET, Answer, answer, echoing, serving
 
 from airflow_provider_passnotify.exceptions import PassNotifyError
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
-from tests.servers import CLOSE, NOTHING, TICKET, Answer, answer, echoing, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -51,7 +51,7 @@ ANSWERS: dict[str, Answer] = {
     "password in a Location": answer(
         302, {"Location": f"/?password={quote(PASSWORD, safe='')}&k={quote(KEY, safe='')}"}
     ),
-    "told to wait": echoing(answer(503, {"Retry-After": "0"}, ECHO)),
+    "told to wait": echoing(answer(429, {"Retry-After": "0"}, ECHO)),
     "nothing": NOTHING,
 }
 TARGET = {"target_type": "pass", "pass_id": 1}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from clients import DELETE, LOOK, SEND, Call, config_for
+from servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, serving
 
 from airflow_provider_passnotify.api.protocol import MAX_ANSWER_BYTES, Outcome, Request, TransportFailure
-from tests.clients import DELETE, LOOK, SEND, Call, config_for
-from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -26,11 +26,15 @@ LOST = {
     "gzip that is none": answer(200, {"Content-Encoding": "gzip"}, b"not gzip at all"),
     "endless header": Answer(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, CLOSE),
 }
+BUSY = {"code": 503, "description": "Busy", "details": "later"}
 ANSWERS = {
     "500": answer(500, body="Internal Server Error"),
     "502": answer(502, body="<html>Bad Gateway</html>"),
     "bare 503": answer(503),
     "504": answer(504),
+    "503 of a cache": answer(503, {"Retry-After": "5"}, "<html>Guru Meditation</html>"),
+    "503 whose code is another": answer(503, {"Retry-After": "0"}, {**BUSY, "code": 500}),
+    **{f"{status} of a gateway": answer(status, body="<html>") for status in (402, 407, 408, 409, 410, 422, 460, 499)},
     "200 without JSON": answer(200, body="OK"),
     "200 without ticketId": answer(200, body={"ok": True}),
     "200, ticketId a word": answer(200, body={"ticketId": "soon"}),
@@ -90,7 +94,7 @@ def test_a_refusal_counts_even_if_its_body_is_cut(call: Call) -> None:
     assert (verdict.outcome, verdict.status_code) == (Outcome.REJECTED, 404)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 408, 409, 410, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 422])
 def test_a_refusal_is_final(call: Call, status: int) -> None:
     error = {"code": status, "description": "No.", "details": "because"}
     with serving(answer(status, body=error)) as server:
@@ -113,9 +117,9 @@ def test_the_unreadable_key_is_a_refusal(call: Call) -> None:
     [
         answer(429),
         answer(429, {"Retry-After": "0"}),
-        answer(503, {"Retry-After": "0"}),
-        answer(503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
-        answer(503, body={"code": 503, "description": "Busy", "details": "later"}),
+        answer(503, {"Retry-After": "0"}, BUSY),
+        answer(503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, BUSY),
+        answer(503, body=BUSY),
     ],
 )
 def test_a_push_that_was_told_to_come_back_is_repeated(call: Call, reply: Answer) -> None:

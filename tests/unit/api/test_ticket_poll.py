@@ -30,7 +30,7 @@ def answer(status_code: int, body: Any, **headers: str) -> Verdict:
 
 
 def status(word: str, **more: Any) -> Verdict:
-    return answer(200, {"Status": word, **more})
+    return answer(200, {"Status": word, "createdAt": "2013-03-28 18:18:36.0", **more})
 
 
 TROUBLE = [

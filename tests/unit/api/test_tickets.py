@@ -43,7 +43,7 @@ def test_both_spellings_any_case(key: str, word: str, state: TicketState) -> Non
         ({"Status": "COMPLETED", "status": "PENDING"}, "PENDING"),
         ({"STATUS": "FAILED", "Status": "COMPLETED"}, "COMPLETED"),
         ({"status": "DONE", "STATUS": "FAILED", "Status": "COMPLETED"}, "DONE"),
-        ({"STATUS": "FAILED", "sTATUS": "DONE"}, "FAILED"),
+        ({"STATUS": "QUEUED", "sTATUS": "DONE"}, "QUEUED"),
     ],
 )
 def test_of_several_spellings_one_counts(payload: dict[str, str], status: str) -> None:
@@ -51,6 +51,27 @@ def test_of_several_spellings_one_counts(payload: dict[str, str], status: str) -
     dates = {"CREATEDAT": "2001-01-01 00:00", "createdAt": "2002-02-02 00:00", "createdat": "2003-03-03 00:00"}
     ticket = read_ticket(1, {**payload, **dates, "children": [1], "Children": [2]})
     assert (ticket.created_at, ticket.children) == (pendulum.datetime(2002, 2, 2, tz="UTC"), [1])
+
+
+@pytest.mark.parametrize("own_id", [8, "8", "x", -7, 7.0, True, [7]])
+def test_an_answer_about_another_ticket_says_nothing_of_this_one(own_id: Any) -> None:
+    for key in ("ID", "id", "Id"):
+        with pytest.raises(ValueError, match="ticket 7: the answer is about another ticket"):
+            read_ticket(7, {"status": "FAILED", key: own_id})
+        assert read_ticket(7, {"status": "FAILED", key: "7"}).state is TicketState.FAILED
+
+
+@pytest.mark.parametrize("word", ["error", "Failed"])
+def test_a_gateways_error_is_no_failed_ticket(word: str) -> None:
+    with pytest.raises(ValueError, match=f"ticket 7: the answer says '{word}' and nothing else that a ticket has"):
+        read_ticket(7, {"status": word, "message": "upstream failed"})
+
+
+def test_a_long_status_is_cut_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    for status in ("x" * 5_000_000, "FAILED" + " " * 300 + "?", " " * 300 + "FAILED"):
+        ticket = read_ticket(7, {"status": status, "ID": 7, "createdAt": "2" * 5_000_000})
+        assert (len(ticket.status), ticket.state, ticket.created_at) == (203, TicketState.RUNNING, None)
+    assert all(len(record.getMessage()) < 500 for record in caplog.records)
 
 
 @pytest.mark.parametrize("created_at", [None, 5, "", "yesterday", "12:00", "99999-01-01"])

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import make_certificate
+from servers import NOTHING, Answer, answer, serving
 
 from airflow_provider_passnotify.api.tickets import StatusWords, TicketState
 from airflow_provider_passnotify.exceptions import (
@@ -23,8 +25,6 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
 from airflow_provider_passnotify.targets import PassTarget
-from tests.certificates import make_certificate
-from tests.servers import NOTHING, Answer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 
@@ -128,7 +128,7 @@ def test_a_ticket_that_cannot_be_read(hook: Any, connection: Connect, body: Any)
 
 
 def test_words_of_the_users_own(hook: Any, connection: Connect) -> None:
-    with serving(answer(body={"status": "Delivered"})) as server:
+    with serving(answer(body={"status": "Delivered", "ID": 1})) as server:
         connect(connection, server.url)
         assert hook.get_ticket(1).state is TicketState.RUNNING
         assert hook.get_ticket(1, words=StatusWords(success=["delivered"])).state is TicketState.SUCCEEDED

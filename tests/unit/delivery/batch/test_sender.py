@@ -11,17 +11,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from clients import config_for
 
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.delivery.batch import throttle
 from airflow_provider_passnotify.delivery.batch.breaker import MAX_UNKNOWN_IN_A_ROW
 from airflow_provider_passnotify.delivery.batch.sender import MAX_THROTTLED_ATTEMPTS, Job, Sender
-from tests.clients import config_for
 
 OK = (200, {}, '{"ticketId": 7}')
 REFUSED = (429, {"Retry-After": "0"}, "")
-UNAVAILABLE = (503, {"Retry-After": "0"}, "")
+UNAVAILABLE = (503, {"Retry-After": "0"}, '{"code": 503, "description": "Busy."}')
 HANG = None
 SLOWER = "The API asks to slow down"
 Reply = tuple[int, dict[str, str], str] | None
@@ -154,7 +154,7 @@ def test_empty_source() -> None:
         ("POST", [(404, {}, '{"code": 404, "description": "gone"}')], "rejected"),
         ("POST", [(401, {}, "")], "rejected"),
         ("POST", [(500, {}, "")], "unknown"),
-        ("POST", [(503, {}, "")], "unknown"),
+        ("POST", [(503, {"Server": "a cache"}, "<html>")], "unknown"),
         ("POST", [(200, {}, "{}")], "unknown"),
         ("POST", [(302, {"Location": "/"}, "")], "unknown"),
         ("POST", [UNAVAILABLE, REFUSED, OK], "accepted"),
