@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import ssl
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import certifi
+from aiohttp.connector import Connection
 from yarl import URL
 
 from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.attempt import Attempt
 from airflow_provider_passnotify.api.config import Config
-from airflow_provider_passnotify.api.protocol import Request, TransportFailure, Verdict
+from airflow_provider_passnotify.api.protocol import Request, Verdict
 from airflow_provider_passnotify.api.rate_limit import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -77,23 +82,52 @@ class PassNotifyAsyncClient:
             # The loop was blocked: all whose turn came meanwhile are awake now, and must not call at once.
 
     async def attempt(self, request: Request) -> Verdict:
-        """Do a request once."""
+        """Do a request once.
+
+        When it is cancelled, the :class:`asyncio.CancelledError` says in ``not_connected`` whether surely nothing was
+        sent.
+        """
         if self._session is None:
             self._session = _open_session(self.config, self._tls)
+        attempt = _AsyncAttempt(request, self.config)
+        _current.set(attempt)
+        ends = asyncio.get_running_loop().time() + self.config.deadline
+        verdict = None
         try:
-            async with self._session.request(
-                request.method,
-                URL(self.config.base_url + request.url_path, encoded=True),
-                data=request.body,
-                headers=request.headers,
-                proxy=self.config.proxy,
-                allow_redirects=False,
-            ) as response:
-                body = await _read_body(response)
-                redact = self.config.redact
-                return protocol.judge(request, response.status, response.headers, body, redact=redact)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            return protocol.judge_failure(_classify(error), self.config.redact(f"{type(error).__name__}: {error}"))
+            await self._exchange(attempt, self._session)
+            verdict = attempt.judge()
+        except asyncio.CancelledError as error:
+            error.not_connected = not attempt.on_its_way  # type: ignore[attr-defined]
+            raise
+        except Exception as error:  # noqa: BLE001 (by how far the attempt got, whatever the error is called)
+            attempt.fail(error)
+            attempt.expired = asyncio.get_running_loop().time() >= ends
+            verdict = attempt.judge()
+        finally:
+            attempt.let_go(reuse=verdict is not None and attempt.leaves_connection_clean(verdict))
+        return verdict
+
+    async def _exchange(self, attempt: _AsyncAttempt, session: aiohttp.ClientSession) -> None:
+        request = attempt.request
+        response = await session.request(
+            request.method,
+            URL(self.config.base_url + request.url_path, encoded=True),
+            data=request.body,
+            headers=request.headers,
+            proxy=self.config.proxy,
+            allow_redirects=False,
+        )
+        try:
+            attempt.begin_answer(response.status, response.headers)
+            body = bytearray()
+            while piece := await response.content.readany():
+                body += piece
+                if len(body) > request.max_answer_bytes:
+                    raise ValueError(f"the answer is larger than {request.max_answer_bytes} bytes")
+            attempt.end_answer(bytes(body))
+        except BaseException:
+            response.close()
+            raise
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -102,27 +136,74 @@ class PassNotifyAsyncClient:
             self._session = None
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Marks what ends an attempt before a byte of the request was written, also when it was cancelled."""
+class _AsyncAttempt(Attempt):
+    """An attempt that keeps its connection until its answer has been judged; aiohttp gives it back before that."""
 
-    async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await super().connect(*args, **kwargs)
-        except BaseException as error:
-            error.not_connected = True  # type: ignore[attr-defined]
-            raise
+    def __init__(self, request: Request, config: Config) -> None:
+        super().__init__(request, config)
+        self._connection: Connection | None = None
+        self._give_back: Callable[[], None] | None = None
+
+    def take(self, connection: Connection) -> None:
+        """Take the connection that the request goes out on."""
+        self._connection, self._give_back = connection, connection.release
+        connection.release = lambda: None  # type: ignore[method-assign]
+        self.on_its_way = True  # aiohttp writes without a further look at the event loop
+
+    def let_go(self, *, reuse: bool) -> None:
+        """Give the connection back, or close it."""
+        if self._connection is None or self._give_back is None:
+            return
+        transport = self._connection.transport
+        if reuse and transport is not None and not transport.get_write_buffer_size():  # else: an early answer
+            self._give_back()
+        else:
+            self._connection.close()
+
+
+_current: ContextVar[_AsyncAttempt] = ContextVar("_current")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the attempt when it has a connection, and hands out none on which something came unasked."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: WeakSet[Any] = WeakSet()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+            if protocol not in self._used:
+                self._used.add(protocol)
+            elif protocol is None or protocol.should_close or _has_something_to_read(connection):
+                connection.close()
+                continue
+            _current.get().take(connection)
+            return connection
+
+
+def _has_something_to_read(connection: Connection) -> bool:
+    """Whether the operating system holds something, if only an end, that the event loop has not looked at yet."""
+    transport = connection.transport
+    sock: Any = None if transport is None else transport.get_extra_info("socket")
+    if sock is None:
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _open_session(config: Config, tls: bool | ssl.SSLContext) -> aiohttp.ClientSession:
     connect, read = config.timeout
     connector = _Connector(limit=config.max_connections, keepalive_timeout=protocol.MAX_IDLE_SECONDS, ssl=tls)
-    # A proxy's answer to CONNECT has no time-out of its own in aiohttp; this one also covers waiting for a connection.
-    tunnel = connect + read if config.proxy else None
     return aiohttp.ClientSession(
         connector=connector,
         headers=config.headers,
-        timeout=aiohttp.ClientTimeout(total=None, connect=tunnel, sock_connect=connect, sock_read=read),
+        timeout=aiohttp.ClientTimeout(total=config.deadline, sock_connect=connect, sock_read=read),
         cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
     )
 
 
@@ -133,28 +214,3 @@ def _tls(ca_bundle: bool | str) -> bool | ssl.SSLContext:
     if Path(path).is_dir():
         return ssl.create_default_context(capath=path)
     return ssl.create_default_context(cafile=path)
-
-
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    try:
-        while len(body) <= protocol.MAX_ANSWER_BYTES and (chunk := await response.content.readany()):
-            body += chunk
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
-        if response.status < 400:
-            raise
-        return b""  # the status alone says that it was refused
-    return bytes(body)
-
-
-def _classify(error: Exception) -> TransportFailure:
-    """Tell whether anything was written when it failed; aiohttp has classes of its own for what fails before."""
-    if isinstance(error, aiohttp.ClientSSLError):
-        return TransportFailure.TLS
-    before = (
-        aiohttp.ClientConnectorError,
-        aiohttp.ConnectionTimeoutError,
-        aiohttp.ClientHttpProxyError,
-        aiohttp.InvalidURL,
-    )
-    return TransportFailure.UNREACHABLE if isinstance(error, before) else TransportFailure.LOST

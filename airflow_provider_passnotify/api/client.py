@@ -6,20 +6,20 @@ import logging
 import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
 from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.attempt import Attempt
 from airflow_provider_passnotify.api.config import Config
-from airflow_provider_passnotify.api.protocol import Request, TransportFailure, Verdict
+from airflow_provider_passnotify.api.protocol import Request, Verdict
 from airflow_provider_passnotify.api.rate_limit import RateLimiter
+from airflow_provider_passnotify.api.watched_connection import Watchdog, WatchedAdapter, ended_clean
 
 log = logging.getLogger(__name__)
 
 _NAP_SECONDS = 0.5
+_PIECE = 65536
 
 
 class PassNotifyClient:
@@ -61,27 +61,55 @@ class PassNotifyClient:
 
     def attempt(self, request: Request) -> Verdict:
         """Do a request once."""
+        attempt = Attempt(request, self.config)
+        verdict, clean = None, False
         try:
-            with self._get_session().request(
-                request.method,
-                self.config.base_url + request.url_path,
-                data=request.body,
-                headers=request.headers,
-                timeout=self.config.timeout,
-                verify=self.config.ca_bundle,  # here, as the session's own is overridden by the environment's
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = _read_body(response)
-                redact = self.config.redact
-                return protocol.judge(request, response.status_code, response.headers, body, redact=redact)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return protocol.judge_failure(_classify(error), self.config.redact(_describe(error)))
+            with Watchdog(attempt, self.config.deadline):
+                clean = self._exchange(attempt)
+            verdict = attempt.judge()
+        finally:
+            self.in_flight = attempt.on_its_way
+            if verdict is None or not (clean and attempt.leaves_connection_clean(verdict)):
+                self.close()
+        return verdict
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         if self._session is not None:
             self._session.close()
+
+    def _exchange(self, attempt: Attempt) -> bool:
+        """Send the request and read the answer, and tell whether that was all that came."""
+        request = attempt.request
+        try:
+            session = self._get_session()
+            prepared = session.prepare_request(
+                requests.Request(
+                    request.method,
+                    self.config.base_url + request.url_path,
+                    headers=request.headers,
+                    data=request.body,
+                )
+            )
+            # The adapter's, not the session's: that one looks into redirects and cookies, whatever they hold.
+            with session.get_adapter(self.config.base_url).send(
+                prepared,
+                stream=True,
+                timeout=self.config.timeout,
+                verify=self.config.ca_bundle,
+                proxies=session.proxies,
+            ) as response:
+                attempt.begin_answer(response.status_code, response.headers)
+                body = bytearray()
+                while piece := response.raw.read(_PIECE, decode_content=False):
+                    body += piece
+                    if len(body) > request.max_answer_bytes:
+                        raise ValueError(f"the answer is larger than {request.max_answer_bytes} bytes")
+                attempt.end_answer(bytes(body))
+                return ended_clean(response.raw)
+        except Exception as error:  # noqa: BLE001 (by how far the attempt got, whatever the error is called)
+            attempt.fail(error)
+            return False
 
     def _get_session(self) -> requests.Session:
         now = time.monotonic()
@@ -110,72 +138,5 @@ def _open_session(config: Config) -> requests.Session:
     if config.proxy:
         session.proxies = {"http": config.proxy, "https": config.proxy}
     for prefix in ("http://", "https://"):
-        session.mount(prefix, _Adapter())
+        session.mount(prefix, WatchedAdapter())
     return session
-
-
-def _read_body(response: requests.Response) -> bytes:
-    try:
-        body: bytes = response.raw.read(protocol.MAX_ANSWER_BYTES, decode_content=True)
-    except (urllib3.exceptions.HTTPError, OSError):
-        if response.status_code < 400:
-            raise
-        return b""  # the status alone says that it was refused
-    return body
-
-
-class _ConnectErrors:
-    """A connection that marks what fails before a byte of the request was written: surely not sent."""
-
-    def connect(self) -> None:
-        try:
-            super().connect()  # type: ignore[misc]
-        except Exception as error:
-            error.not_connected = True  # type: ignore[attr-defined]
-            raise
-
-
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    class ConnectionCls(_ConnectErrors, urllib3.connection.HTTPConnection):
-        pass
-
-
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    class ConnectionCls(_ConnectErrors, urllib3.connection.HTTPSConnection):
-        pass
-
-
-class _Adapter(HTTPAdapter):
-    """The stock adapter (which repeats nothing by itself) over those connections."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-        return manager
-
-
-def _classify(error: BaseException) -> TransportFailure:
-    """Tell whether anything was written when it failed, from the exceptions that libraries wrap around each other."""
-    chain = list(_chain(error))
-    # (By no means every ValueError: requests.InvalidHeader tells of an answer, too.)
-    unusable = isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema)
-    if not unusable and not any(getattr(link, "not_connected", False) for link in chain):
-        return TransportFailure.LOST
-    tls = any(isinstance(link, requests.exceptions.SSLError | urllib3.exceptions.SSLError) for link in chain)
-    return TransportFailure.TLS if tls else TransportFailure.UNREACHABLE
-
-
-def _chain(error: BaseException | None) -> Any:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _describe(error: BaseException) -> str:
-    """Return the innermost cause, which says what happened; the wrappers repeat URLs and object addresses."""
-    *_, root = _chain(error)
-    return f"{type(root).__name__}: {root}"

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
-import os
 import re
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from airflow_provider_passnotify import __version__
-from airflow_provider_passnotify.api.base_url import is_loopback, read_base_url
+from airflow_provider_passnotify.api import environment
+from airflow_provider_passnotify.api.base_url import read_base_url
 from airflow_provider_passnotify.api.options import OPTIONS, read_extra
+from airflow_provider_passnotify.api.secrets import proxy_secrets, spellings
 
 CONN_TYPE = "passnotify"
 USER_AGENT = f"airflow-provider-passnotify/{__version__}"
@@ -57,43 +56,43 @@ class Config:
             "Authorization": f"Basic {self.key}",
             "Api-Revision": self.api_revision,
             "Accept": "application/json",
+            "Accept-Encoding": "identity",  # the answers are small, and what is not compressed is no bomb
             "User-Agent": USER_AGENT,
         }
 
+    @property
+    def deadline(self) -> float:
+        """Seconds that one attempt may take as a whole, whatever drips, floods or stands still."""
+        return sum(self.timeout)
+
     @functools.cached_property
     def proxy(self) -> str | None:
-        """The proxy for this host: the connection's own, else the environment's (read once, not per request)."""
+        """The proxy for this host: the connection's own, else the environment's (read once, not per request).
+
+        :raises ValueError: naming the environment variable that holds no proxy that can be used.
+        """
         url = urlsplit(self.base_url)
-        proxies = self.proxies
-        if proxies is None:
-            if is_loopback(url.hostname or "") or urllib.request.proxy_bypass(url.hostname or ""):
-                return None
-            proxies = urllib.request.getproxies()
-        proxy = proxies.get(url.scheme) or proxies.get("all")
-        return f"http://{proxy}" if proxy and "://" not in proxy else proxy  # environments often name just host:port
+        if self.proxies is not None:
+            return self.proxies.get(url.scheme) or self.proxies.get("all")
+        return environment.proxy_for(url.scheme, url.hostname or "")
 
     @functools.cached_property
     def ca_bundle(self) -> str | bool:
-        """``verify`` for the transports: the environment's bundle where the connection names none."""
-        if self.verify is True:
-            return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        return self.verify
+        """``verify`` for the transports: the environment's bundle where the connection names none.
+
+        :raises ValueError: naming the environment variable that names no CA bundle.
+        """
+        return environment.ca_bundle() or True if self.verify is True else self.verify
 
     def redact(self, text: str) -> str:
-        """Return the text without the credential, should a server have echoed it."""
+        """Return the text without the credentials, should a server have echoed them."""
         for form in self._secret_forms:
             text = text.replace(form, "***")
         return text
 
     @functools.cached_property
     def _secret_forms(self) -> list[str]:
-        """Each secret as it is, percent-encoded, and escaped as JSON and ``repr`` do; the longest first."""
-        forms = {
-            form
-            for secret in (*self.secrets, *_password_of(self.proxy))
-            for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1])
-        }
-        return sorted(forms, key=len, reverse=True)
+        return spellings((*self.secrets, *proxy_secrets(self.proxy)))
 
 
 def read_config(
@@ -109,7 +108,8 @@ def read_config(
     """Read the fields of an Airflow connection.
 
     :param extra: its Extra as text (a JSON object, or nothing).
-    :raises ValueError: naming the field, what is wrong with it and what to do; it never repeats a secret.
+    :raises ValueError: naming the field, or the environment variable, what is wrong with it and what to do; it never
+        repeats a secret.
     """
     if conn_type != CONN_TYPE:
         raise ValueError(f"its type is {conn_type!r}; it must be {CONN_TYPE!r}.")
@@ -117,11 +117,12 @@ def read_config(
     allow_http = options.pop("allow_http", False)
     base_url = read_base_url(host, schema, port, allow_http=allow_http)
     key = _read_key(login, password)
-    proxies = (options.get("proxies") or {}).values()
-    proxy_passwords = (password for url in proxies for password in _password_of(url))
+    of_proxies = (secret for url in (options.get("proxies") or {}).values() for secret in proxy_secrets(url))
     # (Base64 without its padding, too: that is how it is quoted in some places.)
-    secrets = {text for text in (key, key.rstrip("="), password, _password_in(key), *proxy_passwords) if text}
-    return Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
+    secrets = {text for text in (key, key.rstrip("="), password, _password_in(key), *of_proxies) if text}
+    config = Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
+    _ = config.proxy, config.ca_bundle  # what is wrong with the environment is told before anything is sent
+    return config
 
 
 def _read_key(login: str | None, password: str | None) -> str:
@@ -135,11 +136,6 @@ def _read_key(login: str | None, password: str | None) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError("it has no login, and its password is not a Base64 key. Give the login, or the key.")
     return key
-
-
-def _password_of(url: str | None) -> tuple[str, ...]:
-    password = urlsplit(url or "").password
-    return (unquote(password), password) if password else ()
 
 
 def _password_in(key: str) -> str:

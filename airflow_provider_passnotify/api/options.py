@@ -9,6 +9,7 @@ import difflib
 import json
 import math
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,15 +131,25 @@ def _verify(value: object) -> bool | str:
     try:
         return _flag(value)
     except ValueError:
-        if isinstance(value, str) and Path(value).exists():
+        if isinstance(value, str) and is_ca_bundle(value):
             return value
-        raise ValueError("true, false, or the path of an existing CA bundle") from None
+        raise ValueError("true, false, or the path of a CA bundle (a PEM file or a folder) that can be read") from None
+
+
+def is_ca_bundle(path: str) -> bool:
+    """Whether certificates can be read from a file; of a folder, OpenSSL reads them when it needs them."""
+    try:
+        if not Path(path).is_dir():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):  # (ssl.SSLError is an OSError)
+        return False
+    return True
 
 
 def _proxies(value: object) -> dict[str, str]:
     try:
         proxies: Any = json.loads(value) if isinstance(value, str) else value
-        usable = all(scheme in {"http", "https", "all"} and _is_proxy_url(url) for scheme, url in proxies.items())
+        usable = all(scheme in {"http", "https", "all"} and is_proxy_url(url) for scheme, url in proxies.items())
     except (ValueError, AttributeError, TypeError):
         usable = False
     if not usable:
@@ -146,7 +157,8 @@ def _proxies(value: object) -> dict[str, str]:
     return dict(proxies)
 
 
-def _is_proxy_url(url: str) -> bool:
+def is_proxy_url(url: str) -> bool:
+    """Whether both clients can use a proxy."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from tests.clients import CLIENTS, Call
+from clients import CLIENTS, Call
 
 
 @pytest.fixture(params=CLIENTS)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Certificate, make_certificate
+from clients import DELETE, SEND, Call, config_for
+from servers import CLOSE, TICKET, Answer, answer, serving
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict
-from tests.certificates import Certificate, make_certificate
-from tests.clients import DELETE, SEND, Call, config_for
-from tests.servers import CLOSE, TICKET, Answer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -142,8 +142,9 @@ def test_a_connection_is_kept(call: Call) -> None:
     assert server.connections == 1
 
 
-def test_a_connection_is_kept_after_errors(call: Call) -> None:
-    with serving(answer(404, body={"code": 404, "description": "gone"}), answer(502, body="x"), TICKET) as server:
+def test_a_connection_is_kept_after_errors_that_were_understood(call: Call) -> None:
+    busy = {"code": 503, "description": "Busy."}
+    with serving(answer(404, body={"code": 404, "description": "gone"}), answer(503, body=busy), TICKET) as server:
         call(config_for(server.url, max_retries=0), SEND, SEND, SEND)
     assert server.connections == 1
 

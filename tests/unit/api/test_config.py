@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import make_certificate
 
 from airflow_provider_passnotify.api.base_url import is_loopback
 from airflow_provider_passnotify.api.config import Config, read_config
@@ -154,7 +155,7 @@ BAD_OPTIONS: dict[str, list[Any]] = {
     "requests_per_second": [0, -1, "x", True, [1], "inf", 1e-300],
     "max_connections": [0, 257, "x", True, 10**400],
     "api_revision": ["x", True, "1.2\r\nX: y", "1..2", [1]],
-    "verify": [0, 1, "no", "/no/such/file.pem", [True], {}],
+    "verify": [0, 1, "no", "/no/such/file.pem", "x" * 5000, "a\x00b", "/dev/null", __file__, [True], {}],
     "proxies": ["x", "http://p:1", [1], {"ftp": "http://p"}, {"http": "p:1"}, {"http": 1}, {"http": "socks5://p:1"}],
     "allow_http": ["yes", 1, 0, "1", [True]],
 }
@@ -190,7 +191,7 @@ def test_the_defaults_are_those_that_the_form_names() -> None:
 
 def test_verify_takes_a_file_or_a_folder(tmp_path: Path) -> None:
     file = tmp_path / "false"
-    file.touch()
+    file.write_bytes(make_certificate(tmp_path).path.read_bytes())
     assert read(extra={"verify": str(file)}).verify == str(file)
     assert read(extra={"verify": str(tmp_path)}).verify == str(tmp_path)
 

@@ -1,0 +1,54 @@
+"""How a credential may be spelt by a server that echoes it, so that it can be cut out of every text.
+
+Not covered: a part of a credential, one that is encrypted, hashed or encoded twice, and one with other white space.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+_FOR_HTML = re.compile("[<>&'+=]")
+"""What some libraries escape in JSON, so that it may stand in HTML."""
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
+
+
+def spellings(secrets: Iterable[str]) -> list[str]:
+    """Return every plausible spelling of each secret, the longest first, as it must be cut out."""
+    return sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
+
+
+def proxy_secrets(url: str | None) -> tuple[str, ...]:
+    """Return the password in a proxy's URL, and what Basic authentication makes of user and password."""
+    parts = urlsplit(url or "")
+    if not parts.password:
+        return ()
+    user, password = unquote(parts.username or ""), unquote(parts.password)
+    # aiohttp and requests write Latin-1 where they can.
+    keys = {base64.b64encode(f"{user}:{password}".encode(codec, "replace")).decode() for codec in ("utf-8", "latin-1")}
+    return (password, parts.password, *(key.rstrip("=") for key in keys))
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    yield secret
+    yield secret.replace("+", "-").replace("/", "_")  # URL-safe Base64
+    yield repr(secret)[1:-1]
+    for quoted in (quote(secret, safe=""), quote(secret), quote_plus(secret), quote_plus(secret, safe="/")):
+        yield quoted
+        yield _PERCENT.sub(lambda match: match[0].lower(), quoted)
+    for in_json in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield in_json
+        yield in_json.replace("/", r"\/")
+        escaped = _FOR_HTML.sub(lambda match: rf"\u{ord(match[0]):04x}", in_json)
+        yield escaped
+        yield escaped.replace(r"\u002b", r"\u002B").replace(r"\u003d", r"\u003D").replace(r"\u003c", r"\u003C")
+    for in_html in (html.escape(secret), html.escape(secret, quote=False)):
+        yield in_html
+        yield in_html.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+        yield in_html.replace("&#x27;", "&apos;")
+        yield in_html.replace("+", "&#43;").replace("=", "&#61;").replace("/", "&#47;")
+        yield in_html.replace("/", "&#x2F;").replace("=", "&#x3D;").replace("+", "&#x2B;")

@@ -1,0 +1,273 @@
+"""Connections of ``requests`` that tell how far an attempt got, keep its deadline, and read answers strictly.
+
+Without them, ``requests`` bounds each wait but not their sum, takes an interim answer (103) for the final one, takes a
+head that was cut for a whole one, and forgets what follows an answer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from types import TracebackType
+from typing import Any
+
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from airflow_provider_passnotify.api.attempt import Attempt
+
+_LINE_ENDS = (b"\r\n", b"\n")
+_DEFECTS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
+
+
+_current = threading.local()
+"""Holds the ``watchdog`` of what this thread sends."""
+
+
+class Watchdog:
+    """Ends an attempt at its deadline by shutting its socket down, whatever the thread is doing with it.
+
+    :param attempt: which is told that it has expired.
+    :param seconds: from now on.
+    """
+
+    def __init__(self, attempt: Attempt, seconds: float) -> None:
+        self._attempt = attempt
+        self._ends = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._handle: socket.socket | None = None
+        self._stopped = False
+        self._timer = threading.Timer(seconds, self._fire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Watchdog:
+        _current.watchdog = self
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _current.watchdog = None
+        with self._lock:
+            self._stopped = True
+            self._let_go()
+        self._timer.cancel()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline.
+
+        :raises TimeoutError: when it has passed.
+        """
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+    def watch(self, fileno: int) -> None:
+        """Take a socket to watch, in place of the one before.
+
+        It is a handle of our own: the number alone may belong to another socket by the time of the deadline, and a
+        socket that speaks TLS must not be touched by a second thread.
+        """
+        with self._lock:
+            self._let_go()
+            self._handle = socket.socket(fileno=os.dup(fileno))
+            if self._attempt.expired:
+                self._shut_down()
+
+    def begin_request(self, fileno: int) -> None:
+        """Note that the first byte of the request is about to be written to a socket.
+
+        :raises TimeoutError: when the deadline has passed.
+        """
+        if self._attempt.on_its_way:
+            return
+        self.watch(fileno)
+        with self._lock:
+            if self._attempt.expired:
+                raise TimeoutError("the deadline has passed")
+            self._attempt.on_its_way = True
+
+    def _fire(self) -> None:
+        with self._lock:
+            if not self._stopped:
+                self._attempt.expired = True
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._handle is not None:
+            with suppress(OSError):
+                self._handle.shutdown(socket.SHUT_RDWR)
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
+def ended_clean(raw: Any) -> bool:
+    """Whether an answer that was read to its end is all that came.
+
+    :param raw: the answer as urllib3 has it.
+    """
+    answer = raw._original_response
+    return isinstance(answer, _Answer) and answer.wire.closed and not answer.wire.has_surplus
+
+
+class _Wire(io.BufferedReader):
+    """Reads an answer, and remembers how its last line and its last byte ended."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        super().__init__(raw)
+        self._socket = sock
+        self.last_line = b""
+        self.is_answer = False
+        self.has_surplus = False
+
+    def readline(self, size: int | None = -1) -> bytes:
+        self.last_line = super().readline(size)
+        return self.last_line
+
+    def close(self) -> None:
+        if self.is_answer and not self.closed:
+            timeout = self._socket.gettimeout()
+            with suppress(OSError, ValueError):
+                self._socket.settimeout(0)
+                try:
+                    self.has_surplus = bool(self.peek(1))
+                finally:
+                    self._socket.settimeout(timeout)
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that is whole, final and unambiguous, or an exception."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.wire = _Wire(sock.makefile("rb", buffering=0), sock)
+        self.fp = self.wire
+
+    def begin(self) -> None:
+        self.wire.is_answer = True
+        while True:
+            super().begin()
+            if self.wire.last_line not in _LINE_ENDS:
+                raise http.client.IncompleteRead(b"", None)
+            if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                break
+            self.headers = None  # type: ignore[assignment]  # an interim answer: begin anew
+        self._check_framing()
+
+    def _check_framing(self) -> None:
+        """Refuse what two readers may read differently: such an answer may be another's."""
+        lengths = {part.strip() for value in self.headers.get_all("Content-Length", []) for part in value.split(",")}
+        encodings = [value.strip().lower() for value in self.headers.get_all("Transfer-Encoding", [])]
+        if (
+            any(isinstance(defect, _DEFECTS) for defect in self.headers.defects)
+            or len(lengths) > 1
+            or not all(length.isascii() and length.isdigit() for length in lengths)
+            or encodings not in ([], ["chunked"])
+            or (lengths and encodings)
+        ):
+            raise http.client.HTTPException("the answer's headers are ambiguous")
+
+
+class _Watched:
+    """A connection that reports to the watchdog of the thread that uses it."""
+
+    response_class: Any = _Answer
+    _is_ready = False
+
+    def _new_conn(self) -> socket.socket:
+        watchdog: Watchdog = _current.watchdog
+        sock = _connect(self, watchdog)
+        watchdog.watch(sock.fileno())
+        return sock
+
+    def connect(self) -> None:
+        self._is_ready = False
+        super().connect()  # type: ignore[misc]
+        self._is_ready = True
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:  # type: ignore[attr-defined]
+            self.connect()
+        if self._is_ready:  # not the words to a proxy that lead to a connection
+            _current.watchdog.begin_request(self.sock.fileno())  # type: ignore[attr-defined]
+        super().send(data)  # type: ignore[misc]
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    class ConnectionCls(_Watched, urllib3.connection.HTTPConnection):
+        pass
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    class ConnectionCls(_Watched, urllib3.connection.HTTPSConnection):
+        pass
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class WatchedAdapter(HTTPAdapter):
+    """The stock adapter, which repeats nothing by itself, over watched connections."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+def _connect(connection: Any, watchdog: Watchdog) -> socket.socket:
+    """Connect to the first address that answers; neither the name server nor many addresses outlast the deadline."""
+    error: OSError = OSError("the host has no address")
+    for family, kind, protocol, _, address in _resolve(connection._dns_host, connection.port, watchdog.left):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            for option in connection.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(min(connection.timeout, watchdog.left))
+            sock.connect(address)
+        except OSError as problem:
+            error = problem
+            sock.close()
+        else:
+            sock.settimeout(connection.timeout)
+            return sock
+    raise error
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[Any]:
+    """Ask for a host's addresses, in a thread, as nothing else bounds how long that takes."""
+    found: list[Any] = []
+
+    def ask() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as problem:  # noqa: BLE001 (raised in the thread that asked)
+            found.append(problem)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        raise TimeoutError(f"no name server told the address of {host} in {seconds:.1f} s")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    addresses: list[Any] = found[0]
+    return addresses

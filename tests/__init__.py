@@ -1,1 +1,0 @@
-"""The tests; their folders below ``unit`` mirror the package."""
