@@ -34,9 +34,10 @@ test: ## everything: lint, types, docs, unit and contract tests, DAGs in every A
 	@"$$(scripts/find-python.sh $(NEWEST))" scripts/run_tests.py --newest $(NEWEST) $(AIRFLOW_VERSIONS)
 
 .PHONY: lint
-lint: .venv-$(NEWEST)/.installed ## ruff: rules and format
+lint: .venv-$(NEWEST)/.installed ## ruff: rules and format; deptry: what is imported is declared
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/deptry .
 
 .PHONY: format
 format: .venv-$(NEWEST)/.installed ## let ruff mend what it can

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -17,15 +17,40 @@ MAX_DURATION = timedelta(days=3650)
 
 
 def is_resolved_at_runtime(value: object) -> bool:
-    """Whether only the run will tell a value: an XCom, a mapped argument or a Jinja template."""
-    return hasattr(value, "iter_references") or (
-        isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
+    """Whether only the run will tell a value: an XCom, a mapped argument, a Jinja template or a function."""
+    return (
+        hasattr(value, "iter_references")
+        or callable(value)
+        or (isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#")))
     )
 
 
 def materialize(value: Any) -> Any:
-    """Return a list of a generator, which can be read only once."""
+    """Return a list of a generator, which can be read only once, and of a set, which has another order each time."""
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
     return list(value) if isinstance(value, Iterator) else value
+
+
+def check_stable(arguments: Mapping[str, Any]) -> None:
+    """Refuse what looks different each time the DAG is parsed; Airflow would store a new version of the DAG each time.
+
+    :param arguments: those of ``partial``, which are serialized as they are.
+    :raises ValueError: naming the argument.
+    """
+    for name, value in arguments.items():
+        if (odd := _unstable(value)) is not None:
+            raise ValueError(
+                f"{name} holds a {type(odd).__name__}, which looks different each time the DAG file is parsed, so that "
+                "Airflow would store a new version of the DAG each time. Write list(...) or sorted(...) around it."
+            )
+
+
+def _unstable(value: object) -> object:
+    if isinstance(value, Iterator | frozenset):
+        return value
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return next((odd for part in parts if (odd := _unstable(part)) is not None), None)
 
 
 def checked(build: Callable[[], R], where: str = "") -> R:

@@ -6,7 +6,8 @@
     ├── PassNotifyConfigError            the connection is wrong             Airflow does not retry
     ├── InvalidNotificationError         target, value or id is wrong        Airflow does not retry; also a ValueError
     ├── JournalError                     the record of what was sent failed  Airflow may retry
-    ├── SendRefusedError                 a retry that must not send          Airflow does not retry
+    │   └── SupersededError              another process has the task        Airflow does not retry
+    ├── SendRefusedError                 a try that must not send            Airflow does not retry
     ├── PassNotifyApiError               the API said no, or nothing         Airflow may retry
     │   ├── NotSentError                 surely not done                     Airflow may retry
     │   │   └── RejectedError            ... and trying again cannot help    Airflow does not retry
@@ -50,8 +51,12 @@ class JournalError(PassNotifyError):
     """What was sent, or is about to be, could not be recorded or read; the message says what was sent."""
 
 
+class SupersededError(JournalError, AirflowFailException):
+    """This process is not the one that may send: a later try, or another process, has the task."""
+
+
 class SendRefusedError(PassNotifyError, AirflowFailException):
-    """A retry that must not send, as nothing tells what the tries before it sent."""
+    """A try that must not send: nothing tells what the tries before it sent, or it has sent to somebody else."""
 
 
 class PassNotifyApiError(PassNotifyError):

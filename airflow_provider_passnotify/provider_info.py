@@ -21,6 +21,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("operators")],
         "sensors": [_modules("sensors")],
         "triggers": [_modules("triggers")],
+        "notifications": [f"{_PACKAGE}.notifications.passnotify.PassNotifyNotifier"],
         "transfers": [
             {
                 "source-integration-name": "SQL",

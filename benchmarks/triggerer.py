@@ -1,7 +1,7 @@
 """A real scheduler and one real triggerer: 1,000 deferred tasks, and one with 2,000 tickets.
 
-    PYTHONPATH=.:tests python benchmarks/triggerer.py [--tasks 1000] [--tickets 2000] [--rate 100]
-    PYTHONPATH=.:tests python benchmarks/triggerer.py --control
+    PYTHONPATH=. python benchmarks/triggerer.py [--tasks 1000] [--tickets 2000] [--rate 100]
+    PYTHONPATH=. python benchmarks/triggerer.py --control
 
 The second is what Airflow makes of 1,000 deferred tasks whose triggers do nothing, for comparison.
 
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import psutil
 import requests
-from airflow_cluster import ENDED, Airflow, running_airflow
-from chaos.database import a_database
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.airflow_cluster import ENDED, Airflow, running_airflow
+from tests.chaos.database import a_database
 
 LATE = 0.1
 

@@ -1,6 +1,6 @@
 """A campaign, every morning: tell a tag, a template, one customer and a few passes; take the news away at the end.
 
-Needs the connection ``passnotify_default``; ``make demo`` runs it against the sandbox.
+Needs the connection ``passnotify_default``. ``make demo`` runs it against the sandbox.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ with DAG(
         task_id="send_to_template",
         target_type="template",
         template_id="123",
-        value="We are open until 10 pm today, {{ ds }}.",
+        value="We are open until 10 pm today.",
     )
 
     send_to_customer = SendNotificationOperator(

@@ -1,6 +1,6 @@
 """Go on only when a notification is out: wait in the worker, in the triggerer, or with a sensor over many sends.
 
-Needs the connection ``passnotify_default``; ``make demo`` runs it against the sandbox.
+Needs the connection ``passnotify_default``, and for ``deferrable=True`` a triggerer.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ def answer(question: dict, dags_folder: str) -> dict:
     before = dict(os.environ)
     os.environ.update(question["env"])
     try:
-        return read_run(dag.dag_id, dag.test(run_conf=question["conf"]).run_id)
+        options = {"logical_date": None} if question["dateless"] else {}
+        return read_run(dag.dag_id, dag.test(run_conf=question["conf"], **options).run_id)
     finally:
         os.environ.clear()
         os.environ.update(before)

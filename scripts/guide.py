@@ -93,7 +93,7 @@ def _needed(source: str, code: str) -> str:
         elif isinstance(node, ast.Assign | ast.FunctionDef):
             targets = node.targets if isinstance(node, ast.Assign) else [node]
             if {getattr(target, "id", getattr(target, "name", None)) for target in targets} & wanted:
-                taken[node.lineno] = ast.get_source_segment(source, node) or ""
+                taken[node.lineno] = "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
                 wanted |= _names(node)
     ordered = [taken[line] for line in sorted(taken)]
     imports = [text for text in ordered if text.startswith(("import ", "from "))]

@@ -119,15 +119,18 @@ class LocalAirflow:
             log.write(done.stdout)
         return done
 
-    def run_dag(self, dag_id: str, conf: object = None, env: Mapping[str, str] | None = None) -> RunResult:
+    def run_dag(
+        self, dag_id: str, conf: object = None, env: Mapping[str, str] | None = None, *, dateless: bool = False
+    ) -> RunResult:
         """Run a DAG of the folders to its end, and return what it left behind.
 
         :param conf: of the run.
         :param env: environment variables for this run only, such as connections.
+        :param dateless: whether the run has no logical date, as one that an asset starts (Airflow 3).
         :raises ParseError: when there is no such DAG.
         """
         start = self.log.stat().st_size
-        answer = self._ask({"run": dag_id, "conf": conf, "env": dict(env or {})})
+        answer = self._ask({"run": dag_id, "conf": conf, "env": dict(env or {}), "dateless": dateless})
         with self.log.open("rb") as log:
             log.seek(start)
             log_text = log.read().decode(errors="replace")

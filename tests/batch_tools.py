@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
@@ -48,9 +49,12 @@ class TaskInstance:
         self.pushed[key] = json.loads(json.dumps(value))
 
 
-def context(store: Any = None, try_number: int = 1, max_tries: int = 3) -> dict[str, Any]:
+def context(store: Any = None, try_number: int = 1, max_tries: int = 3, *, clear_number: int = 0) -> dict[str, Any]:
     """Return a task's context; without a store it is that of Airflow before 3.3."""
-    found: dict[str, Any] = {"ti": TaskInstance(try_number, max_tries)}
+    found: dict[str, Any] = {
+        "ti": TaskInstance(try_number, max_tries),
+        "dag_run": SimpleNamespace(clear_number=clear_number),
+    }
     if store is not None:
         found["task_state_store"] = store
     return found

@@ -35,7 +35,14 @@ class Store:
         self.retentions.append(retention)
 
 
-def context_of(store: Store | None, try_number: int = 1, max_tries: int = 0) -> dict[str, Any]:
+def context_of(
+    store: Any, try_number: int = 1, max_tries: int = 0, *, retries: int | None = None, clear_number: int = 0
+) -> dict[str, Any]:
     """Return as much of Airflow's context as a journal reads; without a store it is that of Airflow before 3.3."""
-    context: dict[str, Any] = {"ti": SimpleNamespace(try_number=try_number, max_tries=max_tries)}
+    context: dict[str, Any] = {
+        "ti": SimpleNamespace(try_number=try_number, max_tries=max_tries),
+        "dag_run": SimpleNamespace(clear_number=clear_number),
+    }
+    if retries is not None:
+        context["task"] = SimpleNamespace(retries=retries)
     return context if store is None else {**context, "task_state_store": store}

@@ -83,20 +83,24 @@ def check_message(value: object, label: object = None, *, label_name: str = "lab
         raise ValueError(f"value must be a string, not {type(value).__name__}; write str(...) around it.")
     if not value.strip():
         raise ValueError("value is empty: it is the text of the notification.")
+    if value.strip() == "None":
+        raise ValueError("value is the text 'None', which is what an empty XCom or variable renders to.")
     if label is not None and not isinstance(label, str):
         raise ValueError(f"{label_name} must be a string, not {type(label).__name__}.")
+    if label is not None and label.strip() == "None":
+        raise ValueError(f"{label_name} is the text 'None', which is what an empty XCom or variable renders to.")
 
 
 def send_request(target: Target, *, value: str, label: str | None = None) -> Request:
     """Build "Send notification by ..." for any target.
 
     :param value: the text of the message.
-    :param label: its optional header; left out of the body when ``None``.
+    :param label: its optional header; left out of the body when ``None`` or empty.
     :raises ValueError: naming what is missing or unusable.
     """
     check_message(value, label)
     target.check_sendable()
-    message = {"value": value} if label is None else {"label": label, "value": value}
+    message = {"label": label, "value": value} if label and label.strip() else {"value": value}
     return Request("POST", target.address, json.dumps(message).encode())
 
 

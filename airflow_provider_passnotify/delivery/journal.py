@@ -1,56 +1,89 @@
-"""What earlier tries of a task did, so that a push is never repeated by accident.
+"""The journal of a single send: what earlier tries of a task did, so that a push is never repeated by accident.
 
-A single send writes twice: the *intent* before the POST, the *outcome* after it. Where a process can die, and what the
-next try then sees and does::
+The rules
+=========
 
-    the process                           the next try reads       at_most_once            at_least_once
-    ------------------------------------  -----------------------  ----------------------  -------------------
-    1  reads the journal                  nothing                  sends                   sends
-    2  writes the intent, is refused      nothing                  sends                   sends
-    3  writes the intent                  intent                   fails: may be out       sends again, says so
-    4  POST: nothing, half, all written   intent                   fails: may be out       sends again, says so
-    5  POST answered                      intent                   fails: may be out       sends again, says so
-    6  writes the outcome  sent           the ticketId             returns it, waits on    returns it, waits on
-                           not sent       not sent                 sends                   sends
-                           unknown        unknown                  fails: may be out       sends again, says so
-    7  waits, or is deferred              the ticketId             returns it, waits on    returns it, waits on
-    8  the ticket ended as failed         ticket failed            sends                   sends
+Every try of a task may write two records: the *intent* before the POST, and the *outcome* after it. A try goes through
+these steps, and its process may die after any of them::
 
-Why that is enough:
+    1  read          what earlier tries wrote
+    2  decide        which of those records count (a person may have cleared the task), and whether they are all there
+    3  intent        write it; only if that write returned, go on
+    4  look          with a folder: may this process still send? (see :mod:`.folder`)
+    5  POST
+    6  outcome       write "sent" (with the ticketId), "not sent", or "unknown"
+    7  wait          for the ticket, if the task wants to; here, or deferred
+    8  ticket failed write it, if the ticket ended so
 
-* The intent is written *after* everything was read, and only a write that returned lets the POST happen. Being
-  superseded, or having lost the supervisor, is for ever: a process whose reads were answered "nothing" because it is
-  stale cannot write any more, so it cannot send (Airflow: ``get`` then returns the default, ``set`` raises).
-* Each try writes under keys of its own, so that an orphaned process cannot change what a newer try recorded; intent and
-  outcome have one each, as Airflow repeats a write that got no answer, and the first may yet arrive after the outcome.
-* Nothing is deleted: dying between a deletion and the end of the task would send again. Retention is set instead.
-* A clear by a person raises the task instance's ``max_tries``, a retry does not; so a record tells which it was.
-* Except that clearing a task that runs may raise it as well, and the process goes on for a moment. So what the
-  last try that wrote has left *open* counts even after a clear, as that try may be at it still: an intent without
-  outcome, which the next try tells of, or a ticket that it waits for. Both are closed by one more write.
+The next try reads the newest record that counts, and does this::
 
-Identity is whom, not what: a task instance has one notification, whatever its templates render to on the next try.
+    it finds                         at_most_once                        at_least_once
+    -------------------------------  ----------------------------------  ------------------------------
+    nothing                          sends                               sends
+    an intent alone                  fails: it may have been sent        sends again, and says so
+    outcome: sent                    returns the ticketId, waits on      returns the ticketId, waits on
+    outcome: not sent                sends                               sends
+    outcome: unknown                 fails: it may have been sent        sends again, and says so
+    ticket failed                    sends                               sends
+    records of another target        fails, and names both               fails, and names both
+    records that are not all there   refuses, unless surely cleared      sends, and says so
 
-Source: Airflow's ``task_state_store`` (3.3). On older versions there is no memory between tries; see
-:attr:`Journal.is_durable`.
+*Which records count.* Each record has three numbers: the task instance's ``max_tries`` and the run's ``clear_number``,
+as they were when its try began, and ``counts_from``, the oldest try whose records its try counted. A try decides that
+once, and writes it down::
+
+    no earlier record              counts_from = 1
+    a retry, not a clear           counts_from of the newest record
+    on_clear="resume"              counts_from of the newest record, a clear goes on where the journal stands
+    the newest record is open      counts_from of the newest record, its try may be at it still
+    else                           counts_from = this try, a clear starts afresh
+
+The two numbers tell a clear from a retry: see
+:meth:`~airflow_provider_passnotify.delivery.task.TaskTry.was_cleared_since`. A record is *open* while its try has more
+to do: an intent without outcome, or a ticket that is waited for. One more write closes it: the outcome, the end of the
+waiting, or the error of the try that finds it.
+
+*Whether they are all there*: see :mod:`.store`. A task was *surely cleared* if the numbers say so: see
+:meth:`~airflow_provider_passnotify.delivery.task.TaskTry.surely_cleared`.
+
+Why that is enough
+==================
+
+* Sent twice would need two POSTs of tries that know nothing of each other. A try's intent stands before its POST; a
+  later try reads before its own intent. So the later one reads the intent, unless the earlier process writes it after
+  that; and then the write (Airflow's store) or the look (a folder) tells it that it is no longer the task's, and it
+  does not POST. In Airflow's store a process that was superseded, or has lost its supervisor, reads nothing
+  (``get`` returns the default) and cannot write (``set`` raises); both for ever.
+* Lost in silence would need a task that ends well without a push. It ends well only with a ticketId that a try got.
+* Each try writes under keys of its own. So an old process cannot change what a newer try recorded. Intent and outcome
+  have a key each: Airflow repeats a write that got no answer, and the first one may arrive after the outcome.
+* Nothing is deleted. A process that dies between a deletion and the end of the task would send again. The records
+  expire instead.
+* What counts is decided once. If each try decided anew, a plain retry after a clear could take the records of before
+  the clear for its own, or the other way round.
+* A clear of a running task may look like any other clear, and the process of the cleared try goes on for a moment.
+  That is why an open record counts even after a clear.
+* The identity of a send is whom it is for, not what it says: a task instance sends one notification, whatever its
+  templates render to on the next try. No other target's ticket is ever returned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.exceptions import JournalError
+from airflow_provider_passnotify.delivery.folder import UNREADABLE
+from airflow_provider_passnotify.delivery.store import TaskStore
+from airflow_provider_passnotify.delivery.task import Begin, decide_counts_from
+from airflow_provider_passnotify.exceptions import JournalError, SupersededError
 
-VERSION = 1
-KEY = f"passnotify.v{VERSION}.try.{{try_number}}.{{part}}"
+log = logging.getLogger(__name__)
+
 INTENT, OUTCOME = "intent", "outcome"
-RETENTION = timedelta(days=90)
 
 
 class Delivery(str, Enum):
@@ -92,11 +125,13 @@ class State(str, Enum):
 class Record:
     """What one try did.
 
-    :param address: whom it was for, as the API has it.
+    :param address: whom it was for, as the API has it; empty where that is not known.
     :param message: a digest of what was to be said; the text itself may be personal.
     :param at: when, ISO 8601 in UTC.
-    :param max_tries: the task instance's, which tells a clear from a retry.
+    :param max_tries: the task instance's.
     :param waiting: whether the try goes on to wait for the ticket.
+    :param clear_number: the run's. It and ``counts_from`` are ``None`` in records of releases that did not write them.
+    :param counts_from: the oldest try whose records its try counted.
     """
 
     state: State
@@ -108,73 +143,76 @@ class Record:
     ticket_id: int | None = None
     reason: str = ""
     waiting: bool = False
+    clear_number: int | None = None
+    counts_from: int | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether its try, as far as it wrote, has not ended."""
         return self.state is State.INTENT or self.waiting
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it stands for a record that is there and cannot be read."""
+        return self.max_tries < 0
 
-class Store(Protocol):
-    """Where values live from try to try; Airflow's ``task_state_store`` is one."""
-
-    def get(self, key: str) -> Any:
-        """Return the value, or ``None``."""
-
-    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
-        """Write the value, or raise."""
-
-
-class MemoryStore:
-    """A store that lives as long as the process."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
-
-    def get(self, key: str) -> Any:
-        """Return the value, or ``None``."""
-        return self._values.get(key)
-
-    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:  # noqa: ARG002
-        """Keep the value."""
-        self._values[key] = value
+    @property
+    def has_begin(self) -> bool:
+        """Whether its try wrote down what it decided."""
+        return self.clear_number is not None and self.counts_from is not None
 
 
 class Journal:
-    """The records of one task instance.
+    """The records of one sender.
 
-    :param store: where they live.
-    :param try_number: of this try, from 1.
-    :param max_tries: the task instance's.
+    :param tasks: where they are kept.
     :param resume: whether records from before a clear count.
     """
 
-    def __init__(self, store: Store, *, try_number: int, max_tries: int, resume: bool) -> None:
-        self.store = store
-        self.try_number, self.max_tries, self.resume = try_number, max_tries, resume
+    def __init__(self, tasks: TaskStore, *, resume: bool) -> None:
+        self.tasks, self.resume = tasks, resume
+        self.counts_from: int | None = None
+        """The oldest try whose records count; ``None`` where no earlier try has decided it."""
+        self.newest: Begin | None = None
+        """What the newest earlier record says of its try, if it can be read."""
         self._outcome_stands = False
+
+    @property
+    def try_number(self) -> int:
+        """The number of this try, from 1."""
+        return self.tasks.try_number
 
     @property
     def is_durable(self) -> bool:
         """Whether a later try can read what this one writes."""
-        return not isinstance(self.store, MemoryStore)
+        return self.tasks.is_durable
 
-    def read(self) -> list[Record]:
-        """Return what the tries so far did, oldest first; after a clear, only what counts.
+    def read(self, address: str = "") -> list[Record]:
+        """Decide which records count, and return those, oldest first.
 
+        :param address: whom this send is for.
+        :raises SupersededError: when another process has this try.
         :raises JournalError: when it cannot be read, or was written by a release that is not understood.
         """
-        records: list[Record] = []
-        for try_number in range(self.try_number, 0, -1):
-            record = self._read(try_number)
+        self.tasks.start()
+        own = self._read(self.try_number, address)
+        self.counts_from = own.counts_from if own is not None else None
+        found: list[Record] = []
+        numbers: list[int] = []
+        for number in range(self.try_number - 1, 0, -1):
+            if number < (self.counts_from or 1):
+                break
+            record = self._read(number, address)
             if record is None:
                 continue
-            cleared = not self.resume and record.max_tries != self.max_tries
-            if not cleared or (record.is_open and not records):
-                records.insert(0, record)
-            if cleared:
-                break
-        return records
+            if not found:
+                self.newest = None if record.is_unreadable else self._begin_of(record, number)
+            if self.counts_from is None:
+                self.counts_from = self._decide(record, number, newer=found)
+            found.append(record)
+            numbers.append(number)
+        counted = [r for r, number in zip(found, numbers, strict=True) if number >= (self.counts_from or 1)]
+        return [*reversed(counted), *([] if own is None else [own])]
 
     def write(self, state: State, *, address: str, message: str, **more: Any) -> Record:
         """Record how far this try got.
@@ -183,76 +221,86 @@ class Journal:
         :raises JournalError: when it was not accepted.
         """
         at = pendulum.now("UTC").isoformat(timespec="seconds")
-        return self.put(Record(state, address, message, self.try_number, self.max_tries, at, **more))
+        return self.put(Record(state, address, message, self.try_number, self.tasks.this_try.max_tries, at, **more))
+
+    def write_refusal(self, reason: str) -> None:
+        """Record, if it is the first thing that is known of this task, that it could not send.
+
+        Without that, nothing would tell a later try that this one ended before it could send.
+        """
+        try:
+            if not self.read() and self.tasks.why_unaccounted(self.counts_from or 1) is None:
+                self.write(State.NOT_SENT, address="", message="", reason=reason[:500])
+        except JournalError as error:
+            log.warning("That nothing was sent is not recorded. %s", error)
 
     def put(self, record: Record) -> Record:
         """Make a record, which may tell what an earlier try did, this try's.
 
         :raises JournalError: when it was not accepted.
         """
-        record = replace(record, max_tries=self.max_tries)
+        this_try = self.tasks.this_try
+        record = replace(
+            record,
+            max_tries=this_try.max_tries,
+            clear_number=this_try.clear_number,
+            counts_from=self.counts_from or 1,
+        )
+        # Should this try have run before, its outcome must not hide a new intent.
+        part = INTENT if record.state is State.INTENT and not self._outcome_stands else OUTCOME
         try:
-            # Should this try have run before, its outcome must not hide a new intent.
-            part = INTENT if record.state is State.INTENT and not self._outcome_stands else OUTCOME
-            self.store.set(self._key(self.try_number, part), asdict(record), retention=RETENTION)
-        except Exception as error:
-            raise JournalError(
-                f"The journal did not accept {record.state.value!r}: {type(error).__name__}: {error}"
-            ) from error
+            self.tasks.set(part, asdict(record))
+        except SupersededError:
+            raise
+        except JournalError as error:
+            raise JournalError(f"{record.state.value!r} is not recorded. {error}") from error
         return record
 
-    def _read(self, try_number: int) -> Record | None:
-        value = self._get(try_number, OUTCOME)
-        if try_number == self.try_number:
-            self._outcome_stands = value is not None
-        if value is None:
-            value = self._get(try_number, INTENT)
-        if value is None:
+    def _decide(self, record: Record, number: int, *, newer: list[Record]) -> int | None:
+        """Return the oldest try that counts; ``None`` where this record does not decide it.
+
+        :param newer: the records that were written after it.
+        """
+        this_try = self.tasks.this_try
+        if record.is_unreadable:
             return None
-        try:
-            return Record(**{**value, "state": State(value["state"])})
-        except (TypeError, KeyError, ValueError):
-            raise JournalError(
-                f"The journal of try {try_number} was written by a release that this one does not understand: {value!r}"
-            ) from None
+        is_closed = not record.is_open and not any(r.is_unreadable for r in newer)
+        if record.has_begin:
+            begin = self._begin_of(record, number)
+            return decide_counts_from(this_try, begin, ended=is_closed, resume=self.resume)
+        if self.resume or record.max_tries == this_try.max_tries:  # an older release's: its rule
+            return None
+        return number if record.is_open and not newer else number + 1
 
-    def _get(self, try_number: int, part: str) -> Any:
-        try:
-            return self.store.get(self._key(try_number, part))
-        except Exception as error:
-            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+    def _begin_of(self, record: Record, number: int) -> Begin:
+        clears, counts_from = record.clear_number, record.counts_from
+        here = self.tasks.this_try.clear_number  # an older release did not write it: what it cannot tell is no clear
+        return Begin(number, record.max_tries, here if clears is None else clears, counts_from or 1)
 
-    def _key(self, try_number: int, part: str) -> str:
-        return KEY.format(try_number=try_number, part=part)
+    def _read(self, try_number: int, address: str) -> Record | None:
+        outcome = value = self.tasks.get(try_number, OUTCOME)
+        if try_number == self.try_number:
+            self._outcome_stands = outcome is not None
+        if outcome is None or outcome is UNREADABLE:
+            value = self.tasks.get(try_number, INTENT)
+        if value is None and outcome is None:
+            return self._read_older(try_number, address)
+        if value is None or value is UNREADABLE:  # what cannot be read was at least an intent
+            return Record(State.INTENT, "", "", try_number, -1, "a time that cannot be read")
+        return _parse(value, try_number)
+
+    def _read_older(self, try_number: int, address: str) -> Record | None:
+        for part in (OUTCOME, INTENT):
+            if (value := self.tasks.get_older(try_number, part)) is not None:
+                record = _parse(value, try_number)
+                return record if record.address == address else None  # all operators of a task wrote there
+        return None
 
 
-def open_journal(context: Mapping[str, Any], *, resume: bool) -> Journal:
-    """Return the journal of the task instance that runs.
-
-    :param context: Airflow's.
-    :param resume: whether records from before a clear count.
-    """
-    ti = context.get("ti")
-    store = context.get("task_state_store")
-    return Journal(
-        MemoryStore() if store is None else store,
-        try_number=max(1, getattr(ti, "try_number", 1) or 1),
-        max_tries=getattr(ti, "max_tries", 0) or 0,
-        resume=resume,
-    )
-
-
-def is_first_try(context: Mapping[str, Any], retries: int | None) -> bool:
-    """Whether this is the first try since the task was scheduled or cleared by a person.
-
-    A clear sets ``max_tries`` to the tries so far plus ``retries``, so the difference is where the chain began.
-
-    :param context: Airflow's.
-    :param retries: the operator's.
-    """
-    ti = context.get("ti")
-    try_number, max_tries = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
-    if try_number is None or max_tries is None:
-        return True
-    # Not "<= 1": ``retries`` may have been lowered since the run was created.
-    return bool(try_number == 1 or try_number - (max_tries - (retries or 0)) == 1)
+def _parse(value: Any, try_number: int) -> Record:
+    try:
+        return Record(**{**value, "state": State(value["state"])})
+    except (TypeError, KeyError, ValueError):
+        raise JournalError(
+            f"The journal of try {try_number} was written by a release that this one does not understand: {value!r}"
+        ) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
+from airflow_provider_passnotify.delivery.account import SINGLE, check_accounted
 from airflow_provider_passnotify.delivery.journal import Delivery, Journal, Record, State
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
@@ -20,6 +21,7 @@ from airflow_provider_passnotify.exceptions import (
     PassNotifyApiError,
     RejectedError,
     SendRefusedError,
+    SupersededError,
     error_from,
 )
 
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_WAYS_ON = "Ways on: Airflow 3.3, which keeps a journal between tries; delivery='at_least_once'; or clear the task."
-_WAYS_ON_IN_DOUBT = (
-    "It may have been sent, so it is not sent again by itself. Ways on: accept it (mark the task as success), or clear "
-    "the task to send it again (with on_clear='resend')."
+_NO_MEMORY = (
+    "What you can do: journal_path, or Airflow 3.3, which remember between tries what was sent; "
+    "delivery='at_least_once'; or clear the task."
+)
+_NOT_AGAIN = (
+    "It may have been sent, so it is not sent again automatically. What you can do: accept it (mark the task as "
+    "success), or clear the task to send it again (with on_clear='resend')."
 )
 
 
@@ -42,30 +47,29 @@ class History:
     """What the records of earlier tries add up to."""
 
     sent: Record | None = None
-    doubt: Record | None = None
+    unknown: Record | None = None
 
     @classmethod
     def of(cls, records: list[Record]) -> History:
         """Add up records, oldest first."""
-        sent = doubt = None
+        sent = unknown = None
         for record in records:
             if record.state is State.SENT and record.ticket_id is not None:
-                sent, doubt = record, None
+                sent, unknown = record, None
             elif record.state is State.TICKET_FAILED:
-                sent = doubt = None
+                sent = unknown = None
             elif record.state is not State.NOT_SENT:
-                doubt = record
-        return cls(sent, doubt)
+                unknown = record
+        return cls(sent, unknown)
 
 
 class SinglePush:
     """Sends one notification of one task instance, once.
 
     :param request: the POST.
-    :param journal: of this task instance.
-    :param delivery: what to do in doubt.
+    :param journal: of this sender.
+    :param delivery: what to do where nobody knows whether it was sent.
     :param send_before: the moment after which it is not sent any more.
-    :param first_try: whether this is the first try since the task was scheduled or cleared.
     :param waits: whether the task goes on to wait for the ticket; it calls :meth:`waiting_ended` then.
     """
 
@@ -76,11 +80,10 @@ class SinglePush:
         *,
         delivery: Delivery,
         send_before: pendulum.DateTime | None,
-        first_try: bool,
         waits: bool = False,
     ) -> None:
         self.request, self.journal, self.delivery, self.send_before = request, journal, delivery, send_before
-        self.first_try, self.waits = first_try, waits
+        self.waits = waits
         self.stopped = False
         self._sent: Record | None = None  # while the task waits for its ticket
         self._call = f"{request.method} {request.url_path}"
@@ -95,32 +98,40 @@ class SinglePush:
         # Whatever ends this process, its log names whom it was for.
         log.info("%s: try %d, %s.", self._call, self.journal.try_number, self.delivery.value)
         try:
-            history = History.of(self.journal.read())
+            history = History.of(self.journal.read(self.request.address))
+        except SupersededError:
+            raise
         except JournalError as error:
             raise JournalError(f"{self._call}: nothing was sent by this try. {error}") from error
+        for record in (history.sent, history.unknown):
+            self._check_target(record)
         if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
             self._log_adopted(history.sent)
             if self.waits or history.sent.waiting:
                 adopted = self.journal.put(replace(history.sent, waiting=self.waits))
                 self._sent = adopted if self.waits else None
             return history.sent.ticket_id
-        if history.doubt is not None:
-            self._settle(history.doubt)
-        if self.retry_is_unsafe and not self.first_try:
-            raise SendRefusedError(
-                f"{self._call} is not sent: this is a retry, and before Airflow 3.3 nothing tells whether an earlier "
-                f"try sent it. {_WAYS_ON}"
-            )
-        self._check_may_send()
-        client = get_client()
+        if history.unknown is not None:
+            self._settle(history.unknown)
+        self.journal.counts_from = check_accounted(
+            self.journal.tasks,
+            self.journal.counts_from,
+            self.journal.newest,
+            resume=self.journal.resume,
+            delivery=self.delivery,
+            what=self._call,
+            ways=SINGLE,
+        )
         try:
             self._write(State.INTENT)
+        except SupersededError:
+            raise
         except JournalError as error:
             raise JournalError(
                 f"{self._call}: nothing was sent. {error} A try that was superseded, or has lost its supervisor, must "
                 "not send; if the API server was down, a retry will."
             ) from error
-        return self._post(client)
+        return self._post(self._client(get_client))
 
     def ticket_failed(self, reason: str) -> None:
         """Record that what was sent ended as failed, so that a retry may send it again.
@@ -146,6 +157,28 @@ class SinglePush:
     def retry_is_unsafe(self) -> bool:
         """Whether a retry could not know what this try did, and so must not send."""
         return self.delivery is Delivery.AT_MOST_ONCE and not self.journal.is_durable
+
+    def _client(self, get_client: Callable[[], PassNotifyClient]) -> PassNotifyClient:
+        """Do all that may go wrong between intent and POST; what does is recorded as not sent."""
+        try:
+            self._check_may_send()
+            client = get_client()
+        except BaseException as error:
+            with suppress(JournalError):  # what it means stands in the error already
+                # Looked at first: where this process may not send, its "not sent" would hide another one's intent.
+                self.journal.tasks.look()
+                self._write(State.NOT_SENT, reason=f"{type(error).__name__}: {error}"[:500])
+            raise
+        try:
+            self.journal.tasks.look()
+        except SupersededError:
+            raise
+        except JournalError as error:
+            raise JournalError(
+                f"{self._call}: nothing was sent by this try, but that is not recorded: {error} A retry finds the "
+                "intent alone, and takes it that it may have been sent."
+            ) from error
+        return client
 
     def _post(self, client: PassNotifyClient) -> int:
         try:
@@ -183,31 +216,43 @@ class SinglePush:
             advice = "It may have been sent; delivery='at_least_once' lets a retry send it again."
             return PassNotifyApiError(self.request, verdict, advice)
         if verdict.outcome is Outcome.UNKNOWN:
-            return DeliveryUnknownError(self.request, verdict, _WAYS_ON_IN_DOUBT)
+            return DeliveryUnknownError(self.request, verdict, _NOT_AGAIN)
         if verdict.outcome is Outcome.NOT_SENT and self.retry_is_unsafe:
-            return RejectedError(self.request, verdict, f"Nothing was sent, and this is final. {_WAYS_ON}")
+            return RejectedError(self.request, verdict, f"Nothing was sent, and this is final. {_NO_MEMORY}")
         return error_from(self.request, verdict)
 
-    def _settle(self, doubt: Record) -> None:
+    def _settle(self, unknown: Record) -> None:
         """Decide about a try that may have sent: go on to send again, or raise."""
-        why = doubt.reason or "it ended before it could record what came of it"
-        reason = f"try {doubt.try_number} set out to send to {doubt.address} at {doubt.at}, and {why}"
+        why = unknown.reason or "it ended before it could record what came of it"
+        whom = unknown.address or "somebody (the record cannot be read)"
+        reason = f"try {unknown.try_number} set out to send to {whom} at {unknown.at}, and {why}"
         if self.delivery is Delivery.AT_MOST_ONCE:
             verdict = Verdict(Outcome.UNKNOWN, reason)
-            if doubt.is_open:  # it is told now: cleared once more, the task sends
+            if unknown.is_open:  # it is told now: cleared once more, the task sends
                 with suppress(JournalError):
-                    self.journal.put(replace(doubt, state=State.UNKNOWN, reason=why))
-            raise DeliveryUnknownError(self.request, verdict, _WAYS_ON_IN_DOUBT)
+                    self.journal.put(replace(unknown, state=State.UNKNOWN, reason=why))
+            raise DeliveryUnknownError(self.request, verdict, _NOT_AGAIN)
         log.warning("Sending again, which may be a duplicate (delivery='at_least_once'): %s.", reason)
+
+    def _check_target(self, earlier: Record | None) -> None:
+        """Refuse where the task instance has sent, or may have sent, to somebody else."""
+        if earlier is None or not earlier.address or earlier.address == self.request.address:
+            return
+        did = "sent" if earlier.state is State.SENT else "may have sent"
+        ticket = "" if earlier.ticket_id is None else f" (ticketId {earlier.ticket_id})"
+        raise SendRefusedError(
+            f"{self._call}: nothing is sent. Try {earlier.try_number} {did} to {earlier.address}{ticket}, and now the "
+            f"target is {self.request.address}: a task instance sends to one target. If it is mapped, its inputs have "
+            "changed since then. What you can do: run the DAG anew, or clear the task with on_clear='resend' to send "
+            f"to {self.request.address}."
+        )
 
     def _log_adopted(self, sent: Record) -> None:
         log.info("Try %d has sent it already (ticketId %s); nothing is sent.", sent.try_number, sent.ticket_id)
-        if (sent.address, sent.message) != (self.request.address, self._message):
+        if sent.message != self._message:
             log.warning(
-                "What is to be sent has changed since then (then to %s, now to %s, or another text); a task instance "
-                "sends once until it is cleared.",
-                sent.address,
-                self.request.address,
+                "What it is to say has changed since then. The first message stands: a task instance sends once until "
+                "it is cleared."
             )
 
     def _check_may_send(self) -> None:

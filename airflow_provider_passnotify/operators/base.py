@@ -20,6 +20,7 @@ from airflow_provider_passnotify.arguments import check_conn_id, check_flags, ch
 from airflow_provider_passnotify.exceptions import JournalError, TicketError, TicketFailedError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.operators import polling
+from airflow_provider_passnotify.rendering import TextFields
 from airflow_provider_passnotify.targets import ID_NAMES, Id, TargetType
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class TicketOperator(BaseOperator):
+class TicketOperator(TextFields, BaseOperator):
     """An operator that gets tickets and may wait for them to end.
 
     A subclass checks its arguments in ``_check_arguments`` and calls ``_check`` at the end of its ``__init__``; it
@@ -76,6 +77,7 @@ class TicketOperator(BaseOperator):
 
         :raises InvalidNotificationError: naming the task and the argument.
         """
+        self._checked(self.check_given)
         self._checked(self._check_arguments)
 
     def _checked(self, build: Callable[[], R]) -> R:
@@ -183,6 +185,7 @@ class TargetArgumentsOperator(TicketOperator):
     """
 
     template_fields: Sequence[str] = ("target_type", *ID_NAMES, "passnotify_conn_id")
+    text_fields = frozenset(template_fields)
     ui_color = "#e6f0fa"
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_passnotify.arguments import is_resolved_at_runtime
+from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
 from airflow_provider_passnotify.rows.files import check_file_name, read_file
@@ -20,6 +20,7 @@ class _NotificationsMixin(BatchOperator):
 
     def __init__(self, *, notifications: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        notifications = materialize(notifications)
         # Rows that stand in the DAG file are not for Jinja: what a person is called may hold braces.
         self.notifications = LiteralRows(notifications) if isinstance(notifications, list | tuple) else notifications
         self._check()

@@ -54,6 +54,8 @@ class BatchOperator(TargetArgumentsOperator):
     """
 
     template_fields: Sequence[str] = (*TargetArgumentsOperator.template_fields, "report_path")
+    text_fields = frozenset(template_fields)
+    never_none = frozenset({"max_notifications"})
     deletes = False
 
     def __init__(
@@ -77,11 +79,11 @@ class BatchOperator(TargetArgumentsOperator):
         :return: the summary, each key of which is an XCom of its own too.
         :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are in doubt.
         """
-        self._check()
-        config = self.hook.get_config()
-        journal = self._open_journal(context)
-        report = self._open_report()
+        journal = self._begin(context)  # first of all: what fails after it is known to have sent nothing
         try:
+            self._check()
+            config = self.hook.get_config()
+            report = self._open_report()
             summary, tickets = self._send(context, config, journal, report)
             return self.wait_for_tickets(context, tickets, summary)
         finally:
@@ -157,7 +159,8 @@ class BatchOperator(TargetArgumentsOperator):
     def _defaults(self) -> dict[str, Any]:
         return {"target_type": self.target_type, **self._ids()}
 
-    def _open_journal(self, context: Context) -> ChunkJournal | None:  # noqa: ARG002
+    def _begin(self, context: Context) -> ChunkJournal | None:  # noqa: ARG002
+        """Open the journal, and write into it that this try begins."""
         return None
 
     def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:  # noqa: ARG002

@@ -10,8 +10,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
-from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, is_first_try, open_journal
-from airflow_provider_passnotify.exceptions import SendRefusedError
+from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices
+from airflow_provider_passnotify.delivery.session import claim, identity_of, open_task_store
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.sending import SendingOperator
 
@@ -46,6 +46,7 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         "dedupe_key",
         "send_before",
     )
+    text_fields = frozenset(template_fields)
 
     def __init__(self, *, dedupe_key: str | None = None, on_clear: str = OnClear.RESUME.value, **kwargs: Any) -> None:
         super().__init__(on_clear=on_clear, **kwargs)
@@ -65,23 +66,19 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
     def _open_journal(self, context: Context) -> ChunkJournal:
         from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
 
-        resume = self.on_clear == OnClear.RESUME.value
-        own = open_journal(context, resume=resume)
-        first = is_first_try(context, self.retries)
-        if self.delivery == Delivery.AT_MOST_ONCE.value and not own.is_durable and own.try_number > 1:
-            if not first:
-                raise SendRefusedError(
-                    "Nothing is sent: this is a retry, and before Airflow 3.3 nothing tells which rows an earlier try "
-                    "sent. Ways on: Airflow 3.3, which keeps a journal between tries; delivery='at_least_once'; or "
-                    "send the rows that the report names as failed in a run of their own."
-                )
-            if resume:
-                raise SendRefusedError(
-                    "Nothing is sent: the task was cleared, and before Airflow 3.3 nothing tells which rows were sent. "
-                    "Ways on: on_clear='resend' sends all of them again; or send the rows that the report names as "
-                    "failed in a run of their own."
-                )
-        return ChunkJournal(own.store, try_number=own.try_number, max_tries=own.max_tries, resume=resume)
+        identity = identity_of(context, self.task_id)
+        return ChunkJournal(
+            open_task_store(context, identity=identity, retries=self.retries),
+            resume=self.on_clear == OnClear.RESUME.value,
+            delivery=Delivery(self.delivery),
+        )
+
+    def _begin(self, context: Context) -> ChunkJournal:
+        self._checked(lambda: check_choices(self.delivery, self.on_clear))  # what counts is decided by them
+        claim(context, self.task_id)
+        journal = self._open_journal(context)
+        journal.begin()
+        return journal
 
     def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:
         from airflow_provider_passnotify.delivery.batch.resume import resume

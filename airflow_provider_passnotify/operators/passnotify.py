@@ -9,8 +9,10 @@ from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
-from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, is_first_try, open_journal
+from airflow_provider_passnotify.delivery.journal import Delivery, Journal, OnClear, check_choices
+from airflow_provider_passnotify.delivery.session import claim, identity_of, open_journal
 from airflow_provider_passnotify.delivery.single import SinglePush
+from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
 from airflow_provider_passnotify.operators.sending import SendingOperator
@@ -95,8 +97,14 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
 
         :return: the ticketId.
         """
-        self._check()
-        self._push = self._new_push(context)
+        self._checked(lambda: check_choices(self.delivery, self.on_clear))  # what counts is decided by them
+        claim(context, self.task_id)
+        try:
+            self._check()
+            self._push = self._new_push(context)
+        except InvalidNotificationError as error:
+            self._open_journal(context).write_refusal(str(error))
+            raise
         self._push.stopped = self._killed  # told before there was anything to stop
         ticket_id = self._push.send(self.hook.get_conn)
         try:
@@ -122,11 +130,18 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
     def _new_push(self, context: Context) -> SinglePush:
         return SinglePush(
             self._checked(self._request),
-            open_journal(context, resume=self.on_clear == OnClear.RESUME),
+            self._open_journal(context),
             delivery=Delivery(self.delivery),
             send_before=self._checked(lambda: parse_deadline(self.send_before)),
-            first_try=is_first_try(context, self.retries),
             waits=self.wait_for_completion,
+        )
+
+    def _open_journal(self, context: Context) -> Journal:
+        return open_journal(
+            context,
+            resume=self.on_clear == OnClear.RESUME,
+            identity=identity_of(context, self.task_id),
+            retries=self.retries,
         )
 
     def _check_arguments(self) -> None:

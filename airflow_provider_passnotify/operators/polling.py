@@ -167,6 +167,21 @@ def conclude(tracker: TicketTracker, *, final: bool) -> None:
         raise late(f"Timed out. {tracker.message}", tracker.tickets(TicketState.RUNNING))
 
 
+def states_of(context: Mapping[str, Any], task_ids: list[str]) -> list[str | None]:
+    """Return the states of tasks of this run; of mapped ones beside this task, of the one with its index."""
+    ti = context["ti"]
+    if hasattr(ti, "get_task_states"):
+        states = ti.get_task_states(ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id]).get(ti.run_id, {})
+        mine = {task_id: states.get(f"{task_id}_{ti.map_index}", states.get(task_id)) for task_id in task_ids}
+        return [mine[task_id] for task_id in task_ids]
+    found = []  # Airflow 2
+    for task_id in task_ids:
+        other = context["dag_run"].get_task_instance(task_id, map_index=ti.map_index)
+        other = other or context["dag_run"].get_task_instance(task_id)
+        found.append(None if other is None else other.state)
+    return found
+
+
 def _execution_end(operator: BaseOperator, context: Mapping[str, Any]) -> pendulum.DateTime | None:
     if operator.execution_timeout is None:
         return None

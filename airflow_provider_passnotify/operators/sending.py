@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,8 @@ class SendingOperator(TargetArgumentsOperator):
         "notification_label",
         "send_before",
     )
+    text_fields = frozenset(template_fields)
+    may_be_empty = frozenset({"notification_label"})
 
     def __init__(
         self,
@@ -40,11 +42,7 @@ class SendingOperator(TargetArgumentsOperator):
         send_before: datetime | str | None = None,
         **kwargs: Any,
     ) -> None:
-        if "label" in kwargs:
-            raise InvalidNotificationError(
-                f"Task {kwargs.get('task_id')!r}: label is the task's own name in the graph; "
-                "write notification_label for the header of the message."
-            )
+        _refuse_label(kwargs)
         super().__init__(**kwargs)
         self.value = value
         self.notification_label = notification_label
@@ -52,8 +50,22 @@ class SendingOperator(TargetArgumentsOperator):
         self.on_clear = on_clear
         self.send_before = send_before
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Begin a mapped operator, as Airflow's own ``partial``."""
+        _refuse_label(kwargs)
+        return super().partial(**kwargs)
+
     def _check_arguments(self) -> None:
         check_choices(self.delivery, self.on_clear)
         if not is_resolved_at_runtime(self.send_before):
             parse_deadline(self.send_before)
         super()._check_arguments()
+
+
+def _refuse_label(arguments: Mapping[str, Any]) -> None:
+    if "label" in arguments:
+        raise InvalidNotificationError(
+            f"Task {arguments.get('task_id')!r}: label is the task's own name in the graph; "
+            "write notification_label for the header of the message."
+        )

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +13,7 @@ _FETCH = 2000
 
 
 def stream_rows(
-    hook: DbApiHook, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    hook: Any, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a query; its connection is closed at the end.
 
@@ -47,7 +44,7 @@ def _check_one_query(sql: str) -> None:
 
 
 @contextmanager
-def _execute(hook: DbApiHook, sql: str, parameters: Any) -> Iterator[tuple[list[str], Any]]:
+def _execute(hook: Any, sql: str, parameters: Any) -> Iterator[tuple[list[str], Any]]:
     """Run a query, streamed if it can be, and give its columns and the function that fetches many rows."""
     connection = _connect(hook)
     if connection is not None:
@@ -68,7 +65,7 @@ def _execute(hook: DbApiHook, sql: str, parameters: Any) -> Iterator[tuple[list[
         yield [str(column[0]).lower() for column in cursor.description], cursor.fetchmany
 
 
-def _connect(hook: DbApiHook) -> Any:
+def _connect(hook: Any) -> Any:
     """Return a SQLAlchemy connection, or ``None`` where the hook has none that works."""
     try:
         from sqlalchemy.pool import NullPool

@@ -25,6 +25,7 @@ from airflow_provider_passnotify.arguments import (
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.operators import polling
+from airflow_provider_passnotify.rendering import TextFields
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
 
-class NotificationTicketSensor(BaseSensorOperator):
+class NotificationTicketSensor(TextFields, BaseSensorOperator):
     """Wait until tickets have ended; a ticket that failed fails the sensor once all have ended.
 
     The XCom is always a list: the final state of each ticket in the order given, as
@@ -43,7 +44,8 @@ class NotificationTicketSensor(BaseSensorOperator):
     interval; a ticket that the API does not know, and a refused credential, fail at once. What fails is not retried by
     Airflow, for a ticket's end does not change, and ``soft_fail`` skips it; both hold in every mode.
 
-    :param ticket_id: one ticketId, a list of them, or an XCom of either. An empty list succeeds at once.
+    :param ticket_id: one ticketId, a list of them, or an XCom of either; a list may hold XComs. An empty list succeeds
+        at once. What was to come from a task that was skipped is left out; from one that failed, it fails the sensor.
     :param passnotify_conn_id: the Airflow connection.
     :param success_statuses: more words that mean that a ticket succeeded.
     :param failure_statuses: more words that mean that it failed.
@@ -53,6 +55,7 @@ class NotificationTicketSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("ticket_id", "passnotify_conn_id")
+    text_fields = frozenset(template_fields)
     ui_color = "#e6f0fa"
 
     def __init__(
@@ -144,6 +147,7 @@ class NotificationTicketSensor(BaseSensorOperator):
 
     def _new_tracker(self, ticket_id: object, *, later: bool = False) -> TicketTracker:
         def build() -> TicketTracker:
+            self.check_given()
             check_conn_id(self.passnotify_conn_id)
             check_flags(deferrable=self.deferrable)
             seconds_of("poke_interval", self.poke_interval)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_passnotify.arguments import materialize
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
 from airflow_provider_passnotify.rows.sql import stream_rows
@@ -31,6 +32,7 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
     """
 
     template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "sql", "sql_conn_id", "parameters")
+    text_fields = frozenset({*SendingBatchOperator.text_fields, "sql", "sql_conn_id"})
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"sql": "sql", "parameters": "json"}  # noqa: RUF012 (as Airflow declares it)
 
@@ -46,7 +48,7 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
         super().__init__(**kwargs)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
+        self.parameters = materialize(parameters)
         self.hook_params = hook_params
         self._check()
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from pathlib import Path
-
 import pytest
 from airflow import __version__
 from local_airflow import LocalAirflow, RunResult
@@ -71,35 +67,3 @@ def test_waiting(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
     run = airflow.run_dag("waiting_batch")
     assert run.xcom("send", "sent") == 2, run.log_text
     assert "2 of 2 tickets succeeded" in run.log_text
-
-
-def test_example_batch(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    run = airflow.run_dag("passnotify_batch")
-    assert run.state == "success", run.log_text
-    found = texts(sandbox)
-    assert found["123"] == ["You have 1250 points", "Points count double today"]
-    assert found["125"] == ["Points count double today", "See your points in the app"]
-    assert found["126"] == ["You have 320 points"]
-    assert run.xcom("send_points", "failures")[0]["row"] == 3
-    report = Path(run.xcom("send_points", "report"))
-    assert [json.loads(line)["status"] for line in report.read_text().splitlines()] == [
-        "sent",
-        "sent",
-        "failed",
-        "sent",
-    ]
-
-
-def test_example_sql(airflow: LocalAirflow, sandbox: RunningSandbox, tmp_path: Path) -> None:
-    database = tmp_path / "points.db"
-    with sqlite3.connect(database) as connection:
-        connection.execute("CREATE TABLE customers (pass_id INTEGER, points INTEGER)")
-        rows = [(123, 5), (124, 0), (223, 7), (224, 8), (225, 9)]
-        connection.executemany("INSERT INTO customers VALUES (?, ?)", rows)
-    points_db = json.dumps({"conn_type": "sqlite", "host": str(database)})
-    run = airflow.run_dag("passnotify_sql", env={"AIRFLOW_CONN_POINTS_DB": points_db})
-    assert run.state == "success", run.log_text
-    found = texts(sandbox)
-    assert found["223"] == ["You have 7 points", "Your points expire at the end of the month"]
-    assert found["124"] == ["Your points expire at the end of the month"]
-    assert run.mapped_xcoms("send_in_shards", "sent") == [2, 1, 0, 2]

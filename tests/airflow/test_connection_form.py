@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from airflow import __version__ as airflow_version
-from wheels import build_wheel
 
 from airflow_provider_passnotify.api.options import OPTIONS
+from tests.wheels import build_wheel
 
 FORM = """
 import json

@@ -6,10 +6,10 @@ import base64
 import json
 
 import pytest
-from conftest import LOGIN, PASSWORD
 from local_airflow import LocalAirflow, RunResult
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox
+from tests.airflow.conftest import LOGIN, PASSWORD
 
 KEY = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
 WRONG = "wrong-secret-55d0"

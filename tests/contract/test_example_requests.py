@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from servers import Received, serving
 
 from airflow_provider_passnotify import __version__
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationOperator, SendNotificationOperator
-from contract.examples import EXAMPLES, ID_FORMS, MESSAGE, Example
+from tests.contract.examples import EXAMPLES, ID_FORMS, MESSAGE, Example
+from tests.servers import Received, serving
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 

@@ -9,9 +9,9 @@ import requests
 
 from airflow_provider_passnotify.exceptions import RejectedError
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
-from contract.examples import EXAMPLES, Example
-from contract.mock_server import MockServer, mock_server
-from contract.test_example_requests import CASES, RUNNERS
+from tests.contract.examples import EXAMPLES, Example
+from tests.contract.mock_server import MockServer, mock_server
+from tests.contract.test_example_requests import CASES, RUNNERS
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import requests
 from airflow import __version__
-from chaos.database import a_database
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.chaos.database import a_database
 
 pytestmark = pytest.mark.skipif(not __version__.startswith("2."), reason="Airflow 2 only")
 ROOT = Path(__file__).parents[2]

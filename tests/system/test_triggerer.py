@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 from airflow import __version__
-from airflow_cluster import ENDED, Airflow, running_airflow
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.airflow_cluster import ENDED, Airflow, running_airflow
 
 pytestmark = pytest.mark.skipif(
     tuple(map(int, __version__.split(".")[:2])) < (3, 3), reason="the four processes of Airflow 3.3"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clients import CLIENTS, Call
+
+from tests.clients import CLIENTS, Call
 
 
 @pytest.fixture(params=CLIENTS)

@@ -7,7 +7,6 @@ import pickle
 
 import pytest
 from airflow.exceptions import AirflowException, AirflowFailException
-from clients import DELETE, SEND
 
 from airflow_provider_passnotify import exceptions
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict
@@ -26,6 +25,7 @@ from airflow_provider_passnotify.exceptions import (
     TicketTimeoutError,
     error_from,
 )
+from tests.clients import DELETE, SEND
 
 VERDICT = Verdict(
     Outcome.NOT_SENT, "HTTP 429: slow down", None, None, 429, 42, "Slow down.", "ten per second", retry_after=7.0

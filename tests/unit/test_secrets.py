@@ -12,10 +12,10 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from servers import CLOSE, NOTHING, TICKET, Answer, answer, echoing, serving
 
 from airflow_provider_passnotify.exceptions import PassNotifyError
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
+from tests.servers import CLOSE, NOTHING, TICKET, Answer, answer, echoing, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 

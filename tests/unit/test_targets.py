@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from clients import Call, config_for
-from servers import serving
 
 from airflow_provider_passnotify.api.protocol import delete_request, send_request
 from airflow_provider_passnotify.targets import (
@@ -22,6 +20,8 @@ from airflow_provider_passnotify.targets import (
     as_target,
     make_target,
 )
+from tests.clients import Call, config_for
+from tests.servers import serving
 
 IDS: dict[str, dict[str, Any]] = {
     "pass": {"pass_id": "p"},

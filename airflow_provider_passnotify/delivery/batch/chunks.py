@@ -6,11 +6,12 @@ intent returned, and at most two chunks are in flight; so a process that dies le
 the next try cannot tell whether they were sent. A row that keeps its chunk waiting does not keep the others: the chunk
 is written as far as it is done (a *part* of the outcome), and the next one may start.
 
-Keys (``...try.N.chunk.C.outcome``) belong to one try, and to one of these three, as in :mod:`.journal`, where stands
-why that is enough. Chunks are written in order by one thread, so that a reader goes from 0 until there is none.
+Before its first chunk, a try writes its *begin*: the three numbers of :mod:`..journal`, by which it decided which of
+the earlier chunks count. When it is over it writes that it has *ended*. A try that has not ended may be at it still, so
+what it left counts even after a clear. Chunks without a begin were discarded in part: see :mod:`..store`.
 
-Where a clear means "send all again", each try also writes that it has *ended*. For Airflow may make a clear of a task
-that runs look like any other, and that one must not ring every phone twice: a try that has not ended goes on.
+Keys (``...try.N.chunk.C.outcome``) belong to one try and to one of these records; why that is enough stands in
+:mod:`..journal`. Chunks are written in order by one thread, so that a reader goes from 0 until there is none.
 """
 
 from __future__ import annotations
@@ -21,16 +22,21 @@ from typing import Any
 
 import pendulum
 
+from airflow_provider_passnotify.delivery.account import BATCH, check_accounted
 from airflow_provider_passnotify.delivery.batch.ledger import PendingRow
 from airflow_provider_passnotify.delivery.batch.resume import Entry
-from airflow_provider_passnotify.delivery.journal import RETENTION, VERSION, MemoryStore, Store
-from airflow_provider_passnotify.exceptions import JournalError
+from airflow_provider_passnotify.delivery.folder import UNREADABLE
+from airflow_provider_passnotify.delivery.journal import Delivery
+from airflow_provider_passnotify.delivery.store import TaskStore
+from airflow_provider_passnotify.delivery.task import Begin, decide_counts_from
+from airflow_provider_passnotify.exceptions import JournalError, SendRefusedError, SupersededError
 from airflow_provider_passnotify.rows.reader import DIGEST_SIZE
 
 MAX_CHUNK_ROWS = 1000
 """Rows in a chunk: with tickets of 19 digits, its value stays under the 64 KB above which Airflow warns."""
 IN_FLIGHT, SENT, NOT_SENT, UNKNOWN = "i", "s", "n", "u"
 INTENT, PART, OUTCOME = "intent", "part", "outcome"
+BEGIN, ENDED, FAILED_TICKETS = "begin", "ended", "failed_tickets"
 
 
 class Chunk:
@@ -74,107 +80,182 @@ class Chunk:
 
 
 class ChunkJournal:
-    """The chunks of one task instance.
+    """The chunks of one task instance. Its calls block, so those made while sending belong into a thread.
 
-    :param store: where they live; its calls block, so they belong into a thread.
-    :param try_number: of this try, from 1.
-    :param max_tries: the task instance's, which tells a clear from a retry.
+    :param tasks: where they are kept.
     :param resume: whether chunks from before a clear count.
+    :param delivery: what to do where nobody knows what was sent.
     """
 
-    def __init__(self, store: Store, *, try_number: int, max_tries: int, resume: bool) -> None:
-        self._store = store
-        self._try_number, self._max_tries, self._resume = try_number, max_tries, resume
+    def __init__(self, tasks: TaskStore, *, resume: bool, delivery: Delivery = Delivery.AT_MOST_ONCE) -> None:
+        self._tasks, self._resume, self._delivery = tasks, resume, delivery
+        self._counts_from = 1
         self.next_number = 0
 
     @property
     def is_durable(self) -> bool:
         """Whether a later try can read what this one writes."""
-        return not isinstance(self._store, MemoryStore)
+        return self._tasks.is_durable
+
+    def begin(self) -> None:
+        """Decide which chunks of earlier tries count, and write that down; before anything else is done.
+
+        :raises SendRefusedError: when nobody can know what earlier tries sent; nothing is written then.
+        :raises SupersededError: when another process has this try.
+        :raises JournalError: when the journal cannot be read or written.
+        """
+        self._tasks.start()
+        own = self._get(self._tasks.try_number, BEGIN)
+        if own is not None and own is not UNREADABLE:  # another process of this try decided
+            self._counts_from = _begin(own, self._tasks.try_number).counts_from
+            return
+        decided, newest, whole = self._decide()
+        self._counts_from = check_accounted(
+            self._tasks,
+            decided,
+            newest,
+            whole=whole,
+            resume=self._resume,
+            delivery=self._delivery,
+            what="The batch",
+            ways=BATCH,
+        )
+        this_try = self._tasks.this_try
+        begin = Begin(this_try.try_number, this_try.max_tries, this_try.clear_number, self._counts_from)
+        self._set(BEGIN, {**begin._asdict(), "at": _now()})
 
     def read(self) -> Iterator[Entry]:
-        """Yield what the tries so far sent, or may have sent; after a clear, only what counts.
+        """Yield what the tries that count sent, or may have sent.
 
+        :raises SendRefusedError: when nobody can know which rows a chunk had.
         :raises JournalError: when it cannot be read, or was written by a release that is not understood.
         """
         failed: set[int] = set()  # of the newer tries: what a failed ticket was for may be sent again
-        ended, max_tries = False, self._max_tries
-        for try_number in range(self._try_number, 0, -1):
-            failed |= set((self._get(_failed_key(try_number)) or {}).get("tickets", ()))
-            ended = ended or (not self._resume and self._get(_ended_key(try_number)) is not None)
+        for try_number in range(self._tasks.try_number, self._counts_from - 1, -1):
+            failed |= _tickets(self._get(try_number, FAILED_TICKETS))
             number = 0
             while (value := self._get_chunk(try_number, number)) is not None:
-                if not self._resume and _max_tries(value) != max_tries:
-                    if ended:
-                        return  # from before a clear
-                    max_tries = _max_tries(value)  # that clear came while the try was running
-                yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
+                if value is not UNREADABLE:
+                    yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
+                elif self._delivery is Delivery.AT_MOST_ONCE:
+                    raise SendRefusedError(
+                        f"Nothing is sent: chunk {number} of try {try_number} cannot be read, so nobody can tell to "
+                        f"whom it was sent. What you can do: {BATCH}"
+                    )
                 number += 1
-            if try_number == self._try_number:
+            if try_number == self._tasks.try_number:
                 self.next_number = number  # where a process of the same try came before
 
     def write(self, value: dict[str, Any], number: int, stage: str) -> None:
-        """Record a chunk.
+        """Record a chunk; of an intent, return only if its rows may be sent.
 
         :param value: the chunk's.
         :param number: the chunk's.
         :param stage: the chunk's.
+        :raises SupersededError: when this process may not send.
         :raises JournalError: when it was not accepted.
         """
-        at = pendulum.now("UTC").isoformat(timespec="seconds")
-        self._set(_key(self._try_number, number, stage), {**value, "max_tries": self._max_tries, "at": at})
+        this_try = self._tasks.this_try
+        numbers = {"max_tries": this_try.max_tries, "clear_number": this_try.clear_number}
+        self._set(_chunk(number, stage), {**value, **numbers, "at": _now()})
+        if stage == INTENT:
+            self._tasks.look()
 
     def write_failed(self, tickets: Iterable[int]) -> None:
         """Record tickets that ended as failed, so that a later try sends again to whom they were for.
 
         :raises JournalError: when it was not accepted.
         """
-        self._set(_failed_key(self._try_number), {"tickets": sorted(tickets)})
+        self._set(FAILED_TICKETS, {"tickets": sorted(tickets)})
 
     def end(self) -> None:
-        """Record that this try has ended, where that makes a difference.
+        """Record that this try has ended.
 
         :raises JournalError: when it was not accepted.
         """
-        if not self._resume:
-            self._set(_ended_key(self._try_number), {"at": pendulum.now("UTC").isoformat(timespec="seconds")})
+        self._set(ENDED, {"at": _now()})
+
+    def _decide(self) -> tuple[int | None, Begin | None, bool]:
+        """Return the oldest try that counts (``None``: nobody decided), the newest begin, and whether all is there."""
+        this_try = self._tasks.this_try
+        ended, whole = False, True
+        newest: Begin | None = None
+        max_tries = this_try.max_tries
+        for number in range(this_try.try_number - 1, 0, -1):
+            ended = ended or self._get(number, ENDED) not in (None, UNREADABLE)
+            value = self._get(number, BEGIN)
+            if value is UNREADABLE:
+                whole = False
+            elif value is not None:
+                begin = _begin(value, number)
+                return (
+                    decide_counts_from(this_try, begin, ended=ended, resume=self._resume),
+                    newest or begin,
+                    whole,
+                )
+            elif (chunk := self._get_chunk(number, 0)) is not None:
+                if not isinstance(chunk, dict) or "clear_number" in chunk:
+                    whole = False  # its begin was discarded
+                    continue
+                # An older release's, which wrote no begin: its rule.
+                before = chunk.get("max_tries", 0)
+                newest = newest or Begin(number, before, this_try.clear_number, 1)
+                if not self._resume and before != max_tries:
+                    if ended:
+                        return number + 1, newest, whole
+                    max_tries = before  # that clear came while the try was running
+        return None, newest, whole
 
     def _get_chunk(self, try_number: int, number: int) -> Any:
-        values = (self._get(_key(try_number, number, stage)) for stage in (OUTCOME, PART, INTENT))
-        return next((value for value in values if value is not None), None)
+        unreadable = None
+        for stage in (OUTCOME, PART, INTENT):
+            value = self._get(try_number, _chunk(number, stage))
+            if value is UNREADABLE:
+                unreadable = value  # an older record of the chunk says at least who was in it
+            elif value is not None:
+                return value
+        if unreadable is None:
+            values = (self._tasks.get_older(try_number, _chunk(number, stage)) for stage in (OUTCOME, PART, INTENT))
+            return next((value for value in values if value is not None), None)
+        return unreadable
 
-    def _get(self, key: str) -> Any:
-        try:
-            return self._store.get(key)
-        except Exception as error:
-            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+    def _get(self, try_number: int, part: str) -> Any:
+        return self._tasks.get(try_number, part)
 
-    def _set(self, key: str, value: dict[str, Any]) -> None:
+    def _set(self, part: str, value: dict[str, Any]) -> None:
         if not self.is_durable:
             return  # nobody will read it, and a million rows would stay in memory
         try:
-            self._store.set(key, value, retention=RETENTION)
-        except Exception as error:
+            self._tasks.set(part, value)
+        except SupersededError:
+            raise
+        except JournalError as error:
             raise JournalError(
-                f"The journal did not accept {key}: {type(error).__name__}: {error}. Nothing more is sent: a try that "
-                "was superseded, or has lost its supervisor, must not; if the API server was down, a retry goes on."
+                f"{error} Nothing more is sent: a try that was superseded, or has lost its supervisor, must not; if "
+                "the API server was down, a retry goes on."
             ) from error
 
 
-def _key(try_number: int, number: int, stage: str) -> str:
-    return f"passnotify.v{VERSION}.try.{try_number}.chunk.{number}.{stage}"
+def _chunk(number: int, stage: str) -> str:
+    return f"chunk.{number}.{stage}"
 
 
-def _failed_key(try_number: int) -> str:
-    return f"passnotify.v{VERSION}.try.{try_number}.failed_tickets"
+def _now() -> str:
+    return pendulum.now("UTC").isoformat(timespec="milliseconds")
 
 
-def _ended_key(try_number: int) -> str:
-    return f"passnotify.v{VERSION}.try.{try_number}.ended"
+def _begin(value: Any, try_number: int) -> Begin:
+    try:
+        return Begin(*(int(value[name]) for name in Begin._fields))
+    except (TypeError, KeyError, ValueError):
+        raise JournalError(
+            f"The journal of try {try_number} was written by a release that this one does not understand: "
+            f"{value!r:.200}"
+        ) from None
 
 
-def _max_tries(value: Any) -> Any:
-    return value.get("max_tries") if isinstance(value, dict) else None
+def _tickets(value: Any) -> set[int]:
+    return set(value.get("tickets", ())) if isinstance(value, dict) else set()
 
 
 def _entries(value: Any, try_number: int) -> list[Entry]:
@@ -182,7 +263,7 @@ def _entries(value: Any, try_number: int) -> list[Entry]:
         identities, texts = _digests(value["identities"]), _digests(value["texts"])
         tickets = iter(value["tickets"])
         return [
-            Entry(identity, text, int(next(tickets)) if state == SENT else None, try_number)
+            Entry(identity, text, int(next(tickets)) if state == SENT else None, try_number, value.get("at", ""))
             for identity, text, state in zip(identities, texts, value["states"], strict=True)
             if state != NOT_SENT
         ]

@@ -76,12 +76,14 @@ class Entry(NamedTuple):
 
     :param recipient_digest: a digest of whom it was for.
     :param content_digest: a digest of target, label and value.
+    :param at: when that was recorded, ISO 8601.
     """
 
     recipient_digest: bytes
     content_digest: bytes
     ticket_id: int | None
     try_number: int
+    at: str = ""
 
 
 @dataclass(frozen=True)

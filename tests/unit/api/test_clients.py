@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from clients import DELETE, LOOK, SEND, Call, config_for
-from servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, serving
 
 from airflow_provider_passnotify.api.protocol import MAX_ANSWER_BYTES, Outcome, Request, TransportFailure
+from tests.clients import DELETE, LOOK, SEND, Call, config_for
+from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from certificates import Certificate, make_certificate
-from clients import DELETE, SEND, Call, config_for
-from servers import CLOSE, TICKET, Answer, answer, serving
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict
+from tests.certificates import Certificate, make_certificate
+from tests.clients import DELETE, SEND, Call, config_for
+from tests.servers import CLOSE, TICKET, Answer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from certificates import make_certificate
-from clients import DELETE, SEND, Call, config_for
-from servers import HANG, TICKET, Answer, Received, Server, answer, serving
 
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure
+from tests.certificates import make_certificate
+from tests.clients import DELETE, SEND, Call, config_for
+from tests.servers import HANG, TICKET, Answer, Received, Server, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 

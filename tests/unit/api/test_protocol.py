@@ -8,7 +8,6 @@ from typing import Any
 
 import pendulum
 import pytest
-from clients import DELETE, LOOK, SEND
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import (
@@ -26,6 +25,7 @@ from airflow_provider_passnotify.api.protocol import (
 )
 from airflow_provider_passnotify.api.tickets import read_ticket
 from airflow_provider_passnotify.targets import PassTarget
+from tests.clients import DELETE, LOOK, SEND
 
 SENT, NOT_SENT, REJECTED, UNKNOWN = Outcome.ACCEPTED, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.UNKNOWN
 ERROR = {"code": 503, "description": "Busy.", "details": "Come back later."}
@@ -236,6 +236,9 @@ def test_ticket_ids(value: int | str) -> None:
         (b"x", None, "value must be a string, not bytes"),
         (["x"], None, "value must be a string, not list"),
         ("x", 5, "the_label must be a string, not int"),
+        ("None", None, "value is the text 'None'"),
+        (" None\n", None, "value is the text 'None'"),
+        ("x", "None", "the_label is the text 'None'"),
     ],
 )
 def test_a_message_that_is_none(value: Any, label: Any, why: str) -> None:
@@ -245,6 +248,11 @@ def test_a_message_that_is_none(value: Any, label: Any, why: str) -> None:
 
 @pytest.mark.parametrize("value", ["x" * 10**6, "\ud800", "\x00", 'a"b\\', "ä\U0001f600"])
 def test_any_text_is_a_message(value: str) -> None:
-    body = send_request(PassTarget(1), value=value, label="").body
+    body = send_request(PassTarget(1), value=value, label=value).body
     assert body is not None
-    assert json.loads(body) == {"label": "", "value": value}
+    assert json.loads(body) == {"label": value, "value": value} if value.strip() else {"value": value}
+
+
+@pytest.mark.parametrize("label", ["", " ", "\n"])
+def test_an_empty_label_is_no_label(label: str) -> None:
+    assert send_request(PassTarget(1), value="x", label=label).body == b'{"value": "x"}'

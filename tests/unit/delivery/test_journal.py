@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from servers import NOTHING, TICKET, Answer, Server, answer, serving
-from stores import Store, context_of
 
-from airflow_provider_passnotify.delivery.journal import RETENTION, State, is_first_try, open_journal
+from airflow_provider_passnotify.delivery.journal import State
+from airflow_provider_passnotify.delivery.session import open_journal
+from airflow_provider_passnotify.delivery.store import RETENTION
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
     JournalError,
@@ -28,6 +28,8 @@ from airflow_provider_passnotify.exceptions import (
     TicketTimeoutError,
 )
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+from tests.servers import NOTHING, TICKET, Answer, Server, answer, serving
+from tests.stores import Store, context_of
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 
@@ -431,21 +433,3 @@ def test_a_record_of_a_ticket_without_its_number_is_doubt(store: Store, run: Cal
         with pytest.raises(DeliveryUnknownError):
             run(server, try_number=2)
     assert len(server.received) == 1
-
-
-@pytest.mark.parametrize(
-    ("try_number", "max_tries", "retries", "first"),
-    [
-        (1, 0, 0, True),
-        (2, 1, 0, True),
-        (1, 2, 2, True),
-        (2, 2, 2, False),
-        (3, 2, 2, False),
-        (2, 3, 2, True),
-        (3, 3, 2, False),
-        (1, 0, 2, True),  # retries raised since the run was created
-        (2, 2, 0, False),  # lowered
-    ],
-)
-def test_the_first_try_of_a_chain(try_number: int, max_tries: int, retries: int, first: bool) -> None:
-    assert is_first_try(context_of(None, try_number, max_tries), retries) is first

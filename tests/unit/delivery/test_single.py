@@ -8,11 +8,9 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.exceptions import AirflowFailException, AirflowSkipException
-from servers import HANG, NOTHING, TICKET, Answer, answer, serving
-from stores import Store, context_of
 
 from airflow_provider_passnotify import retry_policy
-from airflow_provider_passnotify.delivery.journal import open_journal
+from airflow_provider_passnotify.delivery.session import open_journal
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
     NotSentError,
@@ -21,6 +19,8 @@ from airflow_provider_passnotify.exceptions import (
     SendRefusedError,
 )
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+from tests.servers import HANG, NOTHING, TICKET, Answer, answer, serving
+from tests.stores import Store, context_of
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 
@@ -67,14 +67,14 @@ def test_the_log_names_whom_and_the_ticket(connection: Connect, caplog: pytest.L
     ]
 
 
-def test_a_deadline_that_has_passed_skips_and_writes_nothing(connection: Connect) -> None:
+def test_a_deadline_that_has_passed_skips_and_is_recorded_as_not_sent(connection: Connect) -> None:
     store = Store()
     with serving() as server:
         connection(host=server.url, login="me", password="secret")
         with pytest.raises(AirflowSkipException, match="send_before=2020-01-01T00:00:00"):
             operator(send_before="2020-01-01").execute(context_of(store))
     assert server.received == []
-    assert store.values == {}
+    assert state_in(store) == "not_sent"
 
 
 def test_a_deadline_to_come_lets_it_out(connection: Connect) -> None:
@@ -170,12 +170,12 @@ def test_an_interruption_right_after_the_answer_is_doubt(connection: Connect, mo
     assert state_in(store) == "unknown"
 
 
-def test_a_connection_that_is_wrong_leaves_no_intent(connection: Connect) -> None:
+def test_a_connection_that_is_wrong_is_recorded_as_not_sent(connection: Connect) -> None:
     store = Store()
     connection(host="http://api.example.com", login="me", password="secret")
     with pytest.raises(PassNotifyConfigError, match="plain http"):
         operator().execute(context_of(store))
-    assert store.values == {}
+    assert state_in(store) == "not_sent"
 
 
 @pytest.mark.parametrize("reply", [answer(429), answer(502), NOTHING, answer(404)])
@@ -190,7 +190,7 @@ def test_without_memory_every_failure_is_final(connection: Connect, reply: Answe
 def test_without_memory_a_retry_refuses(connection: Connect, try_number: int, max_tries: int) -> None:
     with serving() as server:
         connection(host=server.url, login="me", password="secret")
-        with pytest.raises(SendRefusedError, match=r"Airflow 3\.3.*at_least_once"):
+        with pytest.raises(SendRefusedError, match=r"Airflow 3\.3.*journal_path.*at_least_once"):
             operator().execute(context_of(None, try_number, max_tries))
     assert server.received == []
 
@@ -198,7 +198,7 @@ def test_without_memory_a_retry_refuses(connection: Connect, try_number: int, ma
 def test_without_memory_a_cleared_task_sends(connection: Connect) -> None:
     with serving() as server:
         connection(host=server.url, login="me", password="secret")
-        assert operator().execute(context_of(None, 2, 3)) == 12345
+        assert operator().execute(context_of(None, 2, 3, clear_number=1)) == 12345
 
 
 def test_without_memory_at_least_once_may_be_retried(connection: Connect) -> None:

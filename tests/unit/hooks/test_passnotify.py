@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import make_certificate
-from servers import NOTHING, Answer, answer, serving
 
 from airflow_provider_passnotify.api.tickets import StatusWords, TicketState
 from airflow_provider_passnotify.exceptions import (
@@ -25,6 +23,8 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
 from airflow_provider_passnotify.targets import PassTarget
+from tests.certificates import make_certificate
+from tests.servers import NOTHING, Answer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 

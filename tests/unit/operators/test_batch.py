@@ -14,7 +14,6 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
-from batch_tools import FIRST, FileStore, batch, context, passes, report_lines
 
 from airflow_provider_passnotify import retry_policy
 from airflow_provider_passnotify.exceptions import (
@@ -26,6 +25,7 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationBatchOperator
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.batch_tools import FIRST, FileStore, batch, context, passes, report_lines
 
 SUMMARY = ["total", "sent", "failed", "unknown", "duplicates", "ticket_ids", "failures", "report"]
 
@@ -197,12 +197,12 @@ class TestWhereRowsComeFrom:
         operator.notifications = rows()
         with pytest.raises(OSError, match="connection lost"):
             operator.execute(context(store))
-        assert (sandbox.counts(), store.writes) == ({}, 0)
+        assert (sandbox.counts(), chunks_in(store)) == ({}, [])
 
     def test_too_many_rows_send_nothing(self, sandbox: RunningSandbox, store: FileStore) -> None:
         with pytest.raises(InvalidNotificationError, match="more than 99 rows"):
             batch(passes(100), max_notifications=99).execute(context(store))
-        assert (sandbox.counts(), store.writes) == ({}, 0)
+        assert (sandbox.counts(), chunks_in(store)) == ({}, [])
 
     def test_report_that_cannot_be_written_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:
         for path in (tmp_path, "/proc/report.jsonl"):
@@ -366,7 +366,7 @@ class TestBeforeAirflow33:
     def test_no_other_try_sends(
         self, sandbox: RunningSandbox, try_number: int, max_tries: int, options: dict[str, Any]
     ) -> None:
-        with pytest.raises(SendRefusedError, match="Nothing is sent"):
+        with pytest.raises(SendRefusedError, match="nothing is sent"):
             batch(passes(10), **options).execute(context(None, try_number, max_tries))
         assert sandbox.counts() == {}
 
@@ -376,7 +376,7 @@ class TestBeforeAirflow33:
     def test_unless_asked_to(
         self, sandbox: RunningSandbox, try_number: int, max_tries: int, options: dict[str, Any]
     ) -> None:
-        batch(passes(10), **options).execute(context(None, try_number, max_tries))
+        batch(passes(10), **options).execute(context(None, try_number, max_tries, clear_number=1))
         once_each(sandbox, 10)
 
     def test_every_failure_is_final(self, sandbox: RunningSandbox) -> None:
@@ -458,7 +458,7 @@ class TestEndings:
         """Marked as failed, cleared or superseded: Airflow says so only with a heartbeat."""
         now, report = watched(context(store), "running"), tmp_path / "report.jsonl"
         sandbox.add_fault("latency", latency=0.05)
-        _when_sending(sandbox, lambda: setattr(now["ti"], "state", "failed"))
+        _when_sending(sandbox, lambda: setattr(now["ti"], "told", "failed"))
         with pytest.raises(BatchIncompleteError, match="Airflow does not have the task as running any more") as caught:
             batch(passes(3000), report_path=str(report)).execute(now)
         assert now["ti"].asked == ("a_dag", {"task_ids": ["batch"], "run_ids": ["a_run"], "map_index": 2})
@@ -486,16 +486,20 @@ class TestEndings:
         _check_ending(sandbox, store, now["ti"].pushed, report)
 
 
+def chunks_in(store: FileStore) -> list[str]:
+    return [file.name for file in store.folder.iterdir() if ".chunk." in file.name]
+
+
 def watched(found: dict[str, Any], state: object) -> dict[str, Any]:
     """Return a context whose task instance can tell its state, as from Airflow 3.0 on."""
     ti = found["ti"]
-    ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.state = "a_dag", "batch", "a_run", 2, state
+    ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.told = "a_dag", "batch", "a_run", 2, state
 
     def get_task_states(dag_id: str, **more: Any) -> dict[str, Any]:
         ti.asked = (dag_id, more)
-        if isinstance(ti.state, Exception):
-            raise ti.state
-        return {} if ti.state is None else {"a_run": {"batch_2": ti.state}}
+        if isinstance(ti.told, Exception):
+            raise ti.told
+        return {} if ti.told is None else {"a_run": {"batch_2": ti.told}}
 
     ti.get_task_states = get_task_states
     return found

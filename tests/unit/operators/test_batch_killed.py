@@ -13,17 +13,18 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from batch_tools import FileStore, report_lines
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.batch_tools import FileStore, report_lines
 
+ROOT = Path(__file__).parents[3]
 ROWS = 6000
 KILLS = 5
 TRY = """
 import sys
 from pathlib import Path
 from airflow_provider_passnotify.exceptions import BatchFailedError
-from batch_tools import FileStore, batch, context, passes
+from tests.batch_tools import FileStore, batch, context, passes
 import random
 folder, rows, try_number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 notifications = passes(rows)
@@ -37,9 +38,7 @@ except BatchFailedError as error:
 
 
 def start(store: FileStore, try_number: int, connection: str) -> subprocess.Popen[str]:
-    here = Path(__file__).parents[2]
-    path = os.pathsep.join([str(here), str(here.parent)])
-    env = {**os.environ, "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": connection, "PYTHONPATH": path}
+    env = {**os.environ, "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": connection, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", TRY, str(store.folder), str(ROWS), str(try_number)]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

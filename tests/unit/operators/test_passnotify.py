@@ -8,11 +8,11 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
-from servers import Server, serving
-from stores import Store, context_of
 
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationOperator, SendNotificationOperator
+from tests.servers import Server, serving
+from tests.stores import Store, context_of
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 
@@ -105,7 +105,12 @@ def test_a_missing_argument_is_named(cls: type, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("rendered", "why"),
-    [("", "pass_id is empty"), ("None", "the text 'None'"), ("..", "another path"), ("a\nb", "control character")],
+    [
+        ("", "pass_id came to nothing"),
+        ("None", "pass_id came to nothing"),
+        ("..", "another path"),
+        ("a\nb", "control character"),
+    ],
 )
 @pytest.mark.parametrize("cls", BOTH)
 def test_what_a_template_renders_to_is_checked_when_the_task_starts(

@@ -12,13 +12,13 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
-from sandbox_tickets import send
 
 from airflow_provider_passnotify.exceptions import FinalTicketTimeoutError
 from airflow_provider_passnotify.operators import polling
 from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.sensors.passnotify import NotificationTicketSensor
+from tests.sandbox_tickets import send
 
 
 @pytest.fixture

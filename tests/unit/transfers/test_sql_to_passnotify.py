@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
-from batch_tools import FIRST, FileStore, context
 
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, PassNotifyConfigError
 from airflow_provider_passnotify.rows.sql import stream_rows
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.transfers.sql_to_passnotify import SqlToPassNotifyOperator
+from tests.batch_tools import FIRST, FileStore, context
 
 ROWS = 12_000
 

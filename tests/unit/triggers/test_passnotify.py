@@ -13,7 +13,6 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
-from sandbox_tickets import send
 
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.config import Config
@@ -24,6 +23,7 @@ from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.triggers import shared_client
 from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
+from tests.sandbox_tickets import send
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_tools import FileStore
 
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict
 from airflow_provider_passnotify.delivery.batch.chunk_size import ChunkSize
@@ -17,8 +16,11 @@ from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
 from airflow_provider_passnotify.delivery.batch.feed import ChunkFeeder
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status
 from airflow_provider_passnotify.delivery.batch.sender import Job
+from airflow_provider_passnotify.delivery.store import TaskStore
+from airflow_provider_passnotify.delivery.task import TaskTry
 from airflow_provider_passnotify.exceptions import JournalError
 from airflow_provider_passnotify.rows.reader import RowReader
+from tests.batch_tools import FileStore
 
 SIZE = 10
 SENT = Verdict(Outcome.ACCEPTED, ticket_id=7)
@@ -32,7 +34,7 @@ class Bench:
         reader = RowReader({"target_type": "pass", "value": "Hello"})
         self.ledger.fill(({"pass_id": number} for number in range(100)), reader)
         self.store = FileStore(folder, before_set)
-        journal = ChunkJournal(self.store, try_number=1, max_tries=0, resume=True)
+        journal = ChunkJournal(TaskStore(TaskTry(try_number=1, max_tries=0), self.store), resume=True)
         self.stopped = False
         self.feeder = ChunkFeeder(self.ledger, journal, size=ChunkSize(SIZE, seconds=0), on_error=self.stop)
         self.jobs = self.feeder.jobs()

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from clients import config_for
 
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.delivery.batch import throttle
 from airflow_provider_passnotify.delivery.batch.breaker import MAX_UNKNOWN_IN_A_ROW
 from airflow_provider_passnotify.delivery.batch.sender import MAX_THROTTLED_ATTEMPTS, Job, Sender
+from tests.clients import config_for
 
 OK = (200, {}, '{"ticketId": 7}')
 REFUSED = (429, {"Retry-After": "0"}, "")

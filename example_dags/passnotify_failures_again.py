@@ -1,34 +1,31 @@
-"""One personal message a row: from a task's output and from a file, with a report, and again to whom it failed.
+"""Failures again: a batch with a report, and then a message of another kind to those whom the first did not reach.
 
-Needs the connection ``passnotify_default``; ``make demo`` runs it against the sandbox.
+Needs the connection ``passnotify_default``. Both batches are journaled: a retry, or clearing one, sends only what was
+not sent.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, task
 
-from airflow_provider_passnotify.operators.passnotify import (
-    DeleteNotificationBatchOperator,
-    SendNotificationBatchOperator,
-)
+from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
 
 REPORTS = f"{tempfile.gettempdir()}/passnotify"  # on several machines a bucket: "s3://my_aws@reports/passnotify"
 
 with DAG(
-    dag_id="passnotify_batch",
+    dag_id="passnotify_failures_again",
     schedule="0 9 * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     tags=["passnotify"],
     doc_md=__doc__,
 ) as dag:
-    # [START howto_customers]
+    # [START howto_batch]
     @task
     def find_customers() -> list[dict[str, Any]]:
         """Rows in the operators' own vocabulary; other columns may fill the text."""
@@ -40,9 +37,7 @@ with DAG(
         ]
 
     customers = find_customers()
-    # [END howto_customers]
 
-    # [START howto_batch]
     send_points = SendNotificationBatchOperator(
         task_id="send_points",
         notifications=customers,
@@ -55,7 +50,7 @@ with DAG(
     )
     # [END howto_batch]
 
-    # [START howto_batch_failures]
+    # [START howto_failures_again]
     @task
     def find_failures(rows: list[dict[str, Any]], report: str) -> list[dict[str, Any]]:
         """The report has one line for each row, with the row's number."""
@@ -68,23 +63,4 @@ with DAG(
         target_type="pass",
         value="See your points in the app",
     )
-    # [END howto_batch_failures]
-
-    # [START howto_batch_file]
-    send_from_file = SendNotificationBatchOperator(
-        task_id="send_from_file",
-        notifications=str(Path(__file__).with_name("passnotify_points.csv")),
-        target_type="external_pass",
-        value="You have {points} points",
-    )
-    # [END howto_batch_file]
-
-    # [START howto_batch_delete]
-    delete_points = DeleteNotificationBatchOperator(
-        task_id="delete_points",
-        notifications=customers,
-        target_type="pass",
-    )
-    # [END howto_batch_delete]
-
-    send_to_the_others >> delete_points
+    # [END howto_failures_again]

@@ -1,7 +1,7 @@
-"""A message for each row of a query; and the same in shards, each a task of its own.
+"""Millions of customers: the same query in shards, each a task of its own, on as many workers as there are.
 
-Needs the connections ``passnotify_default`` and ``points_db``, any database of Airflow's common SQL provider, with a
-table ``customers`` of ``pass_id`` and ``points``.
+Needs the connections ``passnotify_default`` and ``points_db``: any database of Airflow's common SQL provider, with a
+table ``customers`` of ``pass_id``.
 """
 
 from __future__ import annotations
@@ -15,25 +15,13 @@ SHARDS = 4
 POOL = "default_pool"  # better one of its own: its slots are how many shards send at once, on all workers together
 
 with DAG(
-    dag_id="passnotify_sql",
-    schedule="0 9 * * *",
+    dag_id="passnotify_shards",
+    schedule="0 9 1 * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     tags=["passnotify"],
     doc_md=__doc__,
 ) as dag:
-    # [START howto_sql]
-    send_points = SqlToPassNotifyOperator(
-        task_id="send_points",
-        sql="SELECT pass_id, points FROM customers WHERE points > 0",
-        sql_conn_id="points_db",
-        target_type="pass",
-        value="You have {points} points",
-        notification_label="Points",
-        max_notifications=1_000_000,
-    )
-    # [END howto_sql]
-
     # [START howto_shards]
     send_in_shards = SqlToPassNotifyOperator.partial(
         task_id="send_in_shards",
@@ -43,5 +31,3 @@ with DAG(
         pool=POOL,
     ).expand(sql=[f"SELECT pass_id FROM customers WHERE pass_id % {SHARDS} = {shard}" for shard in range(SHARDS)])
     # [END howto_shards]
-
-    send_points >> send_in_shards

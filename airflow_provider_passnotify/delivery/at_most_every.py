@@ -1,0 +1,185 @@
+"""One alert for a key in a stretch of time, whatever number of processes want to send it at the same moment.
+
+Time is cut into windows of the length that the user gave, all over the world at the same moments. For each key and
+window there is one file or object. Whoever *creates* it may send; the store lets only one of them do that. A window
+alone would let two alerts out around its edge, so the object of the window before tells when that one was sent.
+
+An alert that surely was not sent removes its object again, so that the next one may try.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import pendulum
+
+from airflow_provider_passnotify.delivery.storage import storage_path
+from airflow_provider_passnotify.exceptions import JournalError
+
+LOCAL_PROTOCOLS = ("", "file", "local")
+FOLDER = "notifier"
+
+
+class Objects(Protocol):
+    """What a store must be able to do."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create an object; return ``False`` when it exists."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return an object, ``None`` when there is none."""
+
+    def remove(self, name: str) -> None:
+        """Remove an object."""
+
+
+class AlertLimit:
+    """Whether one alert may be sent now.
+
+    :param journal_path: the folder, local or a URL that Airflow's object storage understands.
+    :param key: what is the same for alerts that count as one: the user's ``dedupe_key`` and whom it rings.
+    :param every: the length of a window, in seconds.
+    """
+
+    def __init__(self, journal_path: str, key: tuple[str, str], every: float) -> None:
+        self._path = journal_path
+        self._every = every
+        digest = hashlib.blake2b(repr(key).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        readable = quote(key[0], safe="", errors="surrogatepass")[:60]
+        self._folder = f"{FOLDER}/{readable}-{digest}/every-{every:g}s"
+        self._objects: Objects | None = None
+        self._claimed = ""
+
+    def claim(self, about: Mapping[str, Any]) -> pendulum.DateTime | None:
+        """Take the right to send now.
+
+        :param about: what else is written down, for people.
+        :return: ``None`` when it was taken; when somebody else took it, since when.
+        :raises JournalError: when the store cannot be used, or cannot tell who was first.
+        """
+        try:
+            return self._claim(about)
+        except JournalError:
+            raise
+        except Exception as error:  # whatever the store raises
+            raise JournalError(
+                f"Nobody can tell whether another alert was sent: journal_path {self._path!r} cannot be used "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+    def release(self) -> None:
+        """Give the right back: the alert surely was not sent.
+
+        :raises Exception: what the store raises.
+        """
+        if self._objects is not None and self._claimed:
+            self._objects.remove(self._claimed)
+            self._claimed = ""
+
+    def _claim(self, about: Mapping[str, Any]) -> pendulum.DateTime | None:
+        objects = self._objects = _objects(self._path)
+        now = pendulum.now("UTC")
+        window = int(now.timestamp() // self._every)
+        before = _taken_at(objects, self._name(window - 1))
+        if before is not None and (now - before).total_seconds() < self._every:
+            return before
+        name, data = self._name(window), json.dumps({"at": now.isoformat(), **about}).encode()
+        if not objects.create(name, data):
+            return _taken_at(objects, name) or now
+        if objects.create(name, data):  # some servers do not look at the condition
+            raise _unsuitable(self._path, "it takes an object that exists already for a new one")
+        self._claimed = name
+        return None
+
+    def _name(self, window: int) -> str:
+        start = pendulum.from_timestamp(window * self._every)
+        return f"{self._folder}/{start.format('YYYY-MM-DDTHH-mm-ss')}.json"
+
+
+def _taken_at(objects: Objects, name: str) -> pendulum.DateTime | None:
+    try:
+        at = pendulum.parse(json.loads(objects.read(name) or b"")["at"])
+    except (ValueError, KeyError, TypeError):
+        return None  # there is none, or it is being written at this moment
+    return at if isinstance(at, pendulum.DateTime) else None
+
+
+def _unsuitable(path: str, why: str) -> JournalError:
+    return JournalError(
+        f"at_most_every cannot be kept with journal_path {path!r}: the store cannot tell who was first, as {why}. Use "
+        "a local folder that all workers share, S3 or Google Cloud Storage."
+    )
+
+
+class _LocalFiles:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def create(self, name: str, data: bytes) -> bool:
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+        except BaseException:
+            path.unlink(missing_ok=True)  # half of it would hold back the others
+            raise
+        return True
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self._root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def remove(self, name: str) -> None:
+        (self._root / name).unlink(missing_ok=True)
+
+
+class _StoredObjects:
+    def __init__(self, root: Any) -> None:
+        self._fs, self._root = root.fs, root.path.rstrip("/")
+
+    def create(self, name: str, data: bytes) -> bool:
+        try:
+            self._fs.pipe_file(f"{self._root}/{name}", data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def read(self, name: str) -> bytes | None:
+        self._fs.invalidate_cache()  # listings that this process has seen may be old
+        try:
+            data: bytes = self._fs.cat_file(f"{self._root}/{name}")
+        except FileNotFoundError:
+            return None
+        return data
+
+    def remove(self, name: str) -> None:
+        self._fs.rm_file(f"{self._root}/{name}")
+
+
+def _objects(journal_path: str) -> Objects:
+    root = storage_path(journal_path)
+    if root.protocol in LOCAL_PROTOCOLS:
+        return _LocalFiles(Path(root.path))
+    if not _creates_exclusively(type(root.fs)):
+        raise _unsuitable(journal_path, f"{type(root.fs).__name__} has no way to create an object exclusively")
+    return _StoredObjects(root)
+
+
+def _creates_exclusively(file_system: type) -> bool:
+    """Whether a file system has a way of its own to create; fsspec's default looks first and writes then."""
+    for name in ("_pipe_file", "pipe_file"):
+        method = getattr(file_system, name, None)
+        if method is not None and method.__module__ not in ("fsspec.spec", "fsspec.asyn"):
+            return "mode" in inspect.signature(method).parameters
+    return False

@@ -1,0 +1,168 @@
+"""What the process of one try does, over all senders of its task: who has sent, and the folder that it opened.
+
+Kept on the task instance object: Airflow makes a new one for each try, and it is the same in the context, in
+``get_current_context()`` and in callbacks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_passnotify.delivery.folder import Folder, open_files, path_segment
+from airflow_provider_passnotify.delivery.journal import Journal
+from airflow_provider_passnotify.delivery.store import MemoryStore, Store, TaskStore
+from airflow_provider_passnotify.delivery.task import TaskTry
+from airflow_provider_passnotify.exceptions import SendRefusedError
+
+log = logging.getLogger(__name__)
+
+_ATTRIBUTE = "_passnotify_session"
+_CALLBACK_STATES = {"success", "failed", "up_for_retry", "skipped", "upstream_failed", "up_for_reschedule", "removed"}
+
+
+class Session:
+    """One process, one try of one task instance."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryStore()
+        self.has_warned = False
+        self.senders: set[str] = set()
+        """Identities of the operators that have sent."""
+        self._folders: dict[str, Folder] = {}
+
+    def folder(self, journal_path: str, this_try: TaskTry) -> Folder:
+        """Return the folder of the task instance, with one start for all that this process sends."""
+        if journal_path not in self._folders:
+            files, where = open_files(journal_path, this_try)
+            self._folders[journal_path] = Folder(files, this_try, where=where)
+        return self._folders[journal_path]
+
+
+def session_of(context: Mapping[str, Any]) -> Session:
+    """Return the session of the try that runs."""
+    ti = context.get("ti")
+    found = getattr(ti, _ATTRIBUTE, None)
+    if isinstance(found, Session):
+        return found
+    session = Session()
+    if ti is not None:
+        setattr(ti, _ATTRIBUTE, session)
+    return session
+
+
+def open_task_store(
+    context: Mapping[str, Any], *, identity: str = "", journal_path: str | None = None, retries: int | None = None
+) -> TaskStore:
+    """Return where the running task's records are kept.
+
+    :param context: Airflow's.
+    :param identity: of the sender, see :func:`identity_of`.
+    :param journal_path: ``None`` for the one of Airflow's configuration, if any.
+    :param retries: where the context has no task.
+    """
+    this_try, session = TaskTry.of(context, retries), session_of(context)
+    path = journal_path if journal_path is not None else configured_path()
+    folder = None if path is None else session.folder(path, this_try)
+    store: Store | None = context.get("task_state_store")
+    memory = session.memory if store is None else store
+    return TaskStore(this_try, memory, folder=folder, identity=identity, discards=store is not None and may_discard())
+
+
+def open_journal(
+    context: Mapping[str, Any],
+    *,
+    resume: bool,
+    identity: str = "",
+    journal_path: str | None = None,
+    retries: int | None = None,
+) -> Journal:
+    """Return the journal of a single send of the running task; see :func:`open_task_store`.
+
+    :param resume: whether records from before a clear count.
+    """
+    tasks = open_task_store(context, identity=identity, journal_path=journal_path, retries=retries)
+    return Journal(tasks, resume=resume)
+
+
+def identity_of(context: Mapping[str, Any], task_id: str) -> str:
+    """Return the identity of an operator: empty for the task's own, else its task id as a path segment."""
+    running = getattr(context.get("task"), "task_id", None) or getattr(context.get("ti"), "task_id", None) or task_id
+    return "" if running == task_id else path_segment(task_id)
+
+
+def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = None) -> str:
+    """Let an operator send, once in this try, and return its identity.
+
+    :raises SendRefusedError: when it has sent in this try already, or the task is over (a callback).
+    """
+    ti = context.get("ti")
+    state = getattr(ti, "state", None)
+    state = getattr(state, "value", state)
+    by_hand = getattr(ti, "test_mode", False)  # "airflow tasks test" of 2.11 leaves the state of an earlier run there
+    if state in _CALLBACK_STATES and not by_hand:
+        raise SendRefusedError(
+            f"Operator {task_id!r} does not send: it is called in a callback (the task is {state}), where no record of "
+            "it can be kept. What you can do: use PassNotifyNotifier "
+            "(airflow_provider_passnotify.notifications.passnotify) as the callback."
+        )
+    identity, senders = identity_of(context, task_id), session_of(context).senders
+    if identity in senders:
+        raise SendRefusedError(
+            f"Operator {task_id!r} does not send a second time in one try: a task instance has one notification, and "
+            "a retry could not tell the two apart. What you can do: map the operator over its targets "
+            "(.partial(...).expand(...)), send a batch (SendNotificationBatchOperator), call "
+            "PassNotifyHook().send_once(...) for each target, or give each operator a task_id of its own."
+        )
+    senders.add(identity)
+    warn_of_discards(context, journal_path)
+    return identity
+
+
+def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> None:
+    """Say, once in a try, that the configuration itself takes the memory away."""
+    session = session_of(context)
+    has_folder = (journal_path if journal_path is not None else configured_path()) is not None
+    if context.get("task_state_store") is None or has_folder or session.has_warned or not clears_on_success():
+        return
+    session.has_warned = True
+    log.warning(
+        "[state_store] clear_on_success is on: when this task succeeds, Airflow forgets what it sent. If it is cleared "
+        "later, it cannot go on where it stood. What you can do: set journal_path, or turn clear_on_success off."
+    )
+
+
+def configured_path() -> str | None:
+    """Return ``[passnotify] journal_path`` of Airflow's configuration."""
+    path: str | None = conf.get("passnotify", "journal_path", fallback=None)
+    return path or None
+
+
+def check_journal_path(path: object) -> None:
+    """Refuse what is no place for a journal.
+
+    :raises ValueError: saying what it must be.
+    """
+    if path is None:
+        return
+    text = str(path)
+    if not text.strip() or text == "None" or ("://" not in text and not Path(text).expanduser().is_absolute()):
+        raise ValueError(
+            f"journal_path must be an absolute path or a URL such as s3://conn_id@bucket/journal, not {text!r:.200}."
+        )
+
+
+def may_discard() -> bool:
+    """Whether Airflow's store may lose records before the task is over: when it is cleared, or after a success."""
+    from airflow import __version__
+
+    return [int(part) for part in __version__.split(".")[:2]] >= [3, 4] or clears_on_success()
+
+
+def clears_on_success() -> bool:
+    """Return ``[state_store] clear_on_success`` of Airflow's configuration."""
+    return bool(conf.getboolean("state_store", "clear_on_success", fallback=False))

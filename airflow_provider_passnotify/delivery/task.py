@@ -1,0 +1,130 @@
+"""Which try of which task this is, and what Airflow says of clears.
+
+Everything here is the *running task's*: of an operator that is called inside a ``@task``, the task around it counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+log = logging.getLogger(__name__)
+
+
+class Begin(NamedTuple):
+    """What a try found when it began, and which records it decided to count.
+
+    :param try_number: its own.
+    :param max_tries: the task instance's. A clear may change it, a retry does not.
+    :param clear_number: how often tasks of the run were cleared, as Airflow counts it: this one, or any other.
+    :param counts_from: the number of the oldest try whose records count.
+    """
+
+    try_number: int
+    max_tries: int
+    clear_number: int
+    counts_from: int
+
+
+@dataclass(frozen=True)
+class TaskTry:
+    """One try of one task instance.
+
+    :param try_number: from 1.
+    :param max_tries: the task instance's.
+    :param retries: the task's, as the DAG file has it now.
+    :param clear_number: how often tasks of the run were cleared. Airflow 2.11 to 3.1 count only clears of a finished
+        run.
+    :param max_tries_before: the task instance's in the try before this one, where Airflow says so (2.11).
+    """
+
+    try_number: int
+    max_tries: int
+    retries: int = 0
+    clear_number: int = 0
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    max_tries_before: int | None = None
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any], retries: int | None = None) -> TaskTry:
+        """Return the try that runs.
+
+        :param context: Airflow's.
+        :param retries: where the context has no task, as in unit tests.
+        """
+        ti, task = context.get("ti"), context.get("task")
+        try_number = max(1, getattr(ti, "try_number", 1) or 1)
+        return cls(
+            try_number=try_number,
+            max_tries=getattr(ti, "max_tries", 0) or 0,
+            retries=getattr(task, "retries", retries) or 0,
+            clear_number=getattr(context.get("dag_run"), "clear_number", 0) or 0,
+            dag_id=getattr(ti, "dag_id", ""),
+            run_id=getattr(ti, "run_id", ""),
+            task_id=getattr(ti, "task_id", ""),
+            map_index=-1 if (index := getattr(ti, "map_index", None)) is None else index,
+            max_tries_before=_max_tries_before(ti) if try_number > 1 else None,
+        )
+
+    def surely_cleared(self, newest: Begin | None) -> bool:
+        """Whether a person, and not a retry, made this try follow the one before it.
+
+        :param newest: what the newest earlier try wrote down; ``None`` where there are no records.
+        """
+        if newest is not None:
+            return self.was_cleared_since(newest)
+        if self.max_tries_before is not None and self.max_tries != self.max_tries_before:
+            return True
+        # A clear sets max_tries to the tries so far plus retries. That alone proves nothing: every such combination is
+        # also one of retries that were edited between two tries.
+        return self.max_tries - self.retries == self.try_number - 1 and self.clear_number > 0
+
+    def was_cleared_since(self, earlier: Begin) -> bool:
+        """Whether the task was cleared after an earlier try.
+
+        A clear of another task of the run raises ``clear_number``, too. One of this task, after the earlier try, has
+        set ``max_tries`` to the tries by then plus ``retries``. (Not told apart: ``retries`` that were lowered *and* a
+        clear of another task, both since then.)
+        """
+        if self.max_tries != earlier.max_tries:
+            return True
+        return self.clear_number > earlier.clear_number and self.max_tries - self.retries >= earlier.try_number
+
+
+def decide_counts_from(this_try: TaskTry, newest: Begin, *, ended: bool, resume: bool) -> int:
+    """Return the oldest try whose records count.
+
+    :param newest: what the newest earlier try decided.
+    :param ended: whether that try, or one after it, has recorded that it ended.
+    :param resume: whether a clear goes on where the journal stands.
+    """
+    # A try that has not ended may be at it still: what it left counts even after a clear.
+    starts_afresh = ended and not resume and this_try.was_cleared_since(newest)
+    return this_try.try_number if starts_afresh else newest.counts_from
+
+
+def _max_tries_before(ti: Any) -> int | None:
+    """Return ``max_tries`` of the try before this one, which Airflow 2 keeps in a table that a task may read."""
+    if ti is None or hasattr(ti, "get_task_states"):  # Airflow 3: no database in a task
+        return None
+    try:
+        from airflow.models.taskinstancehistory import TaskInstanceHistory
+        from airflow.utils.session import create_session
+    except ImportError:
+        return None
+    columns = {name: getattr(ti, name, None) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    if None in columns.values():
+        return None
+    try:
+        with create_session() as session:
+            query = session.query(TaskInstanceHistory.max_tries)
+            found: int | None = query.filter_by(**columns, try_number=ti.try_number - 1).scalar()
+            return found
+    except Exception as error:  # noqa: BLE001 (without it, fewer clears are recognized, and nothing is sent for that)
+        log.debug("Airflow's history of the task cannot be read: %s", error)
+        return None

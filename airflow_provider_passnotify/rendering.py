@@ -1,0 +1,124 @@
+"""How template fields are rendered: ids, and what people read, are text, whatever the DAG makes of other templates.
+
+Airflow's own rules, and where this provider departs from them:
+
+* With ``render_template_as_native_obj`` Jinja turns ``"1_2_3"`` into the number 123. A text field stays text.
+* Airflow renders constants, too, and Jinja drops their last newline. A text without a template in it is left as it is.
+* Values that ``expand`` takes from upstream tasks are not rendered. That is kept: upstream data holds no templates.
+* Airflow 3.0 to 3.2 call no callables, and keep the template where it renders to nothing. Both are mended.
+* What the DAG file gives and what comes to nothing is noted here, so that it is never taken as "not given".
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_passnotify.arguments import check_stable, checked
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+class TextFields:
+    """Renders the template fields of an operator, a sensor or a notifier. It stands in front of Airflow's base class.
+
+    After rendering, :meth:`check_given` refuses what came to nothing.
+    """
+
+    template_fields: Any
+    render_template: Any  # Airflow's
+    text_fields: ClassVar[frozenset[str]] = frozenset()
+    """The template fields that are text."""
+    never_none: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that are no template fields, and must not be ``None`` when ``expand`` gives them."""
+    may_be_empty: ClassVar[frozenset[str]] = frozenset()
+    """Fields that may come to nothing; an empty label is no label."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG004 (for __init__)
+        """Remember which arguments are ``None``: Airflow does not tell which of them ``expand`` gave."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "_none_arguments", frozenset(name for name, value in kwargs.items() if value is None))
+        object.__setattr__(made, "_came_to_nothing", {})
+        return made
+
+    @classmethod
+    def partial(cls, *, task_id: str, **kwargs: Any) -> Any:
+        """Begin a mapped operator, as Airflow's own ``partial``.
+
+        :raises InvalidNotificationError: when an argument looks different each time the DAG is parsed.
+        """
+        checked(lambda: check_stable(kwargs), f"Task {task_id!r}: ")
+        return super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
+
+    def check_given(self) -> None:
+        """Refuse an argument that was given and came to nothing.
+
+        :raises ValueError: naming it.
+        """
+        for name, value in self._came_to_nothing.items():
+            raise ValueError(
+                f"{name} came to nothing ({value!r:.20}) when the task started. It was given, so it is not taken as "
+                "not given. What you can do: look at where it comes from (an XCom of a task that returned nothing or "
+                "was skipped, an empty variable); leave the argument out where there is nothing to say."
+            )
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Mapping[str, Any],
+        jinja_env: jinja2.Environment,
+        seen_oids: set[int],
+        **more: Any,
+    ) -> None:
+        if parent is not self:  # an object in a field that has fields of its own
+            super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids, **more)  # type: ignore[misc]
+            return
+        self._came_to_nothing = {}
+        if id(None) in seen_oids:  # ``expand`` gave at least one None
+            names = self._none_arguments & {*self.template_fields, *self.never_none}
+            self._came_to_nothing = dict.fromkeys(sorted(names - self.may_be_empty))
+        text_env = None
+        for name in template_fields:
+            given = getattr(self, name)
+            if given is None:
+                continue
+            if callable(given):
+                rendered = given(context=context, jinja_env=jinja_env)
+            elif name in self.text_fields:
+                text_env = text_env or self._text_env(context, jinja_env)
+                rendered = self._render_text(given, context, text_env, seen_oids)
+            else:
+                rendered = self.render_template(given, context, jinja_env, seen_oids)
+            setattr(self, name, rendered)
+            is_nothing = rendered is None or (isinstance(rendered, str) and rendered.strip() in {"", "None"})
+            if is_nothing and rendered is not given and name not in self.may_be_empty:
+                self._came_to_nothing[name] = rendered
+
+    def _render_text(self, given: Any, context: Mapping[str, Any], env: jinja2.Environment, seen_oids: set[int]) -> Any:
+        if not isinstance(given, str):
+            return self.render_template(given, context, env, seen_oids)
+        if id(given) in seen_oids or all(kind == "data" for _, kind, _ in env.lex(given)):
+            return given
+        template = env.from_string(given)
+        # Not template.render(), which copies the context: on Airflow 2 that resolves everything in it.
+        variables = template.new_context(ChainMap(context, template.globals), shared=True)  # type: ignore[arg-type]
+        return "".join(template.root_render_func(variables))
+
+    def _text_env(self, context: Mapping[str, Any], jinja_env: jinja2.Environment) -> jinja2.Environment:
+        """Return the DAG's environment without native types."""
+        from jinja2.nativetypes import NativeEnvironment
+        from jinja2.sandbox import SandboxedEnvironment
+
+        if not isinstance(jinja_env, NativeEnvironment):
+            return jinja_env
+        dag = context.get("dag")
+        if dag is not None:
+            env: jinja2.Environment = dag.get_template_env(force_sandboxed=True)
+            return env
+        env = SandboxedEnvironment(undefined=jinja_env.undefined)
+        env.filters.update(jinja_env.filters)
+        env.globals.update(jinja_env.globals)
+        return env

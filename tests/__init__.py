@@ -1,0 +1,1 @@
+"""The tests; their folders below ``unit`` mirror the package."""
