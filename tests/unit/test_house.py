@@ -20,7 +20,7 @@ FLOORS = [
     {"api"},
     {"exceptions", "rows", "connection_form"},
     {"arguments", "retry_policy", "provider_info", "delivery"},
-    {"delivery/batch", "hooks"},
+    {"delivery/batch", "hooks", "rendering"},
     {"triggers", "notifications"},
     {"operators"},
     {"sensors", "transfers"},

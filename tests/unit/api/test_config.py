@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import make_certificate
 
 from airflow_provider_passnotify.api.base_url import is_loopback
 from airflow_provider_passnotify.api.config import Config, read_config
 from airflow_provider_passnotify.api.options import OPTIONS
 from airflow_provider_passnotify.connection_form import conn_fields
+from tests.certificates import make_certificate
 
 KEY = base64.b64encode(b"me:secret").decode()
 HOST = "api.example.com"
