@@ -30,7 +30,7 @@ demo: .venv-$(NEWEST)/.installed ## run the example DAG in Airflow against the s
 	@$(BIN)/python scripts/demo.py
 
 .PHONY: test
-test: ## everything: lint, types, docs, unit and contract tests, DAGs in every Airflow version
+test: ## everything that each push must pass, the cheapest first
 	@"$$(scripts/find-python.sh $(NEWEST))" scripts/run_tests.py --newest $(NEWEST) $(AIRFLOW_VERSIONS)
 
 .PHONY: lint
@@ -52,6 +52,14 @@ types: .venv-$(NEWEST)/.installed ## mypy, strict
 unit: .venv-$(NEWEST)/.installed ## unit and contract tests
 	$(BIN)/python -m pytest -n 2 tests/unit tests/contract
 
+.PHONY: coverage
+coverage: .venv-$(NEWEST)/.installed ## the same, and how much of the package they reach; below the floor it fails
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term tests/unit tests/contract
+
+.PHONY: fuzz
+fuzz: .venv-$(NEWEST)/.installed ## a minute of inputs that nobody thought of: answers, connections, files, rows
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-1500} $(BIN)/python -m pytest tests/fuzz
+
 .PHONY: guide
 guide: .venv-$(NEWEST)/.installed ## put the code of example_dags and the docstrings into the pages of the guide
 	$(BIN)/python scripts/guide.py
@@ -67,6 +75,13 @@ system: .venv-$(NEWEST)/.installed ## tests that need a whole Airflow: scheduler
 .PHONY: chaos
 chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and count what was sent
 	$(BIN)/python -m pytest -s tests/chaos
+
+.PHONY: nightly
+nightly: ## what takes too long for each push: more chaos, more fuzzing, a million rows
+	$(MAKE) fuzz FUZZ_EXAMPLES=100000
+	$(BIN)/python -m tests.chaos --rounds 300
+	$(BIN)/python -m tests.chaos.batch --rows 50000 --kills 10
+	$(BIN)/python benchmarks/scale.py
 
 .PHONY: bench
 bench: .venv-$(NEWEST)/.installed ## figures: this provider and others, side by side (needs the extra "benchmark")
