@@ -23,12 +23,12 @@ from airflow.utils.session import create_session
 try:
     from airflow.dag_processing.dagbag import DagBag  # 3.2 and later
 except ImportError:
-    from airflow.models.dagbag import DagBag
+    from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
 try:
     from airflow.models.xcom import XComModel  # Airflow 3
 except ImportError:
-    from airflow.models.xcom import BaseXCom as XComModel
+    from airflow.models.xcom import BaseXCom as XComModel  # type: ignore[no-redef]
 
 try:
     from airflow.sdk.execution_time import supervisor  # Airflow 3
@@ -42,7 +42,7 @@ else:
 warnings.filterwarnings("error", module=r"airflow_provider_passnotify|example_dags")
 
 
-def answer(question: dict, dags_folder: str) -> dict:
+def answer(question: dict[str, Any], dags_folder: str) -> dict[str, Any]:
     """Carry out what was asked for."""
     if "parse" in question:
         return {"errors": DagBag(question["parse"]).import_errors}
@@ -53,7 +53,7 @@ def answer(question: dict, dags_folder: str) -> dict:
     before = dict(os.environ)
     os.environ.update(question["env"])
     try:
-        options = {"logical_date": None} if question["dateless"] else {}
+        options: dict[str, Any] = {"logical_date": None} if question["dateless"] else {}
         return read_run(dag.dag_id, dag.test(run_conf=question["conf"], **options).run_id)
     finally:
         os.environ.clear()
@@ -88,7 +88,7 @@ def read_task(ti: Any, session: Any) -> dict[str, Any]:
     }
 
 
-def questions() -> Iterator[dict]:
+def questions() -> Iterator[dict[str, Any]]:
     """Yield what is asked; end this process as soon as nobody can ask any more, be it in the middle of a run."""
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
 

@@ -1,63 +1,21 @@
-"""What the tests of batches share: a store in a file, a task instance, and operators run against the sandbox."""
+"""What the tests of batches share: rows for the sandbox, and an operator that sends them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
+from tests.stores import context_of
 
 FIRST = 1_000_001
 """The first of the sandbox's extra passes."""
 
 
-class FileStore:
-    """A store that outlives the process, as Airflow's does.
-
-    :param folder: one file for each key.
-    :param before_set: called with the number of the write; it refuses the write by raising.
-    """
-
-    def __init__(self, folder: Path, before_set: Callable[[int], None] = lambda _: None) -> None:
-        self.folder = folder
-        self.before_set = before_set
-        self.writes = 0
-
-    def get(self, key: str) -> Any:
-        file = self.folder / key
-        return json.loads(file.read_text()) if file.exists() else None
-
-    def set(self, key: str, value: Any, *, retention: object = None) -> None:  # noqa: ARG002
-        self.writes += 1
-        self.before_set(self.writes)
-        new = self.folder / f"{key}.new"
-        new.write_text(json.dumps(value, allow_nan=False))
-        new.replace(self.folder / key)
-
-
-class TaskInstance:
-    """What the operators use of a task instance."""
-
-    def __init__(self, try_number: int = 1, max_tries: int = 3) -> None:
-        self.try_number, self.max_tries = try_number, max_tries
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.pushed[key] = json.loads(json.dumps(value))
-
-
-def context(store: Any = None, try_number: int = 1, max_tries: int = 3, *, clear_number: int = 0) -> dict[str, Any]:
-    """Return a task's context; without a store it is that of Airflow before 3.3."""
-    found: dict[str, Any] = {
-        "ti": TaskInstance(try_number, max_tries),
-        "dag_run": SimpleNamespace(clear_number=clear_number),
-    }
-    if store is not None:
-        found["task_state_store"] = store
-    return found
+def context(store: Any = None, try_number: int = 1, max_tries: int = 3, *, clear_number: int = 0) -> Any:
+    """Return the context of a task with three retries, as those of :func:`batch` are."""
+    return context_of(store, try_number, max_tries, clear_number=clear_number)
 
 
 def passes(count: int, **fields: Any) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
-"""Places where a journal may live, for tests: one that keeps, and one that refuses."""
+"""Where a journal may live, and the task that has it: one store and one context for all tests."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,35 +13,81 @@ from typing import Any
 class Store:
     """Keeps values from try to try as Airflow's ``task_state_store`` does, as JSON.
 
-    :param refuse: says of a value about to be written whether ``set`` raises instead.
+    :param before_set: called with the number of the write; it refuses the write by raising.
     """
 
-    def __init__(self, refuse: Callable[[Any], bool] = lambda _: False) -> None:
+    def __init__(self, before_set: Callable[[int], None] = lambda _: None) -> None:
         self.values: dict[str, str] = {}
         self.retentions: list[timedelta | None] = []
-        self.refuse = refuse
+        self.writes = 0
+        self.before_set = before_set
+        self.refuse: Callable[[Any], bool] = lambda _: False
+        """Says of a value about to be written whether ``set`` raises instead."""
         self.unreadable = False
 
     def get(self, key: str) -> Any:
         """Return the value, or ``None``."""
         if self.unreadable:
             raise RuntimeError("the store cannot be read")
-        return json.loads(self.values[key]) if key in self.values else None
+        text = self._load(key)
+        return None if text is None else json.loads(text)
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         """Write the value, or raise."""
+        self.writes += 1
+        self.before_set(self.writes)
         if self.refuse(value):
             raise RuntimeError("the store refused")
-        self.values[key] = json.dumps(value, allow_nan=False)
+        self._save(key, json.dumps(value, allow_nan=False))
         self.retentions.append(retention)
+
+    def _load(self, key: str) -> str | None:
+        return self.values.get(key)
+
+    def _save(self, key: str, text: str) -> None:
+        self.values[key] = text
+
+
+class FileStore(Store):
+    """The same in a folder, one file for each key, so that it outlives the process.
+
+    :param before_set: as that of :class:`Store`.
+    """
+
+    def __init__(self, folder: Path, before_set: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__(before_set)
+        self.folder = folder
+
+    def _load(self, key: str) -> str | None:
+        file = self.folder / key
+        return file.read_text() if file.exists() else None
+
+    def _save(self, key: str, text: str) -> None:
+        new = self.folder / f"{key}.new"
+        new.write_text(text)
+        new.replace(self.folder / key)
+
+
+class TaskInstance:
+    """What the operators use of a task instance."""
+
+    def __init__(self, try_number: int, max_tries: int) -> None:
+        self.try_number, self.max_tries = try_number, max_tries
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = json.loads(json.dumps(value))
 
 
 def context_of(
-    store: Any, try_number: int = 1, max_tries: int = 0, *, retries: int | None = None, clear_number: int = 0
-) -> dict[str, Any]:
-    """Return as much of Airflow's context as a journal reads; without a store it is that of Airflow before 3.3."""
+    store: Any = None, try_number: int = 1, max_tries: int = 0, *, retries: int | None = None, clear_number: int = 0
+) -> Any:
+    """Return as much of Airflow's context as is read; without a store it is that of Airflow before 3.3.
+
+    :param retries: of the running task; ``None`` where the context shall have no task.
+    """
     context: dict[str, Any] = {
-        "ti": SimpleNamespace(try_number=try_number, max_tries=max_tries),
+        "ti": TaskInstance(try_number, max_tries),
         "dag_run": SimpleNamespace(clear_number=clear_number),
     }
     if retries is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,13 +67,13 @@ class Run:
         self.rounds: list[Round] = []
         self._conf = {"connection": connection, "size": size}
         self._ready, self._done, self._begun = 0, 0, asyncio.Event()
-        self._playing: asyncio.Future[bool] | None = None
+        self._playing: asyncio.Task[Any] | None = None
 
     @asynccontextmanager
     async def slot(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
         """Hold a slot for the whole run, from its first round to its last."""
         if self._playing is None:
-            self._playing = asyncio.ensure_future(slots.acquire())
+            self._playing = asyncio.create_task(slots.acquire())
         await asyncio.shield(self._playing)
         try:
             yield
@@ -218,7 +219,7 @@ class Round:
         last = self.stage.board.get(run.run_id, index)["try_number"]
         for number in range(last, 0, -1):
             log = await self.stage.ask(
-                lambda n=number: self.stage.airflow.task_log(run.dag_id, run.run_id, TASK, n, index)
+                functools.partial(self.stage.airflow.task_log, run.dag_id, run.run_id, TASK, number, index)
             )
             if f"/v1/pass/{self.pass_id}/notify" in log:
                 return True

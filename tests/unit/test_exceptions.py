@@ -6,7 +6,7 @@ import copy
 import pickle
 
 import pytest
-from airflow.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_passnotify import exceptions
 from airflow_provider_passnotify.api.protocol import Outcome, Verdict

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import airflow
 import pytest
 
 from airflow_provider_passnotify import __version__
@@ -51,8 +52,8 @@ def test_the_metadata(wheel: zipfile.ZipFile) -> None:
     assert [metadata["Version"]] == info["versions"] == [__version__]
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.10"
-    assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier")
-    assert {"sql", "sandbox", "dev"} <= set(metadata.get_all("Provides-Extra"))
+    assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
+    assert {"sql", "sandbox", "dev"} <= set(metadata.get_all("Provides-Extra", []))
 
 
 def test_the_entry_points(wheel: zipfile.ZipFile) -> None:
@@ -72,9 +73,7 @@ def test_the_version_stands_in_one_place() -> None:
 def test_the_provider_info_is_what_airflow_expects() -> None:
     import jsonschema
 
-    schema = json.loads(
-        (Path(find_spec("airflow").submodule_search_locations[0]) / "provider_info.schema.json").read_text()
-    )
+    schema = json.loads((Path(airflow.__path__[0]) / "provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema=schema)
     json.dumps(get_provider_info())
 

@@ -172,9 +172,9 @@ def test_no_secret_is_in_a_complaint_about_the_connection(
 
 def test_secrets_are_given_to_the_masker(connection: Callable[..., str]) -> None:
     try:
-        from airflow.sdk.log import redact
+        from airflow.sdk.log import redact  # type: ignore[attr-defined]
     except ImportError:
-        from airflow.utils.log.secrets_masker import redact
+        from airflow.utils.log.secrets_masker import redact  # type: ignore[no-redef]
     connection(host="https://api.example.com", login=LOGIN, password=PASSWORD)
     PassNotifyHook().get_config()
     check(redact(f"Authorization: Basic {KEY} for {PASSWORD}!"))

@@ -56,13 +56,13 @@ with DAG("batches", schedule=None, start_date=START):
     def handle(failures: list[dict[str, Any]], tickets: list[int]) -> dict[str, Any]:
         return {"failures": failures, "tickets": tickets}
 
-    handle(failing.output["failures"], failing.output["ticket_ids"])
+    handle(failing.output["failures"], failing.output["ticket_ids"])  # type: ignore[index]
 
     @task
     def take(report: str | None) -> dict[str, Any]:
         return {"report": report}
 
-    take(literal.output["report"])
+    take(literal.output["report"])  # type: ignore[index]
 
 with DAG("retried_batch", schedule=None, start_date=START):
     SendNotificationBatchOperator(

@@ -27,7 +27,7 @@ with DAG("tickets_given", schedule=None, start_date=START):
 
     @task
     def given() -> Any:
-        return get_current_context()["dag_run"].conf["tickets"]
+        return get_current_context()["dag_run"].conf["tickets"]  # type: ignore[index]
 
     tickets = given()
     for mode, how in MODES.items():

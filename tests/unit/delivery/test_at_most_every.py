@@ -112,6 +112,9 @@ def test_a_file_that_is_being_written_counts(tmp_path: Path, at: Callable[..., N
     assert claim(str(tmp_path)) == NOON
 
 
+_BARRIER: Any = None
+
+
 def _claim_in_a_process(arguments: tuple[str, Any]) -> int:
     path, barrier = arguments[0], _BARRIER
     barrier.wait()

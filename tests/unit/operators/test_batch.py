@@ -25,7 +25,8 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationBatchOperator
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
-from tests.batch_tools import FIRST, FileStore, batch, context, passes, report_lines
+from tests.batch_tools import FIRST, batch, context, passes, report_lines
+from tests.stores import FileStore
 
 SUMMARY = ["total", "sent", "failed", "unknown", "duplicates", "ticket_ids", "failures", "report"]
 

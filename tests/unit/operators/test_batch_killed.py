@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
-from tests.batch_tools import FileStore, report_lines
+from tests.batch_tools import report_lines
+from tests.stores import FileStore
 
 ROOT = Path(__file__).parents[3]
 ROWS = 6000
@@ -24,7 +26,8 @@ TRY = """
 import sys
 from pathlib import Path
 from airflow_provider_passnotify.exceptions import BatchFailedError
-from tests.batch_tools import FileStore, batch, context, passes
+from tests.batch_tools import batch, context, passes
+from tests.stores import FileStore
 import random
 folder, rows, try_number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 notifications = passes(rows)
@@ -53,7 +56,7 @@ def in_doubt(store: FileStore, try_number: int) -> int:
 
 
 @pytest.fixture
-def sandbox() -> RunningSandbox:
+def sandbox() -> Iterator[RunningSandbox]:
     with running_sandbox(passes=ROWS) as sandbox:
         sandbox.add_fault("latency", latency=0.03)
         yield sandbox

@@ -170,7 +170,7 @@ def test_mapping_of_whole_targets(connection: Connect) -> None:
     with DAG("mapping_kwargs", schedule=None), serving() as server:
         for cls in BOTH:
             value = {"value": "x"} if cls is SendNotificationOperator else {}
-            mapped = cls.partial(task_id=cls.__name__, **value).expand_kwargs(targets)
+            mapped = cls.partial(task_id=cls.__name__, **value).expand_kwargs(targets)  # type: ignore[attr-defined]
             for target in targets:
                 assert expand(server, connection, mapped, **target) == 12345
     assert [request.target for request in server.received[:2]] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 import requests
@@ -68,13 +69,13 @@ def test_ticket_needs_the_credential(sandbox):
 
 def test_ticket_goes_on(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(tickets.time, "time", lambda: now[0])
+    monkeypatch.setattr("airflow_provider_passnotify.sandbox.tickets.time.time", lambda: now[0])
     box = tickets.Tickets(seconds=3)
     ticket_id = box.new()
-    seen = []
+    seen: list[Any] = []
     for elapsed in (0, 0.9, 1.1, 2.9, 3, 1000):
         now[0] = 1000 + elapsed
-        seen.append(box.look_up(ticket_id)["Status"])
+        seen.append(box.look_up(ticket_id)["Status"])  # type: ignore[index]
     assert seen == ["PENDING", "PENDING", "PROCESSING", "PROCESSING", "COMPLETED", "COMPLETED"]
 
 

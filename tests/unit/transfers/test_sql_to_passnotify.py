@@ -20,7 +20,8 @@ from airflow_provider_passnotify.exceptions import InvalidNotificationError, Pas
 from airflow_provider_passnotify.rows.sql import stream_rows
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from airflow_provider_passnotify.transfers.sql_to_passnotify import SqlToPassNotifyOperator
-from tests.batch_tools import FIRST, FileStore, context
+from tests.batch_tools import FIRST, context
+from tests.stores import FileStore
 
 ROWS = 12_000
 

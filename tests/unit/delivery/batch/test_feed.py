@@ -20,7 +20,7 @@ from airflow_provider_passnotify.delivery.store import TaskStore
 from airflow_provider_passnotify.delivery.task import TaskTry
 from airflow_provider_passnotify.exceptions import JournalError
 from airflow_provider_passnotify.rows.reader import RowReader
-from tests.batch_tools import FileStore
+from tests.stores import FileStore
 
 SIZE = 10
 SENT = Verdict(Outcome.ACCEPTED, ticket_id=7)

@@ -19,7 +19,7 @@ from airflow_provider_passnotify.delivery.batch.breaker import MAX_UNKNOWN_IN_A_
 from airflow_provider_passnotify.delivery.batch.sender import MAX_THROTTLED_ATTEMPTS, Job, Sender
 from tests.clients import config_for
 
-OK = (200, {}, '{"ticketId": 7}')
+OK: tuple[int, dict[str, str], str] = (200, {}, '{"ticketId": 7}')
 REFUSED = (429, {"Retry-After": "0"}, "")
 UNAVAILABLE = (503, {"Retry-After": "0"}, '{"code": 503, "description": "Busy."}')
 HANG = None
@@ -282,7 +282,12 @@ def test_after_a_refusal_the_rate_is_near_what_was_accepted(caplog: pytest.LogCa
 def test_workers_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     wait = throttle.AdaptiveRateLimiter.wait
-    monkeypatch.setattr(throttle.AdaptiveRateLimiter, "wait", lambda *args: asked.append(1) or wait(*args))
+
+    def counted(limiter: throttle.AdaptiveRateLimiter, now: float) -> float:
+        asked.append(now)
+        return wait(limiter, now)
+
+    monkeypatch.setattr(throttle.AdaptiveRateLimiter, "wait", counted)
 
     async def test() -> None:
         async with Api() as api:
@@ -592,7 +597,7 @@ def test_memory_does_not_grow_with_the_jobs() -> None:
     async def peak(count: int) -> int:
         async with Api() as api:
             one = Run(api.url)
-            one._note = lambda _job, _verdict: None  # type: ignore[method-assign]
+            one._note = lambda _job, _verdict: None  # type: ignore[method-assign, assignment]
             api.arrived = _Forgetful()
             tracemalloc.start()
             await one.send(one.jobs(count))
