@@ -23,14 +23,23 @@ from dataclasses import dataclass, replace
 KEEP, CLOSE, RESET, HANG = "keep", "close", "reset", "hang"
 """What a server does with the connection once it has answered."""
 _TLS_HANDSHAKE = 0x16
+_DRIP_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The bytes of an answer, and what happens to the connection after them."""
+    """The bytes of an answer, and what happens to the connection after them.
+
+    :param drip: is sent byte by byte after them, again and again, until the client has gone.
+    :param flood: is sent as fast as it goes after them, again and again, until the client has gone.
+    :param deaf: whether the request's body is never read.
+    """
 
     data: bytes = b""
     then: str = KEEP
+    drip: bytes = b""
+    flood: bytes = b""
+    deaf: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,13 @@ class Server:
         for thread in self._threads:
             thread.join()
 
+    def push(self, data: bytes) -> None:
+        """Send something that nobody asked for on the newest connection."""
+        self._sockets[-1].sendall(data)
+
+    def _reply_to(self, request: Received) -> Answer:  # noqa: ARG002 (others choose by it)
+        return self._answers[min(len(self.received), len(self._answers) - 1)]
+
     def _accept(self) -> None:
         while not self._stopping.is_set():
             try:
@@ -154,12 +170,24 @@ class Server:
         self.closed.set()
 
     def _converse(self, connection: socket.socket, number: int) -> None:
-        while (request := _read_request(connection, number)) is not None:
+        while (request := _read_head(connection, number)) is not None:
             with self._lock:
-                reply = self._answers[min(len(self.received), len(self._answers) - 1)]
+                reply = self._reply_to(request)
+                index = len(self.received)
                 self.received.append(request)
+            if not reply.deaf:
+                if (body := _read_body(connection, request)) is None:
+                    return
+                self.received[index] = replace(request, body=body)
             authorization = request.headers.get("authorization", "").encode()
             connection.sendall(reply.data.replace(b"{authorization}", authorization))
+            while reply.flood:
+                connection.sendall(reply.flood)
+            while reply.drip:
+                for byte in reply.drip:
+                    connection.sendall(bytes([byte]))
+                    if self._stopping.wait(_DRIP_SECONDS):
+                        return
             if reply.then == HANG:
                 self._stopping.wait()
             elif reply.then == RESET:
@@ -185,7 +213,8 @@ def echoing(reply: Answer) -> Answer:
     return replace(reply, data=b"\r\n".join(lines) + b"\r\n\r\n" + body, then=CLOSE)
 
 
-def _read_request(connection: socket.socket, number: int) -> Received | None:
+def _read_head(connection: socket.socket, number: int) -> Received | None:
+    """Return a request with as much of its body as came along with its head."""
     data = b""
     while b"\r\n\r\n" not in data:
         if not (chunk := connection.recv(65536)):
@@ -194,9 +223,14 @@ def _read_request(connection: socket.socket, number: int) -> Received | None:
         if data[0] == _TLS_HANDSHAKE:
             break  # no HTTP; answered as real servers do
     head, _, body = data.partition(b"\r\n\r\n")
-    length = int(Received(head, b"", number).headers.get("content-length", 0))
+    return Received(head, body, number)
+
+
+def _read_body(connection: socket.socket, request: Received) -> bytes | None:
+    body = bytearray(request.body)
+    length = int(request.headers.get("content-length", 0))
     while len(body) < length:
         if not (chunk := connection.recv(65536)):
             return None
         body += chunk
-    return Received(head, body, number)
+    return bytes(body)

@@ -8,13 +8,14 @@ import select
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from weakref import WeakSet
 
 import aiohttp
 import certifi
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -154,8 +155,10 @@ class _AsyncAttempt(Attempt):
         """Give the connection back, or close it."""
         if self._connection is None or self._give_back is None:
             return
-        transport = self._connection.transport
-        if reuse and transport is not None and not transport.get_write_buffer_size():  # else: an early answer
+        protocol, transport = self._connection.protocol, self._connection.transport
+        is_written = transport is not None and not transport.get_write_buffer_size()  # else: an early answer
+        if reuse and is_written and isinstance(protocol, _Protocol):
+            protocol.is_idle = True
             self._give_back()
         else:
             self._connection.close()
@@ -169,19 +172,32 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._used: WeakSet[Any] = WeakSet()
+        self._factory: Any = partial(_Protocol, loop=asyncio.get_running_loop())
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         while True:
             connection = await super().connect(*args, **kwargs)
             protocol = connection.protocol
-            if protocol not in self._used:
-                self._used.add(protocol)
-            elif protocol is None or protocol.should_close or _has_something_to_read(connection):
+            if not isinstance(protocol, _Protocol):
+                raise TypeError("this aiohttp makes connections in another way")
+            if protocol.is_idle and (protocol.should_close or _has_something_to_read(connection)):
                 connection.close()
                 continue
+            protocol.is_idle = False
             _current.get().take(connection)
             return connection
+
+
+class _Protocol(ResponseHandler):
+    """A connection that is not used again once something came on it while nobody had asked."""
+
+    is_idle = False
+    """Whether it has been used and given back."""
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_idle:
+            self.force_close()
+        super().data_received(data)
 
 
 def _has_something_to_read(connection: Connection) -> bool:

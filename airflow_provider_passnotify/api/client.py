@@ -105,8 +105,9 @@ class PassNotifyClient:
                     body += piece
                     if len(body) > request.max_answer_bytes:
                         raise ValueError(f"the answer is larger than {request.max_answer_bytes} bytes")
+                clean = ended_clean(response.raw)
                 attempt.end_answer(bytes(body))
-                return ended_clean(response.raw)
+                return clean
         except Exception as error:  # noqa: BLE001 (by how far the attempt got, whatever the error is called)
             attempt.fail(error)
             return False

@@ -117,9 +117,14 @@ def ended_clean(raw: Any) -> bool:
     """Whether an answer that was read to its end is all that came.
 
     :param raw: the answer as urllib3 has it.
+    :raises http.client.IncompleteRead: when its last chunk was cut.
     """
     answer = raw._original_response
-    return isinstance(answer, _Answer) and answer.wire.closed and not answer.wire.has_surplus
+    if not isinstance(answer, _Answer):
+        return False
+    if answer.chunked and answer.wire.last_line not in _LINE_ENDS:
+        raise http.client.IncompleteRead(b"", None)
+    return answer.wire.closed and not answer.wire.has_surplus
 
 
 class _Wire(io.BufferedReader):
