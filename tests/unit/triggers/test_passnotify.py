@@ -94,18 +94,18 @@ async def received(sandbox: RunningSandbox, count: int) -> None:
 
 
 @pytest.mark.usefixtures("connect")
-def test_it_fires_once_when_the_ticket_has_ended_and_never_sends(
+async def test_it_fires_once_when_the_ticket_has_ended_and_never_sends(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
     connect()
     [ticket_id] = send(sandbox)
-    event = asyncio.run(fire(trigger([ticket_id])))
+    event = await fire(trigger([ticket_id]))
     assert (event["status"], event["message"]) == ("success", "1 of 1 tickets succeeded.")
     assert [(ticket["id"], ticket["status"]) for ticket in event["tickets"]] == [(ticket_id, "COMPLETED")]
     assert sandbox.requests()["methods"] == {"POST": 1, "GET": 1, "DELETE": 0}
 
 
-def test_it_asks_on_only_for_what_has_not_ended(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+async def test_it_asks_on_only_for_what_has_not_ended(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
     connect()
     done, hanging = send(sandbox, 2)
     sandbox.set_tickets(hanging, hang=True)
@@ -116,7 +116,7 @@ def test_it_asks_on_only_for_what_has_not_ended(sandbox: RunningSandbox, connect
             sandbox.set_tickets(hanging, final="FAILED", seconds=0)
             return await task
 
-    event = asyncio.run(scenario())
+    event = await scenario()
     assert (event["status"], event["message"].partition(".")[0]) == (
         "failed",
         f"1 of 2 tickets failed: {hanging} (FAILED)",
@@ -126,21 +126,21 @@ def test_it_asks_on_only_for_what_has_not_ended(sandbox: RunningSandbox, connect
     assert paths.count(f"/v1/ticket/{done}") == 1
 
 
-def test_what_the_worker_knew_is_in_the_event(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+async def test_what_the_worker_knew_is_in_the_event(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
     connect()
     before = TicketTracker([1, 2])
     before.take(1, Verdict(Outcome.ACCEPTED, payload={"status": "FAILED", "children": ["why"]}))
     [ticket_id] = send(sandbox)
-    event = asyncio.run(fire(trigger([ticket_id], so_far={**as_event(before), "others": []})))
+    event = await fire(trigger([ticket_id], so_far={**as_event(before), "others": []}))
     assert event["status"] == "failed"
     assert [(ticket["id"], ticket["children"]) for ticket in event["tickets"]] == [(1, ["why"]), (ticket_id, {})]
 
 
-def test_two_thousand_tickets_of_which_one_fails(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+async def test_two_thousand_tickets_of_which_one_fails(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
     connect()
     ticket_ids = send(sandbox, 2000)
     sandbox.set_tickets(ticket_ids[1234], final="FAILED", seconds=0)
-    event = asyncio.run(fire(trigger(ticket_ids, seconds=120)))
+    event = await fire(trigger(ticket_ids, seconds=120))
     assert event["status"] == "failed"
     assert [ticket["id"] for ticket in event["tickets"]] == [ticket_ids[1234]]
     assert [(group["status"], len(group["ids"])) for group in event["others"]] == [("COMPLETED", 1999)]
@@ -148,18 +148,18 @@ def test_two_thousand_tickets_of_which_one_fails(sandbox: RunningSandbox, connec
     assert sandbox.requests()["methods"]["GET"] == 2000
 
 
-def test_the_time_is_up_even_for_a_trigger_that_starts_again(
+async def test_the_time_is_up_even_for_a_trigger_that_starts_again(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
     connect()
     [ticket_id] = send(sandbox)
     sandbox.set_tickets(ticket_id, hang=True)
-    event = asyncio.run(fire(trigger([ticket_id], seconds=0.3)))
+    event = await fire(trigger([ticket_id], seconds=0.3))
     assert event["status"] == "timeout"
     assert event["message"] == f"1 of 1 tickets did not end: {ticket_id} (PROCESSING)."
 
     sandbox.set_tickets(ticket_id, seconds=0)
-    late = asyncio.run(fire(trigger([ticket_id], seconds=-3600, poll_interval=3600)))
+    late = await fire(trigger([ticket_id], seconds=-3600, poll_interval=3600))
     assert late["status"] == "success", "it looks once more, and does not wait"
 
 
@@ -176,48 +176,48 @@ def test_the_time_is_up_even_for_a_trigger_that_starts_again(
         ({"action": "redirect", "location": "/elsewhere"}, "a redirect"),
     ],
 )
-def test_a_poll_that_fails_is_made_again_until_the_time_is_up(
+async def test_a_poll_that_fails_is_made_again_until_the_time_is_up(
     sandbox: RunningSandbox, connect: Callable[..., str], fault: dict[str, Any], problem: str
 ) -> None:
     connect()
     [ticket_id] = send(sandbox)
     path = {} if fault["action"] == "close_before" else {"path": "/ticket/"}
     sandbox.add_fault(**fault, **path, times=2)
-    assert asyncio.run(fire(trigger([ticket_id])))["status"] == "success"
+    assert (await fire(trigger([ticket_id])))["status"] == "success"
 
     sandbox.clear_faults()
     sandbox.add_fault(**fault, **path)
-    event = asyncio.run(fire(trigger([ticket_id], seconds=0.5)))
+    event = await fire(trigger([ticket_id], seconds=0.5))
     assert event["status"] == "timeout"
     assert f"The last problem: ticket {ticket_id}: " in event["message"]
     assert problem in event["message"]
 
 
-def test_an_unknown_ticket_fails_at_once(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+async def test_an_unknown_ticket_fails_at_once(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
     connect()
     known = send(sandbox, 20)
-    event = asyncio.run(fire(trigger([known[0], 999_999, *known[1:]], seconds=3600)))
+    event = await fire(trigger([known[0], 999_999, *known[1:]], seconds=3600))
     assert event["status"] == "error"
     assert event["message"].startswith("Ticket 999999 cannot be looked up: HTTP 404")
     assert event["refused"]["ticket_id"] == 999_999
 
 
 @pytest.mark.parametrize("key_error", [True, False])
-def test_a_refused_credential_fails_at_once_and_shows_no_secret(
+async def test_a_refused_credential_fails_at_once_and_shows_no_secret(
     connection: Callable[..., str], key_error: bool
 ) -> None:
     with running_sandbox(api_key_error=key_error) as sandbox:
         connection(host=sandbox.url, login="sandbox", password="wrong-secret")
         one = trigger([1001], seconds=3600)
-        event = asyncio.run(fire(one))
+        event = await fire(one)
     assert event["status"] == "error"
     assert event["refused"]["status_code"] == (500 if key_error else 401)
     assert "wrong-secret" not in json.dumps(event) + repr(one)
 
 
-def test_a_connection_that_cannot_be_used_fails_at_once(connection: Callable[..., str]) -> None:
+async def test_a_connection_that_cannot_be_used_fails_at_once(connection: Callable[..., str]) -> None:
     connection(login="x", password="y")
-    event = asyncio.run(fire(trigger([1], seconds=3600)))
+    event = await fire(trigger([1], seconds=3600))
     assert (event["status"], event["message"].partition(".")[0]) == (
         "error",
         "Connection 'passnotify_default': it has no host",
@@ -225,15 +225,15 @@ def test_a_connection_that_cannot_be_used_fails_at_once(connection: Callable[...
 
 
 @pytest.mark.usefixtures("no_back_off")
-def test_a_connection_that_stays_missing_fails_after_three_look_ups(lookups: list[str]) -> None:
-    event = asyncio.run(fire(trigger([1], seconds=3600, passnotify_conn_id="nowhere")))
+async def test_a_connection_that_stays_missing_fails_after_three_look_ups(lookups: list[str]) -> None:
+    event = await fire(trigger([1], seconds=3600, passnotify_conn_id="nowhere"))
     assert event["status"] == "error"
     assert event["message"].startswith("Looked up 3 times in a row: connection 'nowhere' was not found: ")
     assert lookups == ["nowhere"] * 3
 
 
-def test_a_connection_that_is_missing_when_the_time_is_up_is_named() -> None:
-    event = asyncio.run(fire(trigger([1], seconds=-1, passnotify_conn_id="nowhere")))
+async def test_a_connection_that_is_missing_when_the_time_is_up_is_named() -> None:
+    event = await fire(trigger([1], seconds=-1, passnotify_conn_id="nowhere"))
     assert event["status"] == "timeout"
     assert "The last problem: connection 'nowhere' was not found" in event["message"]
 
@@ -243,7 +243,7 @@ AWAY, MISSING = ConnectionError("the API server is away"), AirflowNotFoundExcept
 
 @pytest.mark.usefixtures("no_back_off")
 @pytest.mark.parametrize("errors", [[AWAY], [MISSING, MISSING], [MISSING, MISSING, AWAY, MISSING, MISSING]])
-def test_a_look_up_of_the_connection_that_fails_is_made_again(
+async def test_a_look_up_of_the_connection_that_fails_is_made_again(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, errors: list[Exception]
 ) -> None:
     connect()
@@ -257,11 +257,11 @@ def test_a_look_up_of_the_connection_that_fails_is_made_again(
         return await real(self)
 
     monkeypatch.setattr(PassNotifyAsyncHook, "get_config", get_config)
-    assert asyncio.run(fire(trigger([ticket_id])))["status"] == "success"
+    assert (await fire(trigger([ticket_id])))["status"] == "success"
     assert len(calls) == len(errors) + 1
 
 
-def test_a_thousand_triggers_share_one_look_up_one_rate_and_few_connections(
+async def test_a_thousand_triggers_share_one_look_up_one_rate_and_few_connections(
     sandbox: RunningSandbox, connect: Callable[..., str], lookups: list[str]
 ) -> None:
     connect(requests_per_second=2000, max_connections=4)
@@ -273,11 +273,13 @@ def test_a_thousand_triggers_share_one_look_up_one_rate_and_few_connections(
         assert not any(shared_client._shared.values()), "the last one closes the client"
         return first
 
-    assert {event["status"] for event in asyncio.run(scenario())} == {"success"}
+    assert {event["status"] for event in await scenario()} == {"success"}
     assert lookups == ["passnotify_default"]
 
 
-def test_the_rate_of_the_connection_holds_across_triggers(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+async def test_the_rate_of_the_connection_holds_across_triggers(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
     connect(requests_per_second=50)
     sandbox.set_tickets(hang=True)
     ticket_ids = send(sandbox, 40)
@@ -288,10 +290,10 @@ def test_the_rate_of_the_connection_holds_across_triggers(sandbox: RunningSandbo
             await received(sandbox, 50)
         return asyncio.get_running_loop().time() - started
 
-    assert asyncio.run(scenario()) > 0.9, "50 look-ups at 50 a second"
+    assert await scenario() > 0.9, "50 look-ups at 50 a second"
 
 
-def test_a_loop_that_was_blocked_does_not_catch_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_was_blocked_does_not_catch_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[float] = []
 
     async def attempt(self: PassNotifyAsyncClient, request: Request) -> Verdict:  # noqa: ARG001
@@ -309,12 +311,12 @@ def test_a_loop_that_was_blocked_does_not_catch_up_at_once(monkeypatch: pytest.M
         await asyncio.gather(*tasks)
         return unblocked
 
-    unblocked = asyncio.run(scenario())
+    unblocked = await scenario()
     assert len(calls) == 80
     assert sum(0 <= call - unblocked < 0.1 for call in calls) < 30, "not the 50 whose turn came while it was blocked"
 
 
-def test_retry_after_quiets_every_trigger_of_the_connection(
+async def test_retry_after_quiets_every_trigger_of_the_connection(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
     connect(requests_per_second=10)  # the others stand in line when the first answer comes
@@ -326,13 +328,13 @@ def test_retry_after_quiets_every_trigger_of_the_connection(
         async with running(*slow) as tasks:
             return list(await asyncio.gather(*tasks))
 
-    events = asyncio.run(scenario())
+    events = await scenario()
     assert {event["status"] for event in events} == {"timeout"}
     assert all("HTTP 429" in event["message"] for event in events)
     assert sandbox.requests()["methods"]["GET"] <= len(ticket_ids) // 2
 
 
-def test_a_new_password_is_noticed_where_the_old_one_is_refused(
+async def test_a_new_password_is_noticed_where_the_old_one_is_refused(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, lookups: list[str]
 ) -> None:
     monkeypatch.setattr(shared_client, "RENEWABLE_SECONDS", 0.0)
@@ -349,12 +351,12 @@ def test_a_new_password_is_noticed_where_the_old_one_is_refused(
             async with running(*(trigger([ticket_id]) for ticket_id in ticket_ids)) as tasks:
                 return list(await asyncio.gather(*tasks))
 
-    assert {event["status"] for event in asyncio.run(scenario())} == {"success"}
+    assert {event["status"] for event in await scenario()} == {"success"}
     assert 2 <= len(lookups) <= 3
     assert hanging
 
 
-def test_the_one_that_looks_up_may_be_cancelled_without_harm_to_the_others(
+async def test_the_one_that_looks_up_may_be_cancelled_without_harm_to_the_others(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect()
@@ -377,10 +379,12 @@ def test_the_one_that_looks_up_may_be_cancelled_without_harm_to_the_others(
             go_on.set()
             return [event["status"] for event in await asyncio.gather(*tasks[1:])]
 
-    assert asyncio.run(scenario()) == ["success", "success"]
+    assert await scenario() == ["success", "success"]
 
 
-def test_a_refusal_with_retry_after_is_that_tickets_alone(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+async def test_a_refusal_with_retry_after_is_that_tickets_alone(
+    sandbox: RunningSandbox, connect: Callable[..., str]
+) -> None:
     connect()
     first, second = send(sandbox, 2)
     sandbox.add_fault("status", status=404, retry_after=3600, path=f"/ticket/{first}", times=1)
@@ -389,10 +393,10 @@ def test_a_refusal_with_retry_after_is_that_tickets_alone(sandbox: RunningSandbo
         async with shared_client.shared_client("passnotify_default"):  # one client for both
             return [(await fire(trigger([ticket_id])))["status"] for ticket_id in (first, second)]
 
-    assert asyncio.run(wait_for_both()) == ["error", "success"]
+    assert await wait_for_both() == ["error", "success"]
 
 
-def test_what_stands_in_line_for_a_connection_hears_of_retry_after(
+async def test_what_stands_in_line_for_a_connection_hears_of_retry_after(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
     connect(max_connections=2)
@@ -402,11 +406,11 @@ def test_what_stands_in_line_for_a_connection_hears_of_retry_after(
     async def wait_for_all() -> None:
         await asyncio.gather(*(fire(trigger([ticket_id], seconds=1.0)) for ticket_id in ticket_ids))
 
-    asyncio.run(wait_for_all())
+    await wait_for_all()
     assert sandbox.requests()["methods"]["GET"] <= 2
 
 
-def test_retry_after_that_the_worker_met_holds_in_the_triggerer(
+async def test_retry_after_that_the_worker_met_holds_in_the_triggerer(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
     connect()
@@ -414,6 +418,6 @@ def test_retry_after_that_the_worker_met_holds_in_the_triggerer(
     tracker = TicketTracker(send(sandbox))
     tracker.begin_cycle()
     tracker.take(tracker.left[0], Verdict(Outcome.NOT_SENT, "HTTP 429", status_code=429, retry_after=3600))
-    event = asyncio.run(fire(trigger(tracker.left, seconds=0.5, so_far=as_event(tracker))))
+    event = await fire(trigger(tracker.left, seconds=0.5, so_far=as_event(tracker)))
     assert event["status"] == "timeout"
     assert sandbox.requests()["methods"]["GET"] == 1, "when the time was up"

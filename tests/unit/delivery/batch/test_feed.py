@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -66,120 +65,97 @@ class Bench:
         return {int(file.name.split(".")[-2]): json.loads(file.read_text())["states"] for file in found}
 
 
-def on(bench: Bench, act: Callable[[Bench], Awaitable[Any]]) -> None:
-    async def run() -> None:
-        await act(bench)
-
-    asyncio.run(run())
-
-
-def test_intent_stands_before_the_first_job(tmp_path: Path) -> None:
-    async def act(bench: Bench) -> None:
-        await bench.take(1)
-        assert bench.states("intent")[0] == "i" * SIZE
-        bench.feeder.halt()
-        await bench.feeder.finish()
-
-    on(Bench(tmp_path), act)
+async def test_intent_stands_before_the_first_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.take(1)
+    assert bench.states("intent")[0] == "i" * SIZE
+    bench.feeder.halt()
+    await bench.feeder.finish()
 
 
-def test_no_job_where_the_intent_was_refused(tmp_path: Path) -> None:
+async def test_no_job_where_the_intent_was_refused(tmp_path: Path) -> None:
     def refuse(number: int) -> None:
         if number == 2:
             raise RuntimeError("superseded")
 
-    async def act(bench: Bench) -> None:
-        for job in await bench.take(1):
-            bench.feeder.on_result(job, SENT)
-        taken = 1
-        while not await bench.ends():
-            taken += 1
-        assert taken <= SIZE
-        assert bench.stopped
-        with pytest.raises(JournalError, match="superseded"):
-            await bench.feeder.finish()
-
-    on(Bench(tmp_path, refuse), act)
+    bench = Bench(tmp_path, refuse)
+    for job in await bench.take(1):
+        bench.feeder.on_result(job, SENT)
+    taken = 1
+    while not await bench.ends():
+        taken += 1
+    assert taken <= SIZE
+    assert bench.stopped
+    with pytest.raises(JournalError, match="superseded"):
+        await bench.feeder.finish()
 
 
-def test_first_intent_refused(tmp_path: Path) -> None:
+async def test_first_intent_refused(tmp_path: Path) -> None:
     def refuse(_: int) -> None:
         raise RuntimeError("lost supervisor")
 
-    async def act(bench: Bench) -> None:
-        assert await bench.ends()
-        with pytest.raises(JournalError, match="lost supervisor"):
-            await bench.feeder.finish()
-        assert len(bench.ledger.pending(0, 1000)) == 100
-
-    on(Bench(tmp_path, refuse), act)
-
-
-def test_two_chunks_in_doubt_and_no_third(tmp_path: Path) -> None:
-    async def act(bench: Bench) -> None:
-        await bench.take(2 * SIZE)
-        assert await bench.stalls()
-        assert len(bench.states("intent")) == 2
+    bench = Bench(tmp_path, refuse)
+    assert await bench.ends()
+    with pytest.raises(JournalError, match="lost supervisor"):
         await bench.feeder.finish()
-
-    on(Bench(tmp_path), act)
-
-
-def test_third_chunk_when_the_first_is_written(tmp_path: Path) -> None:
-    async def act(bench: Bench) -> None:
-        jobs = await bench.take(2 * SIZE)
-        for job in jobs[:SIZE]:
-            bench.feeder.on_result(job, SENT)
-        await bench.take(1)
-        assert bench.states("outcome") == {0: "s" * SIZE}
-        await bench.feeder.finish()
-
-    on(Bench(tmp_path), act)
+    assert len(bench.ledger.pending(0, 1000)) == 100
 
 
-def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
+async def test_two_chunks_in_doubt_and_no_third(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.take(2 * SIZE)
+    assert await bench.stalls()
+    assert len(bench.states("intent")) == 2
+    await bench.feeder.finish()
+
+
+async def test_third_chunk_when_the_first_is_written(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    jobs = await bench.take(2 * SIZE)
+    for job in jobs[:SIZE]:
+        bench.feeder.on_result(job, SENT)
+    await bench.take(1)
+    assert bench.states("outcome") == {0: "s" * SIZE}
+    await bench.feeder.finish()
+
+
+async def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
     """One row of each chunk gets no answer; all others are handed out none the less, and few stay in doubt."""
 
-    async def act(bench: Bench) -> None:
-        held = []
-        for _ in range(5):
-            jobs = await bench.take(SIZE)
-            held.append(jobs[0])
-            for job in jobs[1:]:
-                bench.feeder.on_result(job, SENT)
-        assert bench.states("part")[0] == "i" + "s" * (SIZE - 1)
-        for job in held:
+    bench = Bench(tmp_path)
+    held = []
+    for _ in range(5):
+        jobs = await bench.take(SIZE)
+        held.append(jobs[0])
+        for job in jobs[1:]:
             bench.feeder.on_result(job, SENT)
-        await bench.feeder.finish()
-        assert set(bench.states("outcome").values()) >= {"s" * SIZE}
-        assert bench.feeder.tally.counts[Status.SENT] == 5 * SIZE
-
-    on(Bench(tmp_path), act)
-
-
-def test_nothing_is_handed_out_after_a_halt(tmp_path: Path) -> None:
-    async def act(bench: Bench) -> None:
-        await bench.take(3)
-        bench.feeder.halt()
-        assert await bench.ends()
-        await bench.feeder.finish()
-        assert bench.states("outcome")[0] == "uuu" + "n" * (SIZE - 3)
-        assert bench.ledger.counts().unknown == 3
-        assert len(bench.ledger.pending(0, 1000)) == 97
-
-    on(Bench(tmp_path), act)
+    assert bench.states("part")[0] == "i" + "s" * (SIZE - 1)
+    for job in held:
+        bench.feeder.on_result(job, SENT)
+    await bench.feeder.finish()
+    assert set(bench.states("outcome").values()) >= {"s" * SIZE}
+    assert bench.feeder.tally.counts[Status.SENT] == 5 * SIZE
 
 
-def test_cancelled_reader_does_not_cancel_a_write(tmp_path: Path) -> None:
+async def test_nothing_is_handed_out_after_a_halt(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.take(3)
+    bench.feeder.halt()
+    assert await bench.ends()
+    await bench.feeder.finish()
+    assert bench.states("outcome")[0] == "uuu" + "n" * (SIZE - 3)
+    assert bench.ledger.counts().unknown == 3
+    assert len(bench.ledger.pending(0, 1000)) == 97
+
+
+async def test_cancelled_reader_does_not_cancel_a_write(tmp_path: Path) -> None:
     """The sender cancels a worker that waits for a row: the write of that intent goes on, and is settled."""
 
-    async def act(bench: Bench) -> None:
-        waiting = asyncio.ensure_future(anext(bench.jobs))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        await bench.feeder.finish()
-        assert bench.states("outcome") == {0: "n" * SIZE} or bench.states("intent") == {}
-        assert bench.ledger.counts().pending == 100
-
-    on(Bench(tmp_path), act)
+    bench = Bench(tmp_path)
+    waiting = asyncio.ensure_future(anext(bench.jobs))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await bench.feeder.finish()
+    assert bench.states("outcome") == {0: "n" * SIZE} or bench.states("intent") == {}
+    assert bench.ledger.counts().pending == 100

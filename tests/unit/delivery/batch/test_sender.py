@@ -7,7 +7,7 @@ import gc
 import itertools
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -109,42 +109,31 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.001)
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    """Run a test's coroutine, and fail it if it hangs."""
-    asyncio.run(asyncio.wait_for(test(), 60))
+async def test_every_job_has_one_result_and_workers_pull() -> None:
+    tasks, ahead = set(), set()
+
+    async with Api(latency=0.001) as api:
+        one = Run(api.url, max_connections=8)
+
+        def look(_job: Job, _verdict: Verdict) -> None:
+            tasks.add(len([task for task in asyncio.all_tasks() if "Sender" in repr(task)]))
+            ahead.add(one.pulled - len(one.results))
+
+        one.on_result = look
+        await one.send(one.jobs(300))
+    assert sorted(one.results) == list(range(300))
+    assert one.outcomes == {"accepted": 300}
+    assert one.results[0].ticket_id == 7
+    assert api.most_busy == 8
+    assert max(tasks) == 8, "no task for a job"
+    assert max(ahead) <= 8, "nothing is read ahead"
 
 
-def test_every_job_has_one_result_and_workers_pull() -> None:
-    async def test() -> None:
-        tasks, ahead = set(), set()
-
-        async with Api(latency=0.001) as api:
-            one = Run(api.url, max_connections=8)
-
-            def look(_job: Job, _verdict: Verdict) -> None:
-                tasks.add(len([task for task in asyncio.all_tasks() if "Sender" in repr(task)]))
-                ahead.add(one.pulled - len(one.results))
-
-            one.on_result = look
-            await one.send(one.jobs(300))
-        assert sorted(one.results) == list(range(300))
-        assert one.outcomes == {"accepted": 300}
-        assert one.results[0].ticket_id == 7
-        assert api.most_busy == 8
-        assert max(tasks) == 8, "no task for a job"
-        assert max(ahead) <= 8, "nothing is read ahead"
-
-    run(test)
-
-
-def test_empty_source() -> None:
-    async def test() -> None:
-        async with Api() as api:
-            one = Run(api.url)
-            await one.send(one.jobs(0))
-            assert (one.results, api.arrived) == ({}, [])
-
-    run(test)
+async def test_empty_source() -> None:
+    async with Api() as api:
+        one = Run(api.url)
+        await one.send(one.jobs(0))
+        assert (one.results, api.arrived) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -167,119 +156,98 @@ def test_empty_source() -> None:
     ],
 )
 @pytest.mark.usefixtures("no_back_off")
-def test_error_table(method: str, replies: list[Reply], outcome: str) -> None:
-    async def test() -> None:
-        rest = list(replies)
-        async with Api(lambda _: rest.pop(0)) as api:
-            one = Run(api.url, max_retries=2)
-            await one.send(one.jobs(1, method))
-        assert one.outcomes == {outcome: 1}
-        assert api.count(0) == len(replies)
-        assert one.results[0].retry_after == (3600 if outcome == "not_sent" else None)
-
-    run(test)
+async def test_error_table(method: str, replies: list[Reply], outcome: str) -> None:
+    rest = list(replies)
+    async with Api(lambda _: rest.pop(0)) as api:
+        one = Run(api.url, max_retries=2)
+        await one.send(one.jobs(1, method))
+    assert one.outcomes == {outcome: 1}
+    assert api.count(0) == len(replies)
+    assert one.results[0].retry_after == (3600 if outcome == "not_sent" else None)
 
 
 @pytest.mark.usefixtures("no_back_off")
-def test_not_connected_is_tried_again() -> None:
-    async def test() -> None:
-        attempts = []
-        async with Api() as api:
-            pass  # nobody listens there any more
-        one = Run(api.url, max_retries=2, may_send=lambda: attempts.append(1))
-        await one.send(one.jobs(1))
-        assert one.outcomes == {"not_sent": 1}
-        assert "not connected" in one.results[0].reason
-        assert len(attempts) == 3
-
-    run(test)
+async def test_not_connected_is_tried_again() -> None:
+    attempts = []
+    async with Api() as api:
+        pass  # nobody listens there any more
+    one = Run(api.url, max_retries=2, may_send=lambda: attempts.append(1))
+    await one.send(one.jobs(1))
+    assert one.outcomes == {"not_sent": 1}
+    assert "not connected" in one.results[0].reason
+    assert len(attempts) == 3
 
 
-def test_may_send_stops_rows() -> None:
-    async def test() -> None:
-        asked = []
+async def test_may_send_stops_rows() -> None:
+    asked = []
 
-        def may_send() -> None:
-            asked.append(1)
-            if len(asked) > 5:
-                raise ValueError("too late")
+    def may_send() -> None:
+        asked.append(1)
+        if len(asked) > 5:
+            raise ValueError("too late")
 
-        async with Api() as api:
-            one = Run(api.url, may_send=may_send, max_connections=2)
-            await one.send(one.jobs(20))
-        assert len(api.arrived) == 5
-        assert len(asked) == 20
-        assert one.outcomes == {"accepted": 5, "not_sent": 15}
-        assert one.results[19].reason == "too late"
-
-    run(test)
+    async with Api() as api:
+        one = Run(api.url, may_send=may_send, max_connections=2)
+        await one.send(one.jobs(20))
+    assert len(api.arrived) == 5
+    assert len(asked) == 20
+    assert one.outcomes == {"accepted": 5, "not_sent": 15}
+    assert one.results[19].reason == "too late"
 
 
-def test_rate_is_smooth() -> None:
-    async def test() -> None:
-        async with Api() as api:
-            one = Run(api.url, max_connections=16, requests_per_second=100)
-            begun = asyncio.get_running_loop().time()
-            await one.send(one.jobs(40))
-        assert one.outcomes == {"accepted": 40}
-        for turn, (arrived, _) in enumerate(sorted(api.arrived)):
-            assert arrived - begun >= turn / 100 - 0.001, "no burst, at the start or later"
-
-    run(test)
+async def test_rate_is_smooth() -> None:
+    async with Api() as api:
+        one = Run(api.url, max_connections=16, requests_per_second=100)
+        begun = asyncio.get_running_loop().time()
+        await one.send(one.jobs(40))
+    assert one.outcomes == {"accepted": 40}
+    for turn, (arrived, _) in enumerate(sorted(api.arrived)):
+        assert arrived - begun >= turn / 100 - 0.001, "no burst, at the start or later"
 
 
 @pytest.mark.usefixtures("no_back_off")
-def test_storm_loses_none(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
-        tokens, filled = 10.0, 0.0
-
-        def decide(_: int) -> Reply:
-            nonlocal tokens, filled
-            now = asyncio.get_running_loop().time()
-            tokens, filled = min(10.0, tokens + (now - filled) * 200), now
-            if tokens < 1:
-                return REFUSED
-            tokens -= 1
-            return OK
-
-        async with Api(decide) as api:
-            one = Run(api.url, max_connections=64, max_retries=0)
-            await one.send(one.jobs(400))
-        assert one.outcomes == {"accepted": 400}
-        assert len(api.arrived) > 400
-        assert SLOWER in caplog.text
-
+async def test_storm_loses_none(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(throttle, "RECOVERY", 0.3)
-    run(test)
+    tokens, filled = 10.0, 0.0
+
+    def decide(_: int) -> Reply:
+        nonlocal tokens, filled
+        now = asyncio.get_running_loop().time()
+        tokens, filled = min(10.0, tokens + (now - filled) * 200), now
+        if tokens < 1:
+            return REFUSED
+        tokens -= 1
+        return OK
+
+    async with Api(decide) as api:
+        one = Run(api.url, max_connections=64, max_retries=0)
+        await one.send(one.jobs(400))
+    assert one.outcomes == {"accepted": 400}
+    assert len(api.arrived) > 400
+    assert SLOWER in caplog.text
 
 
-def test_a_refusal_slows_every_worker() -> None:
-    async def test() -> None:
-        replies = [OK] * 20 + [(429, {"Retry-After": "1"}, "")]
-        async with Api(lambda _: replies.pop(0) if replies else OK, latency=0.02) as api:
-            one = Run(api.url, max_connections=10)
-            await one.send(one.jobs(50))
-        times = sorted(arrived for arrived, _ in api.arrived)
-        pause = max(later - earlier for earlier, later in itertools.pairwise(times))
-        assert pause >= 0.95, "nobody sent until Retry-After had passed"
-        assert one.outcomes == {"accepted": 50}
-
-    run(test)
+async def test_a_refusal_slows_every_worker() -> None:
+    replies = [OK] * 20 + [(429, {"Retry-After": "1"}, "")]
+    async with Api(lambda _: replies.pop(0) if replies else OK, latency=0.02) as api:
+        one = Run(api.url, max_connections=10)
+        await one.send(one.jobs(50))
+    times = sorted(arrived for arrived, _ in api.arrived)
+    pause = max(later - earlier for earlier, later in itertools.pairwise(times))
+    assert pause >= 0.95, "nobody sent until Retry-After had passed"
+    assert one.outcomes == {"accepted": 50}
 
 
-def test_after_a_refusal_the_rate_is_near_what_was_accepted(caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
-        replies = [OK] * 500 + [REFUSED]
-        async with Api(lambda _: replies.pop(0) if replies else OK) as api:
-            one = Run(api.url, max_connections=2)
-            await asyncio.wait_for(one.send(one.jobs(700)), 20)  # from 1 a second it would take minutes
-        assert one.outcomes == {"accepted": 700}
-        assert caplog.text.count(SLOWER) == 1
-
-    run(test)
+async def test_after_a_refusal_the_rate_is_near_what_was_accepted(caplog: pytest.LogCaptureFixture) -> None:
+    replies = [OK] * 500 + [REFUSED]
+    async with Api(lambda _: replies.pop(0) if replies else OK) as api:
+        one = Run(api.url, max_connections=2)
+        await asyncio.wait_for(one.send(one.jobs(700)), 20)  # from 1 a second it would take minutes
+    assert one.outcomes == {"accepted": 700}
+    assert caplog.text.count(SLOWER) == 1
 
 
-def test_workers_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_workers_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     wait = throttle.AdaptiveRateLimiter.wait
 
@@ -289,124 +257,100 @@ def test_workers_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(throttle.AdaptiveRateLimiter, "wait", counted)
 
-    async def test() -> None:
-        async with Api() as api:
-            one = Run(api.url, max_connections=64, requests_per_second=500)
-            await one.send(one.jobs(200))
-
-    run(test)
+    async with Api() as api:
+        one = Run(api.url, max_connections=64, requests_per_second=500)
+        await one.send(one.jobs(200))
     assert len(asked) <= 4 * 200, "one asks for the next turn, not all of them"
 
 
 @pytest.mark.usefixtures("no_back_off")
-def test_server_that_only_refuses_is_given_up() -> None:
-    async def test() -> None:
-        async with Api(lambda _: REFUSED) as api:
-            one = Run(api.url, max_connections=4)
-            one.sender.breaker.patience = 0.2
-            await one.send(one.jobs(1000))
-        assert one.outcomes == {"not_sent": 1000}
-        assert "given up" in one.results[999].reason
-        assert "429" in one.results[999].reason
-        assert len(api.arrived) < 50
-
-    run(test)
+async def test_server_that_only_refuses_is_given_up() -> None:
+    async with Api(lambda _: REFUSED) as api:
+        one = Run(api.url, max_connections=4)
+        one.sender.breaker.patience = 0.2
+        await one.send(one.jobs(1000))
+    assert one.outcomes == {"not_sent": 1000}
+    assert "given up" in one.results[999].reason
+    assert "429" in one.results[999].reason
+    assert len(api.arrived) < 50
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_server_that_leaves_all_in_doubt_is_given_up(method: str) -> None:
-    async def test() -> None:
-        async with Api(lambda _: (302, {"Location": "https://login.example"}, "")) as api:
-            one = Run(api.url, max_connections=4, max_retries=0)
-            await one.send(one.jobs(1000, method=method))
-        if method == "DELETE":  # may be done again, so nothing is lost by trying
-            assert one.outcomes == {"unknown": 1000}
-            return
-        assert MAX_UNKNOWN_IN_A_ROW < one.outcomes["unknown"] <= MAX_UNKNOWN_IN_A_ROW + 2 * 4
-        assert one.outcomes == {"unknown": len(api.arrived), "not_sent": 1000 - len(api.arrived)}
-        assert "given up: 100 sends in a row" in one.results[999].reason
-        assert "a redirect to 'https://login.example'" in one.results[999].reason
-
-    run(test)
+async def test_server_that_leaves_all_in_doubt_is_given_up(method: str) -> None:
+    async with Api(lambda _: (302, {"Location": "https://login.example"}, "")) as api:
+        one = Run(api.url, max_connections=4, max_retries=0)
+        await one.send(one.jobs(1000, method=method))
+    if method == "DELETE":  # may be done again, so nothing is lost by trying
+        assert one.outcomes == {"unknown": 1000}
+        return
+    assert MAX_UNKNOWN_IN_A_ROW < one.outcomes["unknown"] <= MAX_UNKNOWN_IN_A_ROW + 2 * 4
+    assert one.outcomes == {"unknown": len(api.arrived), "not_sent": 1000 - len(api.arrived)}
+    assert "given up: 100 sends in a row" in one.results[999].reason
+    assert "a redirect to 'https://login.example'" in one.results[999].reason
 
 
-def test_doubts_of_one_moment_count_once() -> None:
+async def test_doubts_of_one_moment_count_once() -> None:
     """A gateway that restarts cuts all connections at once; that alone is no reason to stop."""
 
-    async def test() -> None:
-        connections = 2 * MAX_UNKNOWN_IN_A_ROW
-        arrived = 0
+    connections = 2 * MAX_UNKNOWN_IN_A_ROW
+    arrived = 0
 
-        def decide(_: int) -> Reply:
-            nonlocal arrived
-            arrived += 1
-            return (502, {}, "") if arrived <= connections else OK
+    def decide(_: int) -> Reply:
+        nonlocal arrived
+        arrived += 1
+        return (502, {}, "") if arrived <= connections else OK
 
-        async with Api(decide, latency=0.2) as api:
-            one = Run(api.url, max_connections=connections)
-            await one.send(one.jobs(1000))
-        assert one.outcomes == {"unknown": connections, "accepted": 1000 - connections}
-
-    run(test)
+    async with Api(decide, latency=0.2) as api:
+        one = Run(api.url, max_connections=connections)
+        await one.send(one.jobs(1000))
+    assert one.outcomes == {"unknown": connections, "accepted": 1000 - connections}
 
 
 @pytest.mark.parametrize("answer", [OK, (404, {}, "")])
-def test_answer_in_between_is_a_sign_of_life(answer: Reply) -> None:
-    async def test() -> None:
-        async with Api(lambda number: answer if number % MAX_UNKNOWN_IN_A_ROW == 0 else (502, {}, "")) as api:
-            one = Run(api.url, max_connections=1)
-            await one.send(one.jobs(3 * MAX_UNKNOWN_IN_A_ROW))
-        assert one.outcomes["unknown"] == 3 * (MAX_UNKNOWN_IN_A_ROW - 1)
-
-    run(test)
+async def test_answer_in_between_is_a_sign_of_life(answer: Reply) -> None:
+    async with Api(lambda number: answer if number % MAX_UNKNOWN_IN_A_ROW == 0 else (502, {}, "")) as api:
+        one = Run(api.url, max_connections=1)
+        await one.send(one.jobs(3 * MAX_UNKNOWN_IN_A_ROW))
+    assert one.outcomes["unknown"] == 3 * (MAX_UNKNOWN_IN_A_ROW - 1)
 
 
 @pytest.mark.usefixtures("no_back_off")
-def test_row_that_is_refused_for_its_own_sake(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        async with Api(lambda number: REFUSED if number == 3 else OK) as api:
-            one = Run(api.url, max_connections=4)
-            await one.send(one.jobs(400))
-        assert one.outcomes == {"accepted": 399, "not_sent": 1}
-        assert one.results[3].status_code == 429
-        assert api.count(3) == MAX_THROTTLED_ATTEMPTS + 1
-
+async def test_row_that_is_refused_for_its_own_sake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "RECOVERY", 0.01)
-    run(test)
+    async with Api(lambda number: REFUSED if number == 3 else OK) as api:
+        one = Run(api.url, max_connections=4)
+        await one.send(one.jobs(400))
+    assert one.outcomes == {"accepted": 399, "not_sent": 1}
+    assert one.results[3].status_code == 429
+    assert api.count(3) == MAX_THROTTLED_ATTEMPTS + 1
 
 
-def test_stop_gives_what_is_in_flight_its_grace() -> None:
-    async def test() -> None:
-        async with Api(lambda number: HANG if number == 0 else OK, latency=0.1) as api:
-            one = Run(api.url, max_connections=3)
-            sending = asyncio.create_task(one.send(one.jobs(100)))
-            await until(lambda: len(api.arrived) == 3)
-            stopped = asyncio.get_running_loop().time()
-            threading.Thread(target=one.sender.stop, args=(0.5,)).start()
-            await sending
-        assert asyncio.get_running_loop().time() - stopped >= 0.5
-        assert one.pulled == len(api.arrived) == 3, "nothing is started after it"
-        assert one.outcomes == {"accepted": 2, "unknown": 1}
-        assert one.results[0].outcome is Outcome.UNKNOWN
-        assert "stopped" in one.results[0].reason
-
-    run(test)
+async def test_stop_gives_what_is_in_flight_its_grace() -> None:
+    async with Api(lambda number: HANG if number == 0 else OK, latency=0.1) as api:
+        one = Run(api.url, max_connections=3)
+        sending = asyncio.create_task(one.send(one.jobs(100)))
+        await until(lambda: len(api.arrived) == 3)
+        stopped = asyncio.get_running_loop().time()
+        threading.Thread(target=one.sender.stop, args=(0.5,)).start()
+        await sending
+    assert asyncio.get_running_loop().time() - stopped >= 0.5
+    assert one.pulled == len(api.arrived) == 3, "nothing is started after it"
+    assert one.outcomes == {"accepted": 2, "unknown": 1}
+    assert one.results[0].outcome is Outcome.UNKNOWN
+    assert "stopped" in one.results[0].reason
 
 
 @pytest.mark.parametrize(("reply", "outcome"), [(REFUSED, "not_sent"), ((500, {}, ""), "unknown")])
-def test_stop_ends_retries(monkeypatch: pytest.MonkeyPatch, reply: Reply, outcome: str) -> None:
-    async def test() -> None:
-        async with Api(lambda _: reply, latency=0.1) as api:
-            one = Run(api.url, max_connections=2)
-            sending = asyncio.create_task(one.send(one.jobs(10, "DELETE")))
-            await until(lambda: len(api.arrived) == 2)
-            one.sender.stop(30)
-            await asyncio.wait_for(sending, 10)
-        assert len(api.arrived) == 2
-        assert one.outcomes == {outcome: 2}
-
+async def test_stop_ends_retries(monkeypatch: pytest.MonkeyPatch, reply: Reply, outcome: str) -> None:
     monkeypatch.setattr("random.uniform", lambda _low, high: 20 * high)  # it would back off for long
-    run(test)
+    async with Api(lambda _: reply, latency=0.1) as api:
+        one = Run(api.url, max_connections=2)
+        sending = asyncio.create_task(one.send(one.jobs(10, "DELETE")))
+        await until(lambda: len(api.arrived) == 2)
+        one.sender.stop(30)
+        await asyncio.wait_for(sending, 10)
+    assert len(api.arrived) == 2
+    assert one.outcomes == {outcome: 2}
 
 
 @pytest.mark.parametrize(
@@ -416,108 +360,90 @@ def test_stop_ends_retries(monkeypatch: pytest.MonkeyPatch, reply: Reply, outcom
         pytest.param((429, {"Retry-After": "60"}, ""), {}, id="waiting for the server"),
     ],
 )
-def test_stop_ends_what_waits_at_once_as_not_sent(reply: Reply, options: dict[str, Any]) -> None:
-    async def test() -> None:
-        async with Api(lambda _: reply, latency=0.01) as api:
-            one = Run(api.url, max_connections=4, **options)
-            sending = asyncio.create_task(one.send(one.jobs(100)))
-            await until(lambda: one.pulled >= 4 and api.arrived and not api.busy)
-            await asyncio.sleep(0.05)
-            one.sender.stop(50)
-            await asyncio.wait_for(sending, 10)
-        waiting = [verdict for verdict in one.results.values() if verdict.outcome is Outcome.NOT_SENT]
-        assert len(waiting) == 4
-        assert all(verdict.reason for verdict in waiting)
-        assert len(one.results) == one.pulled
-
-    run(test)
+async def test_stop_ends_what_waits_at_once_as_not_sent(reply: Reply, options: dict[str, Any]) -> None:
+    async with Api(lambda _: reply, latency=0.01) as api:
+        one = Run(api.url, max_connections=4, **options)
+        sending = asyncio.create_task(one.send(one.jobs(100)))
+        await until(lambda: one.pulled >= 4 and api.arrived and not api.busy)
+        await asyncio.sleep(0.05)
+        one.sender.stop(50)
+        await asyncio.wait_for(sending, 10)
+    waiting = [verdict for verdict in one.results.values() if verdict.outcome is Outcome.NOT_SENT]
+    assert len(waiting) == 4
+    assert all(verdict.reason for verdict in waiting)
+    assert len(one.results) == one.pulled
 
 
-def test_stop_while_connecting_is_not_sent() -> None:
-    async def test() -> None:
-        connected = asyncio.Event()
+async def test_stop_while_connecting_is_not_sent() -> None:
+    connected = asyncio.Event()
 
-        async def never_shake_hands(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connected.set()
-            await stopped.wait()
-            writer.close()
+    async def never_shake_hands(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await stopped.wait()
+        writer.close()
 
-        stopped = asyncio.Event()
-        server = await asyncio.start_server(never_shake_hands, "127.0.0.1", 0)
-        one = Run(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=2)
-        sending = asyncio.create_task(one.send(one.jobs(10)))
-        await connected.wait()
-        one.sender.stop(0.05)
-        await sending
-        stopped.set()
-        server.close()
-        assert one.outcomes == {"not_sent": 2}
-
-    run(test)
+    stopped = asyncio.Event()
+    server = await asyncio.start_server(never_shake_hands, "127.0.0.1", 0)
+    one = Run(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=2)
+    sending = asyncio.create_task(one.send(one.jobs(10)))
+    await connected.wait()
+    one.sender.stop(0.05)
+    await sending
+    stopped.set()
+    server.close()
+    assert one.outcomes == {"not_sent": 2}
 
 
-def test_stop_while_the_source_waits() -> None:
-    async def test() -> None:
-        async def endless() -> AsyncIterator[Job]:
-            yield Job(0, Request("POST", "/pass/0/notify", b"{}"))
-            await asyncio.Event().wait()
+async def test_stop_while_the_source_waits() -> None:
+    async def endless() -> AsyncIterator[Job]:
+        yield Job(0, Request("POST", "/pass/0/notify", b"{}"))
+        await asyncio.Event().wait()
 
-        async with Api() as api:
-            one = Run(api.url)
-            sending = asyncio.create_task(one.send(endless()))
-            await until(lambda: one.results)
-            one.sender.stop()
-            await asyncio.wait_for(sending, 10)
-            one.sender.stop()
-        assert one.outcomes == {"accepted": 1}
+    async with Api() as api:
+        one = Run(api.url)
+        sending = asyncio.create_task(one.send(endless()))
+        await until(lambda: one.results)
         one.sender.stop()
+        await asyncio.wait_for(sending, 10)
+        one.sender.stop()
+    assert one.outcomes == {"accepted": 1}
+    one.sender.stop()
 
-    run(test)
 
-
-def test_stop_before_run_and_after_the_loop() -> None:
-    async def test() -> None:
-        async with Api() as api:
-            one = runs[0] = Run(api.url)
-            one.sender.stop()
-            await one.send(one.jobs(10))
-            assert (one.pulled, api.arrived) == (0, [])
-
+async def test_stop_before_run_and_after_the_loop() -> None:
     runs: dict[int, Run] = {}
-    run(test)
+    async with Api() as api:
+        one = runs[0] = Run(api.url)
+        one.sender.stop()
+        await one.send(one.jobs(10))
+        assert (one.pulled, api.arrived) == (0, [])
     runs[0].sender.stop()
 
 
-def test_error_of_the_source_comes_after_the_results() -> None:
-    async def test() -> None:
-        async def broken(one: Run) -> AsyncIterator[Job]:
-            async for job in one.jobs(5):
-                yield job
-            raise LookupError("the query broke")
+async def test_error_of_the_source_comes_after_the_results() -> None:
+    async def broken(one: Run) -> AsyncIterator[Job]:
+        async for job in one.jobs(5):
+            yield job
+        raise LookupError("the query broke")
 
-        async with Api(latency=0.1) as api:
-            one = Run(api.url, max_connections=8)
-            with pytest.raises(LookupError, match="the query broke"):
-                await one.send(broken(one))
-        assert one.outcomes == {"accepted": 5}
-
-    run(test)
+    async with Api(latency=0.1) as api:
+        one = Run(api.url, max_connections=8)
+        with pytest.raises(LookupError, match="the query broke"):
+            await one.send(broken(one))
+    assert one.outcomes == {"accepted": 5}
 
 
-def test_source_that_cancels_itself_is_no_normal_end() -> None:
-    async def test() -> None:
-        async def cancelled(one: Run) -> AsyncIterator[Job]:
-            async for job in one.jobs(2):
-                yield job
-            raise asyncio.CancelledError
+async def test_source_that_cancels_itself_is_no_normal_end() -> None:
+    async def cancelled(one: Run) -> AsyncIterator[Job]:
+        async for job in one.jobs(2):
+            yield job
+        raise asyncio.CancelledError
 
-        async with Api() as api:
-            one = Run(api.url)
-            with pytest.raises(asyncio.CancelledError):
-                await one.send(cancelled(one))
-        assert one.outcomes == {"accepted": 2}
-
-    run(test)
+    async with Api() as api:
+        one = Run(api.url)
+        with pytest.raises(asyncio.CancelledError):
+            await one.send(cancelled(one))
+    assert one.outcomes == {"accepted": 2}
 
 
 class TimeOutLikeAirflows(BaseException):
@@ -525,73 +451,61 @@ class TimeOutLikeAirflows(BaseException):
 
 
 @pytest.mark.parametrize("error", [TimeOutLikeAirflows, LookupError])
-def test_error_of_the_caller_ends_the_run(error: type[BaseException]) -> None:
-    async def test() -> None:
-        def fail(job: Job, _verdict: Verdict) -> None:
-            if job.number == 2:
-                raise error
+async def test_error_of_the_caller_ends_the_run(error: type[BaseException]) -> None:
+    def fail(job: Job, _verdict: Verdict) -> None:
+        if job.number == 2:
+            raise error
 
-        async with Api(latency=0.05) as api:
-            one = Run(api.url, max_connections=4)
-            one.on_result = fail
-            with pytest.raises(error):
-                await one.send(one.jobs(100))
-        assert one.pulled == len(api.arrived) == len(one.results) < 20
-        assert one.outcomes == {"accepted": len(one.results)}, "what was in flight had its grace"
-
-    run(test)
+    async with Api(latency=0.05) as api:
+        one = Run(api.url, max_connections=4)
+        one.on_result = fail
+        with pytest.raises(error):
+            await one.send(one.jobs(100))
+    assert one.pulled == len(api.arrived) == len(one.results) < 20
+    assert one.outcomes == {"accepted": len(one.results)}, "what was in flight had its grace"
 
 
-def test_time_out_comes_before_other_errors_and_none_is_left_over() -> None:
-    async def test() -> None:
-        left_over = []
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: left_over.append(context["message"]))
+async def test_time_out_comes_before_other_errors_and_none_is_left_over() -> None:
+    left_over = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: left_over.append(context["message"]))
 
-        def fail(job: Job, _verdict: Verdict) -> None:
-            raise TimeOutLikeAirflows if job.number == 3 else LookupError
+    def fail(job: Job, _verdict: Verdict) -> None:
+        raise TimeOutLikeAirflows if job.number == 3 else LookupError
 
-        async with Api(latency=0.05) as api:
-            one = Run(api.url, max_connections=4)
-            one.on_result = fail
-            with pytest.raises(TimeOutLikeAirflows):
-                await one.send(one.jobs(100))
-        del one
-        gc.collect()
-        assert left_over == []
-
-    run(test)
+    async with Api(latency=0.05) as api:
+        one = Run(api.url, max_connections=4)
+        one.on_result = fail
+        with pytest.raises(TimeOutLikeAirflows):
+            await one.send(one.jobs(100))
+    del one
+    gc.collect()
+    assert left_over == []
 
 
-def test_time_out_in_may_send_is_not_taken_for_a_reason() -> None:
-    async def test() -> None:
-        def may_send() -> None:
-            raise TimeOutLikeAirflows
+async def test_time_out_in_may_send_is_not_taken_for_a_reason() -> None:
+    def may_send() -> None:
+        raise TimeOutLikeAirflows
 
-        async with Api() as api:
-            one = Run(api.url, may_send=may_send, max_connections=2)
-            with pytest.raises(TimeOutLikeAirflows):
-                await one.send(one.jobs(10))
-        assert api.arrived == []
-        assert set(one.outcomes) <= {"not_sent"}
-
-    run(test)
+    async with Api() as api:
+        one = Run(api.url, may_send=may_send, max_connections=2)
+        with pytest.raises(TimeOutLikeAirflows):
+            await one.send(one.jobs(10))
+    assert api.arrived == []
+    assert set(one.outcomes) <= {"not_sent"}
 
 
-def test_cancelling_the_run_reports_and_passes_on() -> None:
-    async def test() -> None:
-        async with Api(lambda _: HANG) as api:
-            one = Run(api.url, max_connections=4)
-            sending = asyncio.create_task(one.send(one.jobs(100)))
-            await until(lambda: len(api.arrived) == 4)
-            sending.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await sending
-        assert one.outcomes == {"unknown": 4}
-
-    run(test)
+async def test_cancelling_the_run_reports_and_passes_on() -> None:
+    async with Api(lambda _: HANG) as api:
+        one = Run(api.url, max_connections=4)
+        sending = asyncio.create_task(one.send(one.jobs(100)))
+        await until(lambda: len(api.arrived) == 4)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+    assert one.outcomes == {"unknown": 4}
 
 
-def test_memory_does_not_grow_with_the_jobs() -> None:
+async def test_memory_does_not_grow_with_the_jobs() -> None:
     tracemalloc = pytest.importorskip("tracemalloc")
 
     async def peak(count: int) -> int:
@@ -605,8 +519,8 @@ def test_memory_does_not_grow_with_the_jobs() -> None:
             tracemalloc.stop()
         return most
 
-    small = asyncio.run(peak(200))
-    assert asyncio.run(peak(2000)) < 1.5 * small
+    small = await peak(200)
+    assert await peak(2000) < 1.5 * small
 
 
 class _Forgetful(list[tuple[float, int]]):
