@@ -68,6 +68,10 @@ guide: .venv-$(NEWEST)/.installed ## put the code of example_dags and the docstr
 docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
+.PHONY: install-check
+install-check: .venv-$(NEWEST)/.installed ## try the README in a fresh virtual environment, up to a first ticketId
+	$(BIN)/python scripts/install_check.py
+
 .PHONY: system
 system: .venv-$(NEWEST)/.installed ## tests that need a whole Airflow: scheduler, triggerer and the rest
 	$(BIN)/python -m pytest tests/system

@@ -48,22 +48,27 @@ def module_text(module: str, start: str, end: str) -> None:
     show(textwrap.dedent(part), language="text")
 
 
+def code(path: str) -> None:
+    """Show a whole file of Python as it is."""
+    show((ROOT / path).read_text())
+
+
 def file_text(path: str) -> None:
-    """Show a whole file as it is."""
+    """Show a whole file of Markdown as it is."""
     write((ROOT / path).read_text())
 
 
-def show(code: str, language: str = "python") -> None:
+def show(text: str, language: str = "python") -> None:
     """Write a block of code into the page."""
     if language == "python":
-        code = ruff(ruff(code, "check", "--select=I", "--fix", "--quiet"), "format")
-    write(f"```{language}\n{code.strip()}\n```")
+        text = ruff(ruff(text, "check", "--select=I", "--fix", "--quiet"), "format")
+    write(f"```{language}\n{text.strip()}\n```")
 
 
-def ruff(code: str, *command: str) -> str:
+def ruff(text: str, *command: str) -> str:
     """Return code as ruff would have it."""
     ruff = [str(Path(sys.executable).with_name("ruff")), *command, "--stdin-filename=page.py", "-"]
-    return subprocess.run(ruff, input=code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return subprocess.run(ruff, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
 def write(text: str) -> None:

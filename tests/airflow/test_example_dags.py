@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,21 @@ def test_hook(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
     assert run.state == "success", run.log_text
     assert run.xcom("look_up").startswith("COMPLETED since ")
     assert texts(sandbox) == {"123": ["Your table is ready."]}
+
+
+def test_alert(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+    """Two tasks fail; the phone rings once, whatever it has rung an hour ago."""
+    shutil.rmtree(Path(tempfile.gettempdir(), "passnotify"), ignore_errors=True)
+    run = airflow.run_dag("passnotify_alert", dateless=DATELESS, conf={"broken": [2, 3]})
+    assert run.state == "failed", run.log_text
+    assert texts(sandbox) == {"123": ["passnotify_alert: load has failed"]}
+    assert airflow.run_dag("passnotify_alert", dateless=DATELESS).state == "success"
+
+
+def test_first(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+    run = airflow.run_dag("passnotify_first", dateless=DATELESS)
+    assert run.state == "success", run.log_text
+    assert set(texts(sandbox)) == {"123", "124", "125"}
 
 
 def test_every_example_is_run() -> None:

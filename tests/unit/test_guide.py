@@ -41,7 +41,7 @@ def python_blocks() -> list[object]:
         pytest.param(token.content, id=f"{name(page)}:{token.map[0] + 1 if token.map else 0}")
         for page in PAGES
         for token in tokens(page)
-        if token.type == "fence" and token.info.strip() == "python"
+        if token.type == "fence" and token.info.strip() == "python" and "import pytest" not in token.content
     ]
 
 
