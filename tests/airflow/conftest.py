@@ -41,6 +41,9 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, session_sandbox: RunningSa
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
     }
-    home = tmp_path_factory.mktemp("airflow") / "home"
+    folder = tmp_path_factory.mktemp("airflow")
+    home, temporary = folder / "home", folder / "tmp"
+    temporary.mkdir()
+    env["TMPDIR"] = str(temporary)  # where the examples leave their reports
     with LocalAirflow(home, dag_folders=[HERE / "dags", EXAMPLES], env=env) as airflow:
         yield airflow
