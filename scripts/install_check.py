@@ -52,7 +52,7 @@ def main() -> None:
 
 def block(language: str, word: str) -> str:
     """Return the README's first block of code in a language that holds a word."""
-    blocks = re.findall(rf"```{language}\n(.*?)\n```", README, re.DOTALL)
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)\n```", README, re.DOTALL)
     return next(text for text in blocks if word in text)
 
 
