@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider_passnotify.compat import find
 from airflow_provider_passnotify.exceptions import BatchIncompleteError, PassNotifyApiError
+
+log = logging.getLogger(__name__)
 
 MAX_RETRY_DELAY = timedelta(days=1)
 """Airflow's own bound; a server may ask for the year 9999."""
@@ -15,19 +21,37 @@ MAX_RETRY_DELAY = timedelta(days=1)
 @functools.cache
 def retry_policy() -> Any:
     """Return the policy that obeys ``Retry-After``, or ``None`` where Airflow has no retry policies."""
-    try:
-        from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
-    except (ImportError, AttributeError):
+    policy, decision = find("RetryPolicy"), find("RetryDecision")
+    if policy is None or decision is None:
         return None
 
-    class RetryAfterPolicy(RetryPolicy):
+    class RetryAfterPolicy(policy):  # type: ignore[misc, valid-type]  # a class, found by name
         """Retries no earlier than ``Retry-After``, and no earlier than the task's own ``retry_delay``."""
 
         def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> Any:  # noqa: ARG002
             if not isinstance(exception, PassNotifyApiError | BatchIncompleteError) or exception.retry_after is None:
-                return RetryDecision.default()
+                return decision.default()
             asked = min(timedelta(seconds=exception.retry_after), MAX_RETRY_DELAY)
             own = context["task"].retry_delay if context else timedelta()
-            return RetryDecision.retry(delay=max(asked, own), reason=f"Retry-After: {asked.total_seconds():.0f} s")
+            return decision.retry(delay=max(asked, own), reason=f"Retry-After: {asked.total_seconds():.0f} s")
 
     return RetryAfterPolicy()
+
+
+@contextmanager
+def retry_after_told(operator: Any) -> Iterator[None]:
+    """Say so where a call failed with ``Retry-After`` and this Airflow cannot wait for it.
+
+    :param operator: the task's.
+    """
+    try:
+        yield
+    except (PassNotifyApiError, BatchIncompleteError) as error:
+        if error.retry_after is not None and retry_policy() is None:
+            log.warning(
+                "The API asks not to be called again for %.0f s (Retry-After). Before 3.3 Airflow cannot be told: it "
+                "retries after the task's own retry_delay (%s).",
+                error.retry_after,
+                operator.retry_delay,
+            )
+        raise

@@ -9,11 +9,12 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_passnotify import connection_form
 from airflow_provider_passnotify.api.config import CONN_TYPE, Config, read_config
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
+from airflow_provider_passnotify.compat import mask_secret
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.hooks import calls
 from airflow_provider_passnotify.targets import Target

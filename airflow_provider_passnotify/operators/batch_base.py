@@ -20,6 +20,7 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch_status import Metrics, still_running
+from airflow_provider_passnotify.retry_policy import retry_after_told
 from airflow_provider_passnotify.rows.reader import RowReader
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class BatchOperator(TargetArgumentsOperator):
             self._check()
             config = self.hook.get_config()
             report = self._open_report()
-            summary, tickets = self._send(context, config, journal, report)
+            with retry_after_told(self):
+                summary, tickets = self._send(context, config, journal, report)
             return self.wait_for_tickets(context, tickets, summary)
         finally:
             if journal is not None and (self._run is None or self._run.ended):

@@ -16,6 +16,7 @@ from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
 from airflow_provider_passnotify.operators.sending import SendingOperator
+from airflow_provider_passnotify.retry_policy import retry_after_told
 from airflow_provider_passnotify.targets import Target, TargetType, clean_id, make_target
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
             self._open_journal(context).write_refusal(str(error))
             raise
         self._push.stopped = self._killed  # told before there was anything to stop
-        ticket_id = self._push.send(self.hook.get_conn)
+        with retry_after_told(self):
+            ticket_id = self._push.send(self.hook.get_conn)
         try:
             return self.wait_for_tickets(context, [ticket_id], ticket_id)
         finally:
@@ -172,6 +174,7 @@ class DeleteNotificationOperator(_TargetOperator):
         """
         self._check()
         target = self._checked(self._target)
-        ticket_id = self.hook.delete_notification(target)
+        with retry_after_told(self):
+            ticket_id = self.hook.delete_notification(target)
         self.log.info("Deletion from %s: accepted, ticketId %d.", target, ticket_id)
         return self.wait_for_tickets(context, [ticket_id], ticket_id)

@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"targets"},
     {"api"},
-    {"exceptions", "rows", "connection_form"},
+    {"exceptions", "rows", "connection_form", "compat"},
     {"arguments", "retry_policy", "provider_info", "delivery"},
     {"delivery/batch", "hooks", "rendering"},
     {"triggers", "notifications"},
