@@ -229,10 +229,11 @@ class PassNotifyNotifier(BaseNotifier):
         from jinja2 import StrictUndefined
 
         environment: jinja2.Environment
-        if (dag := context.get("dag")) is not None:
+        dag: Any = context.get("dag")
+        if hasattr(dag, "get_template_env"):
             # Sandboxed: the other kind, which a DAG may ask for, makes numbers and lists of text.
             environment = dag.get_template_env(force_sandboxed=True)
-        else:
+        else:  # the triggerer knows no DAG, and a DAG's callback under dag.test() its stored form only
             environment = self.get_template_env()
             environment.undefined = StrictUndefined  # as in a DAG: a message with a gap could be a wrong one
         return environment

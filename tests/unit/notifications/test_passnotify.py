@@ -145,6 +145,12 @@ def test_what_the_triggerer_knows(ring: Callable[..., None], passnotify_sandbox:
     assert [delivery.value for delivery in passnotify_sandbox.deliveries()] == ["nightly is late: 04:00"]
 
 
+def test_a_dag_that_cannot_render(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
+    """As Airflow 3 gives it to a DAG's callback under ``dag.test()``."""
+    ring(PassNotifyNotifier(**{**PASS, "value": "{{ dag.dag_id }}"}), context(dag=SimpleNamespace(dag_id="stored")))
+    assert [delivery.value for delivery in passnotify_sandbox.deliveries()] == ["stored"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "given", "message"),
     [
