@@ -68,7 +68,7 @@ class Api:
         passes = self._passes(method, segments, query)
         ticket_id = state.tickets.new()
         if value is None:
-            state.deliveries.deleted(passes)
+            state.deliveries.deleted(passes, ticket_id)
         else:
             state.deliveries.sent(passes, label, value, ticket_id)
         return Answer(200, b'{"ticketId": %d}' % ticket_id)

@@ -21,10 +21,11 @@ from airflow_provider_passnotify.sandbox.faults import (
 from airflow_provider_passnotify.sandbox.state import SandboxState
 
 CONTROL = b"/_sandbox"
+PAGE = b"/"
 
 
 class SandboxApp:
-    """Answers the API's requests, and hands those below ``/_sandbox`` to the control endpoints.
+    """Answers the API's requests, and hands those below ``/_sandbox`` (and the page) to the control endpoints.
 
     :param state: what the sandbox knows.
     """
@@ -36,7 +37,7 @@ class SandboxApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            if scope["raw_path"].startswith(CONTROL):
+            if scope["raw_path"] == PAGE or scope["raw_path"].startswith(CONTROL):
                 await self._control(scope, receive, send)
             else:
                 await self._serve(scope, receive, send)

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_provider_passnotify.sandbox.faults import AnyFault
+from airflow_provider_passnotify.sandbox.page import page_router
 from airflow_provider_passnotify.sandbox.state import SandboxState
 from airflow_provider_passnotify.sandbox.tickets import TicketBehaviour
 from airflow_provider_passnotify.sandbox.world import NewPass
@@ -37,6 +38,8 @@ class RateLimitOrder(BaseModel):
 def control_app(state: SandboxState) -> FastAPI:
     """Return the application that serves the control endpoints."""
     app = FastAPI(title="PassNotify sandbox", openapi_url="/_sandbox/openapi.json", docs_url=None, redoc_url=None)
+
+    app.include_router(page_router(state))
 
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, refused: RequestValidationError) -> Response:

@@ -8,10 +8,20 @@ from __future__ import annotations
 import sys
 import time
 from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Deleted(NamedTuple):
+    """An accepted delete: the number of sends that came before, the passes, its ticket and when."""
+
+    sends_before: int
+    passes: Sequence[int]
+    ticket_id: int
+    at: float
 
 
 class Deliveries:
@@ -25,11 +35,14 @@ class Deliveries:
         self._labels: list[str | None] = []
         self._values: list[str] = []
         self._groups: list[Sequence[int]] = []
-        # Deletes are rare: the number of sends that came before, and the passes.
-        self._deletes: list[tuple[int, Sequence[int]]] = []
+        # Deletes are rare.
+        self._deletes: list[Deleted] = []
+        #: Notifications on phones: one for each pass of each send.
+        self.delivered = 0
 
     def sent(self, passes: Sequence[int], label: str | None, value: str, ticket_id: int) -> None:
         """Record that a message was accepted for some passes."""
+        self.delivered += len(passes)
         if len(passes) == 1:
             self._targets.append(passes[0])
         else:
@@ -40,9 +53,9 @@ class Deliveries:
         self._labels.append(label if label is None else sys.intern(label))  # a campaign has one label
         self._values.append(value)
 
-    def deleted(self, passes: Sequence[int]) -> None:
+    def deleted(self, passes: Sequence[int], ticket_id: int) -> None:
         """Record that the message was taken off the back of some passes."""
-        self._deletes.append((len(self._targets), passes))
+        self._deletes.append(Deleted(len(self._targets), passes, ticket_id, time.time()))
 
     def as_json(self, only: int | None = None) -> dict[str, Any]:
         """Return what each pass received and shows.
@@ -53,8 +66,8 @@ class Deliveries:
         deletes = iter(self._deletes)
         next_delete = next(deletes, None)
         for index, target in enumerate(self._targets):
-            while next_delete is not None and next_delete[0] <= index:
-                _show_nothing(passes, next_delete[1])
+            while next_delete is not None and next_delete.sends_before <= index:
+                _show_nothing(passes, next_delete.passes)
                 next_delete = next(deletes, None)
             push = self._push(index)
             for number in self._members(target):
@@ -64,8 +77,8 @@ class Deliveries:
                     entry["received"].append(push)
                     entry["shows"] = {"label": push["label"], "value": push["value"]}
         if next_delete is not None:
-            for _, members in (next_delete, *deletes):
-                _show_nothing(passes, members)
+            for deleted in (next_delete, *deletes):
+                _show_nothing(passes, deleted.passes)
         return {"total": sum(entry["count"] for entry in passes.values()), "passes": passes}
 
     def counts(self, only: int | None = None) -> dict[str, Any]:
@@ -80,6 +93,32 @@ class Deliveries:
         times = Counter(counts.values())
         return {"total": sum(counts.values()), "times": {str(often): times[often] for often in sorted(times)}}
 
+    def since(self, ticket_id: int, most: int, most_passes: int) -> dict[str, Any]:
+        """Return what happened after a ticket, in order: the last events of each kind, and how many came before them.
+
+        :param most: events of each kind.
+        :param most_passes: that are named for each event; ``count`` is how many there are.
+        """
+        first_send = bisect_right(self._tickets, ticket_id)
+        first_delete = bisect_right(self._deletes, ticket_id, key=lambda deleted: deleted.ticket_id)
+        sends = range(max(first_send, len(self._targets) - most), len(self._targets))
+        deletes = self._deletes[max(first_delete, len(self._deletes) - most) :]
+        found = [
+            {"kind": "send", **self._push(index), **_some(self._members(self._targets[index]), most_passes)}
+            for index in sends
+        ]
+        found += [
+            {
+                "kind": "delete",
+                "ticketId": deleted.ticket_id,
+                "at": _iso(deleted.at),
+                **_some(deleted.passes, most_passes),
+            }
+            for deleted in deletes
+        ]
+        left_out = len(self._targets) - first_send - len(sends) + len(self._deletes) - first_delete - len(deletes)
+        return {"events": sorted(found, key=lambda event: int(str(event["ticketId"]))), "leftOut": left_out}
+
     def _counter(self) -> Counter[int]:
         counts = Counter(self._targets)
         for target in [target for target in counts if target < 0]:
@@ -88,7 +127,7 @@ class Deliveries:
                 counts[number] += times
         return counts
 
-    def _members(self, target: int) -> Iterator[int] | Sequence[int]:
+    def _members(self, target: int) -> Sequence[int]:
         return (target,) if target >= 0 else self._groups[-target - 1]
 
     def _push(self, index: int) -> dict[str, Any]:
@@ -96,8 +135,16 @@ class Deliveries:
             "label": self._labels[index],
             "value": self._values[index],
             "ticketId": self._tickets[index],
-            "at": datetime.fromtimestamp(self._times[index], timezone.utc).isoformat(timespec="milliseconds"),
+            "at": _iso(self._times[index]),
         }
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _some(passes: Sequence[int], most: int) -> dict[str, Any]:
+    return {"passes": list(passes[:most]), "count": len(passes)}
 
 
 def _show_nothing(passes: dict[str, dict[str, Any]], members: Sequence[int]) -> None:

@@ -50,7 +50,7 @@ class Exchange:
         """Send an answer, unless nobody is there any more."""
         if self._transport.is_closing():
             return
-        self._log.answered(self._received, answer.status)
+        self._log.answered(self._received, answer.status, answer.body)
         await self._send_head(answer)
         await self._send({"type": "http.response.body", "body": answer.body})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -10,18 +11,21 @@ from datetime import datetime, timezone
 from typing import Any
 
 REMEMBERED = 100
+FIRST_REFUSAL = 300
+LONGEST_REASON = 2000
 
 
 class Received:
     """One request. Its headers are not kept, for one of them is a secret."""
 
-    __slots__ = ("at", "method", "path", "query", "status")
+    __slots__ = ("at", "method", "path", "query", "refusal", "status")
 
     def __init__(self, method: str, path: bytes, query: bytes) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.status: int | None = None
+        self.refusal = b""
         self.at = time.time()
 
     def as_json(self) -> dict[str, Any]:
@@ -42,6 +46,8 @@ class RequestLog:
         self._methods: Counter[str] = Counter({"POST": 0, "DELETE": 0, "GET": 0})
         self._statuses: Counter[int] = Counter()
         self._last: deque[Received] = deque(maxlen=REMEMBERED)
+        self.refusals = 0
+        self._refused: deque[Received] = deque(maxlen=REMEMBERED)
         self._waiting = 0
         self._changed = asyncio.Event()
 
@@ -53,10 +59,21 @@ class RequestLog:
         self._notify()
         return request
 
-    def answered(self, request: Received, status: int) -> None:
-        """Note the answer of a request."""
+    def answered(self, request: Received, status: int, body: bytes = b"") -> None:
+        """Note the answer of a request.
+
+        :param body: of the answer; it is kept where it tells why the request was refused.
+        """
         request.status = status
         self._statuses[status] += 1
+        if status >= FIRST_REFUSAL:
+            request.refusal = body[:LONGEST_REASON]
+            self._refused.append(request)
+            self.refusals += 1
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Return the last requests that were refused, and why; the newest first."""
+        return [{**request.as_json(), "why": _why(request.refusal)} for request in reversed(self._refused)]
 
     def holds(self, more: int) -> None:
         """Note that one more, or one less, request stands still."""
@@ -95,3 +112,12 @@ class RequestLog:
         if self._waiting:
             self._changed.set()
             self._changed = asyncio.Event()
+
+
+def _why(body: bytes) -> str:
+    """Return what the API's own error says, or the beginning of another body."""
+    try:
+        told = json.loads(body)
+        return str(told.get("details") or told.get("description"))
+    except (ValueError, AttributeError):
+        return body[:200].decode(errors="replace")

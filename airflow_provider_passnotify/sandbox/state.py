@@ -45,6 +45,8 @@ class SandboxState:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.world = World(options.passes)
+        #: How often everything began anew; whoever shows it forgets the old then.
+        self.generation = 0
         self._start()
 
     def _start(self) -> None:
@@ -61,4 +63,5 @@ class SandboxState:
     def reset(self) -> None:
         """Go back to the start; requests that are held are dropped, so that they cannot turn up after it."""
         self.trouble.drop()
+        self.generation += 1
         self._start()

@@ -86,6 +86,17 @@ class Tickets:
             "children": _children(behaviour, status, ticket_id),
         }
 
+    def last(self, most: int) -> list[dict[str, Any]]:
+        """Return the newest tickets and their states, the newest first."""
+        newest = FIRST_TICKET - 1 + len(self._created)
+        oldest = max(FIRST_TICKET, newest + 1 - most)
+        found = []
+        for ticket_id in range(newest, oldest - 1, -1):
+            told = self.look_up(ticket_id)
+            status = told if isinstance(told, str) else told.get("Status", told.get("status"))
+            found.append({"ticketId": ticket_id, "status": status})
+        return found
+
     def _status(self, behaviour: TicketBehaviour, elapsed: float) -> str:
         seconds = self._seconds if behaviour.seconds is None else behaviour.seconds
         if behaviour.hang:

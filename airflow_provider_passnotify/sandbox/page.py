@@ -1,0 +1,64 @@
+"""The page at ``/``: passes as phones, tickets, refusals and faults. Plain files, and one endpoint that they ask."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Response
+
+from airflow_provider_passnotify.sandbox.state import SandboxState
+
+STATIC = Path(__file__).parent / "static"
+MEDIA_TYPES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+MOST_EVENTS = 1000
+MOST_PASSES = 1000
+MOST_TICKETS = 100
+
+
+def page_router(state: SandboxState) -> APIRouter:
+    """Return the page's own endpoints."""
+    router = APIRouter()
+
+    @router.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return _file("page.html", "text/html")
+
+    @router.get("/_sandbox/static/{name}", include_in_schema=False)
+    async def static(name: str) -> Response:
+        if name not in MEDIA_TYPES:
+            raise HTTPException(404)
+        return _file(name, MEDIA_TYPES[name])
+
+    @router.get("/_sandbox/news")
+    async def news(
+        after: Annotated[int, Query(ge=0)] = 0, generation: Annotated[int | None, Query(ge=0)] = None
+    ) -> Response:
+        """What happened after a ticket, and what is set now: for the page at /."""
+        log = state.requests
+        told = {
+            "generation": state.generation,
+            "delivered": state.deliveries.delivered,
+            **state.deliveries.since(after if generation == state.generation else 0, MOST_EVENTS, MOST_PASSES),
+            "tickets": state.tickets.last(MOST_TICKETS),
+            "requests": {
+                "total": log.count(),
+                "held": log.held,
+                "refusals": log.refusals,
+                "refused": log.refused(),
+            },
+            "faults": state.trouble.as_json(),
+        }
+        return Response(json.dumps(told), media_type="application/json", headers=HEADERS)
+
+    return router
+
+
+def _file(name: str, media_type: str) -> Response:
+    return Response((STATIC / name).read_bytes(), media_type=media_type, headers=HEADERS)
