@@ -76,6 +76,12 @@ install-check: .venv-$(NEWEST)/.installed ## try the README in a fresh virtual e
 system: .venv-$(NEWEST)/.installed ## tests that need a whole Airflow: scheduler, triggerer and the rest
 	$(BIN)/python -m pytest tests/system
 
+.PHONY: browser
+browser: .venv-$(NEWEST)/.installed ## the sandbox's page in headless Chromium (installs it if it is missing)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,browser]'
+	$(BIN)/python scripts/browser.py || echo 'The tests of the page are skipped.'
+	$(BIN)/python -m pytest tests/browser
+
 .PHONY: chaos
 chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and count what was sent
 	$(BIN)/python -m pytest -s tests/chaos

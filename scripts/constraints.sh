@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The guide is built on the newest only: its parser needs a newer Python, and other packages, than some of the others have.
+# The guide is built (and the sandbox's page is tried) on the newest only: its parser needs a newer Python, and other packages, than some of the others have.
 while read -r series version date python extras; do
     # shellcheck disable=SC2086 (the extras are words)
     "$1" pip compile pyproject.toml --extra dev --extra benchmark $extras --constraint <(echo "apache-airflow==$version") --upgrade --quiet \
@@ -25,6 +25,6 @@ done <<'END'
 3.0  3.0.6   2025-09-10 3.10
 3.1  3.1.8   2026-03-18 3.10
 3.2  3.2.2   2026-06-05 3.10
-3.3  3.3.2   2026-10-05 3.10 --extra docs
+3.3  3.3.2   2026-10-05 3.10 --extra docs --extra browser
 3.4  3.4.0b2 2026-10-21 3.11
 END

@@ -238,7 +238,7 @@ class PassNotifyNotifier(BaseNotifier):
             environment.undefined = StrictUndefined  # as in a DAG: a message with a gap could be a wrong one
         return environment
 
-    def _render_field(self, name: str, value: str, context: Context, environment: jinja2.Environment) -> str:
+    def _render_field(self, name: str, value: str, context: Context, environment: jinja2.Environment) -> str | None:
         from jinja2 import TemplateError
 
         try:
@@ -248,6 +248,8 @@ class PassNotifyNotifier(BaseNotifier):
             raise ValueError(
                 f"The template of {name} cannot be rendered: {error}. (What this callback knows: {known or 'nothing'}.)"
             ) from None
+        if name == "label" and not text.strip():
+            return None  # no label
         if text.strip() in ("", "None"):
             raise ValueError(f"The template of {name} came to {text!r}.")
         return text

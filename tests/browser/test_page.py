@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -29,7 +29,7 @@ class Page:
     :param driver: the browser.
     """
 
-    def __init__(self, driver: WebDriver) -> None:
+    def __init__(self, driver: Chrome) -> None:
         self.driver = driver
 
     def find(self, selector: str) -> WebElement:
@@ -66,7 +66,7 @@ class Page:
 
 
 @pytest.fixture
-def page(chromium: WebDriver, sandbox: RunningSandbox) -> Iterator[Page]:
+def page(chromium: Chrome, sandbox: RunningSandbox) -> Iterator[Page]:
     opened = Page(chromium)
     opened.emulate(DESK)
     chromium.get(sandbox.url)
@@ -160,7 +160,7 @@ def test_every_fault_that_is_offered_can_be_set(page: Page, sandbox: RunningSand
     for index in range(len(what.options)):
         what.select_by_index(index)
         page.find("#fault-form button").click()
-        page.wait(lambda number=index: len(page.all("#fault-list li")) == number + 1, f"fault {index}")
+        page.wait_for_text(f"#fault-list li:nth-child({index + 1})", what.options[index].text)
     assert page.text("#fault-problem") == ""
     names = page.driver.execute_script(
         "return [...document.querySelectorAll('#fault-list li div:first-child')].map(e => e.textContent)"
@@ -272,7 +272,7 @@ def test_a_screen_reader_has_names_for_everything(page: Page, send: Send) -> Non
     assert page.find("#announcer").get_attribute("aria-live") == "polite"
 
 
-def test_a_sandbox_that_is_gone_is_noticed(chromium: WebDriver) -> None:
+def test_a_sandbox_that_is_gone_is_noticed(chromium: Chrome) -> None:
     from airflow_provider_passnotify.sandbox.server import running_sandbox
 
     page = Page(chromium)

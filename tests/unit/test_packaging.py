@@ -38,7 +38,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
         f"airflow_provider_passnotify-{__version__}.dist-info",
     }
     package = ROOT / "airflow_provider_passnotify"
-    sources = {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")}
+    kinds = (".py", ".html", ".css", ".js", ".svg")
+    sources = {path.relative_to(ROOT).as_posix() for path in package.rglob("*") if path.suffix in kinds}
+    assert "airflow_provider_passnotify/sandbox/static/page.html" in sources
     assert sources <= set(names)
     assert "airflow_provider_passnotify/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)

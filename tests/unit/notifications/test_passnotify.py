@@ -145,6 +145,11 @@ def test_what_the_triggerer_knows(ring: Callable[..., None], passnotify_sandbox:
     assert [delivery.value for delivery in passnotify_sandbox.deliveries()] == ["nightly is late: 04:00"]
 
 
+def test_an_empty_label_is_none(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
+    ring(PassNotifyNotifier(**{**PASS, "label": "{{ '' }}"}))
+    assert [delivery.label for delivery in passnotify_sandbox.deliveries()] == [None]
+
+
 def test_a_dag_that_cannot_render(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
     """As Airflow 3 gives it to a DAG's callback under ``dag.test()``."""
     ring(PassNotifyNotifier(**{**PASS, "value": "{{ dag.dag_id }}"}), context(dag=SimpleNamespace(dag_id="stored")))
@@ -160,7 +165,7 @@ def test_a_dag_that_cannot_render(ring: Callable[..., None], passnotify_sandbox:
         ({"value": "{{ ti"}, None, "value cannot be rendered"),
         ({"value": "{{ '' }}"}, None, "value came to ''"),
         ({"pass_id": "{{ none }}"}, None, "pass_id came to 'None'"),
-        ({"label": "{{ ' ' }}"}, None, "label came to ' '"),
+        ({"label": "{{ none }}"}, None, "label came to 'None'"),
         ({"pass_id": "{{ '..' }}"}, None, "pass_id is '..'"),
         ({"target_type": "{{ 'tag' }}"}, None, "does not take pass_id"),
         ({"value": "{{ 1 / 0 }}"}, None, "division by zero"),
