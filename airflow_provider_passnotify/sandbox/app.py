@@ -37,7 +37,8 @@ class SandboxApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            if scope["raw_path"] == PAGE or scope["raw_path"].startswith(CONTROL):
+            is_page = scope["raw_path"] == PAGE and scope["method"] == "GET"
+            if is_page or scope["raw_path"].startswith(CONTROL):
                 await self._control(scope, receive, send)
             else:
                 await self._serve(scope, receive, send)

@@ -118,6 +118,7 @@ def _why(body: bytes) -> str:
     """Return what the API's own error says, or the beginning of another body."""
     try:
         told = json.loads(body)
-        return str(told.get("details") or told.get("description"))
-    except (ValueError, AttributeError):
-        return body[:200].decode(errors="replace")
+    except ValueError:
+        told = None
+    reason = told.get("details") or told.get("description") if isinstance(told, dict) else None
+    return str(reason) if reason else body[:200].decode(errors="replace")
