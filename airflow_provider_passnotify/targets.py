@@ -6,14 +6,16 @@ No I/O and no Airflow here. The paths are those of the API reference, "Push Noti
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import ClassVar, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 Id: TypeAlias = str | int
+_SLASHES = re.compile(r"[/\\]")
 
 EXTERNAL_TEMPLATE_PREFIX = "id/"
 """``template_id="id/12345"``: how the API reference writes the external id of a template."""
@@ -45,8 +47,10 @@ def clean_id(name: str, value: object) -> str:
     text = str.__str__(value) if isinstance(value, str) else int.__repr__(value)  # of an enum: what it stands for
     if not text.strip():
         raise ValueError(f"{name} is empty; give the id of what is to be notified.")
-    if text in {".", ".."}:
-        raise ValueError(f"{name} is {text!r}, which in a URL means another path; no id can be that.")
+    if ("." in text or "%" in text) and _means_another_path(text):
+        raise ValueError(
+            f"{name} is {text!r:.80}: '.' or '..' between slashes means another path in a URL; no id can hold that."
+        )
     if text == "None":
         raise ValueError(f"{name} is the text 'None', which is what an empty XCom or variable renders to.")
     odd = "" if text.isprintable() else text
@@ -249,6 +253,15 @@ def as_target(target: Target | Mapping[str, object]) -> Target:
     if not isinstance(target, _Target):
         raise ValueError(f"target must be a target or a mapping with target_type and ids, not {target!r:.80}.")
     return target
+
+
+def _means_another_path(text: str) -> bool:
+    """Whether an id would name something else once a gateway had decoded its slashes (and perhaps its dots)."""
+    for decoded in {text, unquote(text), unquote(unquote(text))}:
+        segments = _SLASHES.split(decoded)
+        if any(segment.partition(";")[0] in {".", ".."} for segment in segments):  # (";" begins a parameter)
+            return True
+    return False
 
 
 def _quoted(text: str) -> str:
