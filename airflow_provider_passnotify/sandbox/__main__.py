@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         rate_limit=given.rate_limit,
         faults=tuple(given.fault),
         api_key_error=given.api_key_error,
+        allowed_hosts=(given.host, *given.allow_host),
         keep_alive=given.keep_alive,
     )
 
@@ -90,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fault", type=_fault, action="append", default=[], help="see below; may be repeated")
     parser.add_argument(
         "--api-key-error", action="store_true", help="answer a wrong credential 500 instead of 401, as the API also did"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer under this name, too, as in a container; may be repeated",
     )
     parser.add_argument(
         "--keep-alive",

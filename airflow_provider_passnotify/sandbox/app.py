@@ -7,7 +7,7 @@ import asyncio
 from airflow_provider_passnotify.sandbox.answers import Answer, error
 from airflow_provider_passnotify.sandbox.api import Api
 from airflow_provider_passnotify.sandbox.control import control_app
-from airflow_provider_passnotify.sandbox.exchange import Exchange, Receive, Scope, Send
+from airflow_provider_passnotify.sandbox.exchange import Exchange, Receive, Scope, Send, refuse
 from airflow_provider_passnotify.sandbox.faults import (
     AnyFault,
     BodyFault,
@@ -18,6 +18,7 @@ from airflow_provider_passnotify.sandbox.faults import (
     RedirectFault,
     StatusFault,
 )
+from airflow_provider_passnotify.sandbox.guard import Guard
 from airflow_provider_passnotify.sandbox.state import SandboxState
 
 CONTROL = b"/_sandbox"
@@ -34,11 +35,14 @@ class SandboxApp:
         self.state = state
         self._api = Api(state)
         self._control = control_app(state)
+        self._guard = Guard(state.options.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             is_page = scope["raw_path"] == PAGE and scope["method"] == "GET"
-            if is_page or scope["raw_path"].startswith(CONTROL):
+            if objection := self._guard.objection(scope["headers"]):
+                await refuse(send, objection)
+            elif is_page or scope["raw_path"].startswith(CONTROL):
                 await self._control(scope, receive, send)
             else:
                 await self._serve(scope, receive, send)

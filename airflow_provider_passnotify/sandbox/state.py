@@ -23,6 +23,7 @@ class Options:
     :param rate_limit: requests a second; ``None`` for no limit.
     :param faults: that are set from the start.
     :param api_key_error: whether a refused credential is answered by 500 "Error reading the api key" instead of 401.
+    :param allowed_hosts: names that ``Host`` may hold beside ``localhost``, the sandbox's host and every address.
     :param keep_alive: seconds after which an idle connection is closed.
     """
 
@@ -33,6 +34,7 @@ class Options:
     rate_limit: float | None = None
     faults: tuple[AnyFault, ...] = ()
     api_key_error: bool = False
+    allowed_hosts: tuple[str, ...] = ()
     keep_alive: int = 5
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import re
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_provider_passnotify.sandbox.faults import AnyFault, CloseBeforeFault, LatencyFault
+from airflow_provider_passnotify.sandbox.faults import AnyFault, CloseBeforeFault, LatencyFault, pattern_of
 
 
 class _Armed:
@@ -20,14 +19,14 @@ class _Armed:
         self.fault = fault
         self.matched = 0
         self.hit = 0
-        self._path = re.compile(fault.path or "")
+        self._is_found = pattern_of(fault.path)
         self._skip = fault.skip if fault.nth is None else fault.nth - 1
         self._times = fault.times if fault.nth is None else 1
         self._random = random.Random(fault.seed)  # noqa: S311  # it must be repeatable, not secret
 
     def hits(self, method: str, path: str) -> bool:
         """Count a request, and say whether the fault hits it."""
-        if self.fault.method not in (None, method) or not self._path.search(path):
+        if self.fault.method not in (None, method) or not self._is_found(path):
             return False
         self.matched += 1
         if self.matched <= self._skip or (self._times is not None and self.hit >= self._times):

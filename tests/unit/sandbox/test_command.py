@@ -53,7 +53,7 @@ def test_signal_ends_it_cleanly(number):
         command("--fault", fault) as (process, url, _),
         socket.create_connection(tuple(url.removeprefix("http://").split(":"))) as client,
     ):
-        client.sendall(b"GET /v1/ticket/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /v1/ticket/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         query = {"wait_for_held": 1, "timeout": 30}
         assert requests.get(f"{url}/_sandbox/requests", params=query, timeout=60).status_code == 200
         process.send_signal(number)

@@ -51,7 +51,7 @@ def raw_request(sandbox, body=b'{"value": "x"}', length=None):
     host, _, port = sandbox.url.removeprefix("http://").partition(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
     connection.sendall(
-        b"POST /v1/pass/123/notify HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2FuZGJveDpzYW5kYm94\r\n"
+        b"POST /v1/pass/123/notify HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic c2FuZGJveDpzYW5kYm94\r\n"
         b"Content-Length: %d\r\n\r\n" % (length or len(body)) + body
     )
     return connection
@@ -349,7 +349,7 @@ def test_half_a_surrogate_pair_can_be_asked_for(sandbox):
 def test_requests_written_at_once_are_told_apart(sandbox):
     sandbox.add_fault("close_after", nth=2, deliver=False)
     request = (
-        b"POST /v1/pass/123/notify HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2FuZGJveDpzYW5kYm94\r\n"
+        b"POST /v1/pass/123/notify HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic c2FuZGJveDpzYW5kYm94\r\n"
         b'Content-Length: 14\r\n\r\n{"value": "x"}'
     )
     with raw_request(sandbox, b'{"value": "x"}' + 2 * request, 14) as connection:
