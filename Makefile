@@ -72,6 +72,11 @@ docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build
 install-check: .venv-$(NEWEST)/.installed ## try the README in a fresh virtual environment, up to a first ticketId
 	$(BIN)/python scripts/install_check.py
 
+.PHONY: release-check
+release-check: .venv-$(NEWEST)/.installed ## build sdist and wheel, check them, try the wheel in a fresh virtual environment
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,docs,release]'
+	$(BIN)/python scripts/release_check.py
+
 .PHONY: system
 system: .venv-$(NEWEST)/.installed ## tests that need a whole Airflow: scheduler, triggerer and the rest
 	$(BIN)/python -m pytest tests/system

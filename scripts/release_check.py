@@ -1,0 +1,95 @@
+"""What is published, built and tried: the sdist, the wheel that comes of it, and the README in a fresh environment.
+
+``make release-check`` runs it. Nothing is uploaded, and nothing but the built files in ``build/dist`` is kept.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DIST = ROOT / "build" / "dist"
+UV = ROOT / ".venv-uv" / "bin" / "uv"
+PACKAGE = "airflow_provider_passnotify"
+CONSTRAINTS = ROOT / "constraints" / "airflow-3.3.txt"
+
+TESTS = (
+    "tests/contract",
+    "tests/unit/operators",
+    "tests/airflow/test_provider.py",
+    "tests/airflow/test_example_dags.py",
+)
+"""Run against the installed wheel, where the source of the package is not at hand."""
+
+
+def main() -> None:
+    """Check everything; exit at the first that is wrong."""
+    check_changelog()
+    sdist, wheel = build()
+    check_contents(sdist)
+    run(sys.executable, "-m", "twine", "check", "--strict", str(sdist), str(wheel))
+    # (Nobody's e-mail address is in the metadata.)
+    run(sys.executable, "-m", "pyroma", "--min", "10", "--skip-tests", "AuthorEmail", str(sdist))
+    run(sys.executable, str(ROOT / "scripts" / "install_check.py"), "--wheel", str(wheel))
+    check_installed(sdist, wheel)
+    print(f"release-check: {sdist.name} and {wheel.name} are fine", flush=True)
+
+
+def check_changelog() -> None:
+    """Exit if the newest section of the changelog is not about the version that is built."""
+    version = re.search(r'"(.+)"', (ROOT / PACKAGE / "__init__.py").read_text())
+    section = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    if not version or not section or section[1] != version[1]:
+        sys.exit(
+            f"CHANGELOG.md begins with {section and section[1]}, the package's version is {version and version[1]}"
+        )
+
+
+def build() -> tuple[Path, Path]:
+    """Build the sdist, and the wheel from the sdist."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(DIST), str(ROOT))
+    (sdist,), (wheel,) = DIST.glob("*.tar.gz"), DIST.glob("*.whl")
+    return sdist, wheel
+
+
+def check_contents(sdist: Path) -> None:
+    """Exit if the sdist lacks a file that git has: ``make`` may need any of them."""
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    git = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    missing = sorted(name for name in git.stdout.splitlines() if name not in held and (ROOT / name).exists())
+    if missing:
+        sys.exit(f"the sdist lacks {', '.join(missing)}")
+    print(f"{sdist.name}: all {len(held)} files are there", flush=True)
+
+
+def check_installed(sdist: Path, wheel: Path) -> None:
+    """Run tests of the sdist against the installed wheel, without the package's source."""
+    with tempfile.TemporaryDirectory(prefix="passnotify-release-") as folder:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter="data")
+        (unpacked,) = Path(folder).iterdir()
+        shutil.rmtree(unpacked / PACKAGE)
+        python = unpacked / ".venv" / "bin" / "python"
+        run(str(UV), "venv", "--quiet", "--python", sys.executable, str(unpacked / ".venv"))
+        install = (str(UV), "pip", "install", "--quiet", "--python", str(python), "--constraint", str(CONSTRAINTS))
+        run(*install, f"{wheel}[dev]")
+        run(str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, folder=unpacked)
+
+
+def run(*command: str, folder: Path = ROOT) -> None:
+    """Run a command; exit if it fails."""
+    print(f"=== {' '.join(command)}", flush=True)
+    if subprocess.run(command, cwd=folder, check=False).returncode:
+        sys.exit(f"'{' '.join(command)}' failed")
+
+
+if __name__ == "__main__":
+    main()
