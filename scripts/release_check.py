@@ -43,7 +43,7 @@ def main() -> None:
 
 def check_changelog() -> None:
     """Exit if the newest section of the changelog is not about the version that is built."""
-    version = re.search(r'"(.+)"', (ROOT / PACKAGE / "__init__.py").read_text())
+    version = re.search(r'__version__ = "(.+)"', (ROOT / PACKAGE / "__init__.py").read_text())
     section = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     if not version or not section or section[1] != version[1]:
         sys.exit(

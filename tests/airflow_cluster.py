@@ -152,9 +152,13 @@ class Airflow:
         health = self.api("GET", "/monitor/health")
         return all(health[name.replace("-", "_")]["status"] == "healthy" for name in names)
 
+    def unpause(self, dag_id: str) -> None:
+        """Wait until the DAG is known, and unpause it."""
+        self.wait(lambda: self._unpause(dag_id), f"DAG {dag_id} to be parsed")
+
     def trigger(self, dag_id: str, *, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
         """Wait until the DAG is known, unpause it, start a run, and return the run's id."""
-        self.wait(lambda: self._unpause(dag_id), f"DAG {dag_id} to be parsed")
+        self.unpause(dag_id)
         body = {"logical_date": None, "conf": conf or {}, "dag_run_id": run_id}
         return str(self.api("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 

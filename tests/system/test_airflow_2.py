@@ -41,13 +41,16 @@ class Airflow2:
             **database,
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": connection,
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "tests" / "airflow" / "dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         }
         self.home = home
+        (home / "dags").mkdir()
+        for folder in (ROOT / "tests" / "airflow" / "dags", ROOT / "example_dags"):
+            (home / "dags" / folder.name).symlink_to(folder)
 
     def run(self, *arguments: str) -> None:
         subprocess.run([sys.executable, "-m", "airflow", *arguments], env=self.env, cwd=self.home, check=True)
@@ -114,3 +117,14 @@ def test_limits_mean_the_same_in_each_mode(airflow: Airflow2, sandbox: RunningSa
         assert ends[f"execution_timeout_{mode}"] == ("failed", 2)
         soft = ends[f"execution_timeout_soft_{mode}"]  # Airflow's poke mode skips what strikes during a look
         assert soft == ("failed", 2) or (mode == "poke" and soft[0] == "skipped")
+
+
+def test_an_asset_starts_the_example(airflow: Airflow2, sandbox: RunningSandbox) -> None:
+    sandbox.reset()
+    for dag_id in ("passnotify_gate_change", "passnotify_gate_feed"):
+        airflow.run("dags", "unpause", dag_id)
+    airflow.run("dags", "trigger", "passnotify_gate_feed", "--conf", json.dumps({"gate": "C 7"}))
+    assert airflow.ends("passnotify_gate_change")["tell_passengers"][0] == "success"
+    assert {entry["shows"]["value"] for entry in sandbox.deliveries()["passes"].values()} == {
+        "BA 117: your gate is now C 7"
+    }

@@ -1,4 +1,4 @@
-"""Waiting under a real scheduler and a real triggerer, which dies in between."""
+"""Under a real scheduler: waiting in a triggerer that dies in between; an example that an asset starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.airflow_cluster import ENDED, Airflow, running_airflow
 pytestmark = pytest.mark.skipif(
     tuple(map(int, __version__.split(".")[:2])) < (3, 3), reason="the four processes of Airflow 3.3"
 )
-DAGS = Path(__file__).parent / "dags"
+DAGS = {"system": Path(__file__).parent / "dags", "examples": Path(__file__).parents[2] / "example_dags"}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,10 @@ def sandbox() -> Iterator[RunningSandbox]:
 @pytest.fixture(scope="module")
 def airflow(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     env = {"AIRFLOW_CONN_PASSNOTIFY_DEFAULT": sandbox.connection}
-    with running_airflow(tmp_path_factory.mktemp("airflow"), dags_folder=DAGS, env=env) as running:
+    dags = tmp_path_factory.mktemp("dags")
+    for name, folder in DAGS.items():
+        (dags / name).symlink_to(folder)
+    with running_airflow(tmp_path_factory.mktemp("airflow"), dags_folder=dags, env=env) as running:
         yield running
 
 
@@ -101,3 +104,17 @@ def test_a_sensor_ends_alike_in_every_mode(airflow: Airflow, sandbox: RunningSan
         assert (state["id"], state["state"]) == (tickets["done"], "succeeded")
         [state] = airflow.xcom("system_sensors", run_id, f"failed.{mode}")
         assert (state["id"], state["state"]) == (tickets["failed"], "failed")
+
+
+def test_an_asset_starts_the_example(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    airflow.unpause("passnotify_gate_change")
+    airflow.trigger("passnotify_gate_feed", conf={"gate": "C 7"})
+
+    def started() -> str | None:
+        runs = airflow.api("GET", "/dags/passnotify_gate_change/dagRuns")["dag_runs"]
+        return str(runs[0]["dag_run_id"]) if runs else None
+
+    run_id = airflow.wait(started, "the asset to start the example")
+    assert airflow.wait_for_run("passnotify_gate_change", run_id, "success")["logical_date"] is None
+    shown = {entry["shows"]["value"] for entry in sandbox.deliveries()["passes"].values()}
+    assert shown == {"BA 117: your gate is now C 7"}
