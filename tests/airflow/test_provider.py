@@ -9,10 +9,13 @@ import sys
 from typing import Any
 
 import pytest
+from airflow import __version__ as airflow_version
 from local_airflow import LocalAirflow
 
 from airflow_provider_passnotify import __version__
 from airflow_provider_passnotify.sandbox.server import RunningSandbox
+
+AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
 
 
 def listing(airflow: LocalAirflow, *command: str) -> list[dict[str, Any]]:
@@ -33,6 +36,12 @@ def test_providers_hooks_names_the_connection_type(airflow: LocalAirflow) -> Non
     assert row["conn_id_attribute_name"] == "passnotify_conn_id"
     assert row["package_name"] == "airflow-provider-passnotify"
     assert row["hook_name"] == "PassNotify"
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="before 3.1 Airflow makes up a link from the provider's name")
+def test_the_provider_list_links_to_a_page_that_exists(airflow: LocalAirflow) -> None:
+    (row,) = listing(airflow, "providers", "get", "airflow-provider-passnotify", "--full")
+    assert row["documentation-url"].startswith("https://github.com/urbanairship/api-specs")
 
 
 def closed_port() -> int:

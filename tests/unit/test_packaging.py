@@ -55,6 +55,7 @@ def test_the_metadata(wheel: zipfile.ZipFile) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.10"
     assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
+    assert metadata.get_all("Project-URL") == ["Documentation, https://github.com/urbanairship/api-specs"]
     assert {"sql", "sandbox", "dev"} <= set(metadata.get_all("Provides-Extra", []))
 
 
