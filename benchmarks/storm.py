@@ -33,7 +33,7 @@ def main() -> None:
         with urllib.request.urlopen(f"{url}/stats") as answer:
             accepted, refused = (Counter({int(key): n for key, n in part.items()}) for part in json.load(answer))
     seconds = range(min(accepted), max(accepted) + 1)
-    print(f"{summary['sent']} of {summary['total']} sent, {summary['failed']} failed, {summary['unknown']} in doubt")
+    print(f"{summary['sent']} of {summary['total']} sent, {summary['failed']} failed, {summary['unknown']} unknown")
     print(f"{len(seconds)} s, {sum(accepted.values()) / len(seconds):.0f} accepted a second of {options.limit} allowed")
     for words, part in (("settling", seconds[: options.settling]), ("settled", seconds[options.settling :])):
         no, yes = sum(refused[second] for second in part), sum(accepted[second] for second in part)

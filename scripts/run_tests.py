@@ -24,7 +24,7 @@ AT_ONCE = 2
 """Airflow versions tested at the same time; they wait for the clock as much as they compute."""
 EXPECTED_MINUTES, MAX_MINUTES = 45, 60
 """On two cores. Above the first it says so, above the second the run fails, although every check passed."""
-FIRST = ("lint", "types", "docs", "coverage", "fuzz")
+FIRST = ("lint", "types", "docs", "coverage", "fuzz", "browser")
 """On the newest Airflow, before the other versions."""
 LAST = ("system", "chaos", "demo")
 """On the newest Airflow, when the others have passed: these take longest."""

@@ -45,7 +45,7 @@ class BatchOperator(TargetArgumentsOperator):
 
     :param max_notifications: the number of rows above which nothing is sent: a wrong WHERE clause must not ring a
         million phones.
-    :param max_failures: how many rows (an int), or which share of them (a float up to 1.0), may fail or stay in doubt
+    :param max_failures: how many rows (an int), or which share of them (a float up to 1.0), may fail or stay unknown
         before the task fails. It fails at the end, after everything that could be sent was sent.
     :param report_path: where to write what became of each row, as JSON Lines: a local path, or any URL or path of
         Airflow's object storage.
@@ -78,7 +78,7 @@ class BatchOperator(TargetArgumentsOperator):
         """Send or delete what the rows say.
 
         :return: the summary, each key of which is an XCom of its own too.
-        :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are in doubt.
+        :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are unknown.
         """
         journal = self._begin(context)  # first of all: what fails after it is known to have sent nothing
         try:

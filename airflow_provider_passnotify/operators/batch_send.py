@@ -84,19 +84,19 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         from airflow_provider_passnotify.delivery.batch.resume import resume
 
         again = self.delivery == Delivery.AT_LEAST_ONCE.value
-        known = resume(ledger, journal.read() if journal else (), send_doubtful=again)
-        if known.sent or known.in_doubt or known.gone:
+        known = resume(ledger, journal.read() if journal else (), send_unknown=again)
+        if known.sent or known.unknown or known.gone:
             log.info(
                 "Earlier tries sent %d of these rows, and may have sent %d more, which are %s. %d of both have "
                 "another text now; %d messages were to rows that are no longer there.",
                 known.sent,
-                known.in_doubt,
+                known.unknown,
                 "sent again, which may be duplicates" if again else "not sent again",
                 known.changed,
                 known.gone,
             )
         send_before = parse_deadline(self.send_before)
-        if send_before is not None and send_before.is_past() and not (known.sent or known.in_doubt or known.gone):
+        if send_before is not None and send_before.is_past() and not (known.sent or known.unknown or known.gone):
             raise AirflowSkipException(f"Not sent: send_before={send_before.isoformat()} has passed.")
         return send_before
 

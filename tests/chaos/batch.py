@@ -33,7 +33,7 @@ FIRST_PASS = 1_000_001
 TWO_CHUNKS = 2000
 LATENCY = 0.03
 SECONDS = 900.0
-DOUBT = re.compile(r"in doubt: try (\d+) may have sent it")
+DOUBT = re.compile(r"unknown: try (\d+) may have sent it")
 
 
 @dataclass
@@ -90,11 +90,11 @@ class Stage:
         self.sandbox.wait_for(count, method="POST", timeout=SECONDS)
 
     def judge(self) -> tuple[Outcome, Counter[int]]:
-        """Hold the report against the sandbox's deliveries; return also how many rows each try left in doubt."""
+        """Hold the report against the sandbox's deliveries; return also how many rows each try left unknown."""
         lines = [json.loads(line) for line in self._report.read_text().splitlines()]
         delivered = self.sandbox.counts()
         status = {line["target"]["pass_id"]: line["status"] for line in lines}
-        doubts = Counter(int(found[1]) for line in lines if (found := DOUBT.match(line.get("error") or "")))
+        unknown = Counter(int(found[1]) for line in lines if (found := DOUBT.match(line.get("error") or "")))
         told = Counter(status.values())
         twice = sum(count > 1 for count in delivered.values())
         text = f"{self.count} rows: {dict(told)} in the report, {len(delivered)} delivered, {twice} of them twice"
@@ -106,7 +106,7 @@ class Stage:
             "'sent' was not delivered": all(name in delivered for name, word in status.items() if word == "sent"),
             "'failed' was delivered": not any(name in delivered for name, word in status.items() if word == "failed"),
         }
-        return Outcome(text, [problem for problem, is_well in checks.items() if not is_well]), doubts
+        return Outcome(text, [problem for problem, is_well in checks.items() if not is_well]), unknown
 
 
 def play_kills(stage: Stage, kills: int, chance: random.Random) -> Outcome:
@@ -119,13 +119,13 @@ def play_kills(stage: Stage, kills: int, chance: random.Random) -> Outcome:
         process.send_signal(signal.SIGKILL)
         print(f"killed try {number} after {stage.posts} requests", file=sys.stderr, flush=True)
     stage.airflow.wait_for_run(DAG_ID, run_id, {"success", "failed"}, seconds=SECONDS)
-    outcome, doubts = stage.judge()
+    outcome, unknown = stage.judge()
     last_try = stage.airflow.task(DAG_ID, run_id, TASK)["try_number"]
-    outcome.text += f", after {last_try} tries; in doubt by try: {dict(sorted(doubts.items()))}"
+    outcome.text += f", after {last_try} tries; unknown by try: {dict(sorted(unknown.items()))}"
     if last_try != kills + 1:
         outcome.problems.append(f"{last_try} tries")
-    if any(count > TWO_CHUNKS for count in doubts.values()):
-        outcome.problems.append("more than two chunks in doubt")
+    if any(count > TWO_CHUNKS for count in unknown.values()):
+        outcome.problems.append("more than two chunks unknown")
     return outcome
 
 

@@ -40,15 +40,15 @@ class Status(IntEnum):
 _SCHEMA = """
 CREATE TABLE rows (
     row INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, target TEXT, address TEXT, body BLOB,
-    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER, doubt INTEGER
+    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER, unknown_since INTEGER
 )
 """
-# A row that an earlier try may have sent (``doubt`` is that try's number) is stored as unknown, never as failed.
+# A row that an earlier try may have sent is stored as unknown, never as failed; ``unknown_since`` is that try's number.
 _RECORD = """
 UPDATE rows SET
-    status = CASE WHEN doubt IS NOT NULL AND ?1 = {failed} THEN {unknown} ELSE ?1 END,
-    error = CASE WHEN doubt IS NOT NULL AND ?1 = {failed}
-        THEN 'in doubt: try ' || doubt || ' may have sent it; now: ' || ?3 ELSE ?3 END,
+    status = CASE WHEN unknown_since IS NOT NULL AND ?1 = {failed} THEN {unknown} ELSE ?1 END,
+    error = CASE WHEN unknown_since IS NOT NULL AND ?1 = {failed}
+        THEN 'unknown: try ' || unknown_since || ' may have sent it; now: ' || ?3 ELSE ?3 END,
     ticket_id = ?2, status_code = ?4
 """.format(failed=int(Status.FAILED), unknown=int(Status.UNKNOWN))
 # Sorting once is faster by far than keeping a unique index while rows come in.
@@ -106,7 +106,7 @@ class Counts:
 
     def __str__(self) -> str:
         return (
-            f"{self.sent:,} of {self.total:,} sent, {self.failed:,} failed, {self.unknown:,} in doubt, "
+            f"{self.sent:,} of {self.total:,} sent, {self.failed:,} failed, {self.unknown:,} unknown, "
             f"{self.duplicate:,} equal to another"
         )
 

@@ -6,8 +6,8 @@ Rows are matched by whom they are for, not by their place or text, as a query ma
 2. of what is left, each earlier message to a target (or ``dedupe_key``) stands for one row to it, whatever that says
    now. So a target that has n different rows gets at most n messages over all tries.
 
-Earlier messages to which no row is left become rows of their own, without a target, so that their tickets and doubts
-are in the summary and the report.
+Earlier messages to which no row is left become rows of their own, without a target, so that their tickets, and
+what is unknown of them, are in the summary and the report.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status, storable
 
-_SENT, _DOUBT = 0, 1
+_SENT, _UNKNOWN = 0, 1
 _SCHEMA = """
 CREATE TABLE tries (recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER);
 CREATE TABLE pairs (row INTEGER PRIMARY KEY, entry INTEGER, same_content INTEGER);
 """
-# One entry for each text; where several tries sent the same, a ticket outweighs a doubt (SQLite takes the other
+# One entry for each text; where several tries sent the same, a ticket outweighs an unknown one (SQLite takes the other
 # columns from the row that has the minimum).
 _ADD_UP = """
 CREATE TABLE earlier (
@@ -46,33 +46,34 @@ INSERT INTO pairs
             AND recipient_digest IN (SELECT recipient_digest FROM left_over)
     ) AS candidate JOIN left_over USING (recipient_digest, place);
 """.format(pending=int(Status.PENDING))
-# Sent again with another text by a later try, a doubt has no row of its own any more; one that has is sent once more.
-_SEND_DOUBTFUL = f"""
+# An unknown message that a later try sent again with another text needs no row of its own any more. One that has a row
+# is sent once more.
+_SEND_UNKNOWN = f"""
 CREATE INDEX earlier_by_recipient ON earlier (recipient_digest, try_number);
-DELETE FROM earlier WHERE state = {_DOUBT} AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
+DELETE FROM earlier WHERE state = {_UNKNOWN} AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
     SELECT 1 FROM earlier AS later
     WHERE later.recipient_digest = earlier.recipient_digest AND later.try_number > earlier.try_number
 );
-UPDATE rows SET doubt = (SELECT try_number FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row)
-    WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = {_DOUBT});
+UPDATE rows SET unknown_since = (SELECT try_number FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row)
+    WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = {_UNKNOWN});
 """
 _TAKE_OVER = """
 UPDATE rows SET (status, ticket_id, error) = (
     SELECT CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
            CASE state WHEN {entry_sent} THEN NULL
-           ELSE 'in doubt: try ' || try_number || ' may have sent it; it is not sent again' END
+           ELSE 'unknown: try ' || try_number || ' may have sent it; it is not sent again automatically' END
     FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row
 ) WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE {which});
 INSERT INTO rows (target, status, ticket_id, error)
     SELECT '{{}}', CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
            CASE state WHEN {entry_sent} THEN NULL
-           ELSE 'in doubt: try ' || try_number || ' may have sent it; the source has its row no more' END
+           ELSE 'unknown: try ' || try_number || ' may have sent it; its row is no longer in the source' END
     FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
 """
 
 
 class Entry(NamedTuple):
-    """A message of an earlier try: sent where it has a ticket, else in doubt.
+    """A message of an earlier try: sent where it has a ticket, else unknown.
 
     :param recipient_digest: a digest of whom it was for.
     :param content_digest: a digest of target, label and value.
@@ -91,22 +92,22 @@ class Resumed:
     """What came of it.
 
     :param sent: rows that an earlier try sent.
-    :param in_doubt: rows that an earlier try may have sent.
+    :param unknown: rows that an earlier try may have sent.
     :param changed: rows, of both, whose text is another now.
     :param gone: earlier messages to which no row is left.
     """
 
     sent: int = 0
-    in_doubt: int = 0
+    unknown: int = 0
     changed: int = 0
     gone: int = 0
 
 
-def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> Resumed:
+def resume(ledger: Ledger, entries: Iterable[Entry], *, send_unknown: bool) -> Resumed:
     """Mark the rows that earlier tries sent, or may have sent.
 
     :param entries: what the journal has of earlier tries.
-    :param send_doubtful: whether rows in doubt are sent again.
+    :param send_unknown: whether unknown rows are sent again.
     """
     entries = iter(entries)
     first = next(entries, None)
@@ -118,22 +119,22 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_doubtful: bool) -> 
         "INSERT INTO tries VALUES (?, ?, ?, ?, ?)",
         (_entry_row(entry) for entry in itertools.chain([first], entries)),
     )
-    which = f"state = {_SENT}" if send_doubtful else "TRUE"
+    which = f"state = {_SENT}" if send_unknown else "TRUE"
     ledger.script(_ADD_UP)
-    if send_doubtful:
-        ledger.script(_SEND_DOUBTFUL)
+    if send_unknown:
+        ledger.script(_SEND_UNKNOWN)
     take_over = _TAKE_OVER.format(entry_sent=_SENT, sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
     ledger.script(take_over)
-    sent, in_doubt, changed = connection.execute(
+    sent, unknown, changed = connection.execute(
         "SELECT COALESCE(SUM(state = ?), 0), COALESCE(SUM(state = ?), 0), COALESCE(SUM(NOT same_content), 0)"
         " FROM pairs JOIN earlier USING (entry)",
-        (_SENT, _DOUBT),
+        (_SENT, _UNKNOWN),
     ).fetchone()
     (gone,) = connection.execute("SELECT COUNT(*) FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs)").fetchone()
     ledger.script("DROP TABLE pairs; DROP TABLE left_over; DROP TABLE earlier;")
-    return Resumed(sent, in_doubt, changed, gone)
+    return Resumed(sent, unknown, changed, gone)
 
 
 def _entry_row(entry: Entry) -> tuple[Any, ...]:
-    state = _DOUBT if entry.ticket_id is None else _SENT
+    state = _UNKNOWN if entry.ticket_id is None else _SENT
     return (entry.recipient_digest, entry.content_digest, state, storable(entry.ticket_id), entry.try_number)

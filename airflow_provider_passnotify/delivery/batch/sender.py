@@ -49,7 +49,7 @@ class Sender:
 
     A refusal (429, or a 503 that says it) slows all workers and does not count against a row's ``max_retries``. A
     server that accepted nothing for a minute, and one more for each of ``max_retries``, or that leaves send after send
-    in doubt, is given up: the remaining jobs end as not sent, at once.
+    unknown, is given up: the remaining jobs end as not sent, at once.
 
     :param client: used within the running loop; the caller closes it.
     :param may_send: called right before each attempt; what it raises becomes the reason why the row is not sent.
@@ -154,8 +154,8 @@ class Sender:
                     if getattr(error, "not_connected", False):
                         verdict = earlier
                     raise
-                still_in_doubt = earlier.may_have_been_sent and answer.outcome is Outcome.NOT_SENT  # a DELETE
-                verdict = earlier if still_in_doubt else answer
+                is_still_unknown = earlier.may_have_been_sent and answer.outcome is Outcome.NOT_SENT  # a DELETE
+                verdict = earlier if is_still_unknown else answer
                 if answer.is_throttled:
                     throttled += 1
                     if (

@@ -34,7 +34,7 @@ class Tally:
         if verdict.outcome is Outcome.ACCEPTED:
             result = Result(row, Status.SENT, verdict.ticket_id)
         elif verdict.outcome is Outcome.UNKNOWN:
-            result = Result(row, Status.UNKNOWN, None, f"in doubt: {verdict.reason}", verdict.status_code)
+            result = Result(row, Status.UNKNOWN, None, f"unknown: {verdict.reason}", verdict.status_code)
         else:
             result = Result(row, Status.FAILED, None, verdict.reason, verdict.status_code)
             self.retryable += verdict.outcome is Outcome.NOT_SENT

@@ -88,7 +88,7 @@ class TestResults:
         report = tmp_path / "report.jsonl"
         rows = [*passes(100), {"pass_id": 99}, {"pass_id": None}, "no row", {"pass_id": FIRST}]
         now = context(store)
-        with pytest.raises(BatchFailedError, match="100 of 104 sent, 3 failed, 0 in doubt, 1 equal") as caught:
+        with pytest.raises(BatchFailedError, match="100 of 104 sent, 3 failed, 0 unknown, 1 equal") as caught:
             batch(rows, report_path=str(report)).execute(now)
         assert isinstance(caught.value, AirflowFailException)
         once_each(sandbox, 100)
@@ -119,7 +119,7 @@ class TestResults:
 
     def test_unknown_is_told_and_not_retried_here(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("close_after", times=1)
-        with pytest.raises(BatchFailedError, match="0 failed, 1 in doubt"):
+        with pytest.raises(BatchFailedError, match="0 failed, 1 unknown"):
             batch(passes(50)).execute(context(store))
         once_each(sandbox, 50)
 
@@ -161,7 +161,7 @@ class TestResults:
         with caplog.at_level("INFO"):
             batch([*passes(100), {}, {"pass_id": FIRST}], max_failures=1).execute(context())
         assert told == {"passnotify.sent": 100, "passnotify.failed": 1, "passnotify.duplicates": 1}
-        assert any("of 102 sent, 1 failed, 0 in doubt, 1 equal to another;" in line for line in caplog.messages)
+        assert any("of 102 sent, 1 failed, 0 unknown, 1 equal to another;" in line for line in caplog.messages)
 
     def test_unused_column_is_told_once(self, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:  # noqa: ARG002
         batch(passes(3, lable="x")).execute(context())
@@ -261,15 +261,15 @@ class TestOnce:
         assert (len(lines), {line["status"] for line in lines}) == (110, {"sent"})
         assert len({line["ticket_id"] for line in lines}) == 110
 
-    def test_in_doubt_is_named_and_not_sent_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
+    def test_unknown_is_named_and_not_sent_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("close_after", times=5)
         for try_number in (1, 2):
-            with pytest.raises(BatchFailedError, match="95 of 100 sent, 0 failed, 5 in doubt"):
+            with pytest.raises(BatchFailedError, match="95 of 100 sent, 0 failed, 5 unknown"):
                 batch(passes(100)).execute(context(store, try_number))
         once_each(sandbox, 100)
 
     def test_host_that_is_not_the_api(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:
-        """Nothing but redirects: few rows are in doubt, and a retry sends the others."""
+        """Nothing but redirects: few rows are unknown, and a retry sends the others."""
         sandbox.add_fault("redirect", location="https://login.example")
         report = tmp_path / "report.jsonl"
         with pytest.raises(BatchIncompleteError, match="ended early: given up: 100 sends in a row"):
@@ -278,11 +278,11 @@ class TestOnce:
         assert 100 < doubts < 200
         assert writes < 20, "what is left is not journaled row by row"
         sandbox.clear_faults()
-        with pytest.raises(BatchFailedError, match=f"{5000 - doubts:,} of 5,000 sent, 0 failed, {doubts} in doubt"):
+        with pytest.raises(BatchFailedError, match=f"{5000 - doubts:,} of 5,000 sent, 0 failed, {doubts} unknown"):
             batch(passes(5000)).execute(context(store, 2))
         once_each(sandbox, 5000 - doubts)
 
-    def test_at_least_once_sends_what_is_in_doubt_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
+    def test_at_least_once_sends_what_is_unknown_again(self, sandbox: RunningSandbox, store: FileStore) -> None:
         sandbox.add_fault("close_after", times=5)
         with pytest.raises(BatchIncompleteError) as caught:
             batch(passes(100), delivery="at_least_once").execute(context(store))
@@ -315,7 +315,7 @@ class TestOnce:
         assert now["ti"].pushed["sent"] + now["ti"].pushed["unknown"] >= len(sent)
         store.before_set = lambda _: None
         retry = context(store, 2)
-        with suppress(BatchFailedError):  # how many are in doubt is a matter of when the store refused
+        with suppress(BatchFailedError):  # how many are unknown is a matter of when the store refused
             batch(passes(5000)).execute(retry)
         assert set(sandbox.counts().values()) == {1}
         assert retry["ti"].pushed["sent"] + retry["ti"].pushed["unknown"] == 5000

@@ -68,17 +68,17 @@ def test_nobody_twice_and_everyone_named(sandbox: RunningSandbox, tmp_path: Path
     seed = int(time.time())
     print("seed", seed)
     rng = random.Random(seed)
-    doubts = []
+    unknown = []
     for try_number in range(1, KILLS + 1):
         process = start(store, try_number, sandbox.connection)
         sandbox.wait_for(len(sandbox.counts()) + rng.randrange(10, ROWS // KILLS // 2), timeout=120)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         time.sleep(0.2)
-        doubts.append(in_doubt(store, try_number))
-        assert 0 < doubts[-1] <= 2 * 1000, "two chunks"
+        unknown.append(in_doubt(store, try_number))
+        assert 0 < unknown[-1] <= 2 * 1000, "two chunks"
         assert set(sandbox.counts().values()) == {1}
-    print("in doubt after each kill", doubts)
+    print("in doubt after each kill", unknown)
 
     last = start(store, KILLS + 1, sandbox.connection)
     output = last.communicate(timeout=300)[0]
@@ -91,7 +91,7 @@ def test_nobody_twice_and_everyone_named(sandbox: RunningSandbox, tmp_path: Path
     told = Counter(line["status"] for line in lines)
     print(told)
     assert set(told) <= {"sent", "unknown"}
-    assert told["unknown"] == sum(doubts)
+    assert told["unknown"] == sum(unknown)
     assert {pass_id for pass_id, line in by_pass.items() if line["status"] == "sent"} <= set(counts)
     assert ROWS - told["unknown"] <= len(counts) <= ROWS
     values = {push["value"] for entry in sandbox.deliveries()["passes"].values() for push in entry["received"]}

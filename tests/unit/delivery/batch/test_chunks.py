@@ -63,7 +63,7 @@ def read(store: Any, **options: Any) -> list[tuple[int, int | None, int]]:
     return [(int(e.recipient_digest[3:]), e.ticket_id, e.try_number) for e in reader.read()]
 
 
-def test_intent_leaves_its_rows_in_doubt() -> None:
+def test_intent_leaves_its_rows_unknown() -> None:
     store = Store()
     write(store, 0, Chunk(0, rows(1, 2)))
     assert read(store, try_number=2) == [(1, None, 1), (2, None, 1)]

@@ -1,4 +1,4 @@
-"""Chunks on their way to the sender: none without its intent, no more than two in doubt, and none kept waiting."""
+"""Chunks on their way to the sender: none without its intent, no more than two unknown, and none kept waiting."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_first_intent_refused(tmp_path: Path) -> None:
     assert len(bench.ledger.pending(0, 1000)) == 100
 
 
-async def test_two_chunks_in_doubt_and_no_third(tmp_path: Path) -> None:
+async def test_two_chunks_unknown_and_no_third(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     await bench.take(2 * SIZE)
     assert await bench.stalls()
@@ -120,7 +120,7 @@ async def test_third_chunk_when_the_first_is_written(tmp_path: Path) -> None:
 
 
 async def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
-    """One row of each chunk gets no answer; all others are handed out none the less, and few stay in doubt."""
+    """One row of each chunk gets no answer; all others are handed out none the less, and few stay unknown."""
 
     bench = Bench(tmp_path)
     held = []

@@ -106,7 +106,7 @@ class TestResults:
             [
                 Result(1, Status.SENT, 11),
                 Result(2, Status.FAILED, None, 'no "such" pass', 404),
-                Result(3, Status.UNKNOWN, None, "in doubt: lost"),
+                Result(3, Status.UNKNOWN, None, "unknown: lost"),
             ]
         )
         ledger.give_up("not sent: stopped")
@@ -142,13 +142,13 @@ def entry(row: dict[str, Any], ticket_id: int | None = 7, try_number: int = 1) -
 class TestResuming:
     def test_nothing_earlier(self) -> None:
         ledger = filled([{"pass_id": 1}])
-        assert resume(ledger, [], send_doubtful=False) == Resumed()
+        assert resume(ledger, [], send_unknown=False) == Resumed()
         assert waiting(ledger) == [1]
 
     def test_other_order_and_other_rows(self) -> None:
         ledger = filled([{"pass_id": number} for number in (9, 3, 1, 2)])
         earlier = [entry({"pass_id": number}, number) for number in (1, 2, 3, 4)]
-        assert resume(ledger, earlier, send_doubtful=False) == Resumed(sent=3, gone=1)
+        assert resume(ledger, earlier, send_unknown=False) == Resumed(sent=3, gone=1)
         assert waiting(ledger) == [1]
         lines = [json.loads(line) for line in ledger.report()]
         assert [line.get("ticket_id") for line in lines] == [None, 3, 1, 2, 4]
@@ -157,26 +157,26 @@ class TestResuming:
     def test_changed_text_is_not_sent_again(self) -> None:
         ledger = filled([{"pass_id": 1, "value": "You have 11"}])
         earlier = [entry({"pass_id": 1, "value": "You have 10"})]
-        assert resume(ledger, earlier, send_doubtful=False) == Resumed(sent=1, changed=1)
+        assert resume(ledger, earlier, send_unknown=False) == Resumed(sent=1, changed=1)
         assert waiting(ledger) == []
 
     def test_exact_text_comes_first(self) -> None:
         """Of two messages to one pass the second was sent: the first is still to be sent."""
         ledger = filled([{"pass_id": 1, "value": "a"}, {"pass_id": 1, "value": "b"}])
-        resume(ledger, [entry({"pass_id": 1, "value": "b"})], send_doubtful=False)
+        resume(ledger, [entry({"pass_id": 1, "value": "b"})], send_unknown=False)
         assert waiting(ledger) == [1]
 
-    def test_in_doubt_is_not_sent_again(self) -> None:
+    def test_unknown_is_not_sent_again(self) -> None:
         ledger = filled([{"pass_id": 1}, {"pass_id": 2}])
-        assert resume(ledger, [entry({"pass_id": 1}, None, 2)], send_doubtful=False) == Resumed(in_doubt=1)
+        assert resume(ledger, [entry({"pass_id": 1}, None, 2)], send_unknown=False) == Resumed(unknown=1)
         assert waiting(ledger) == [2]
         (failure,) = ledger.failures(10)
-        assert failure["error"].startswith("in doubt: try 2 may have sent it")
+        assert failure["error"].startswith("unknown: try 2 may have sent it")
 
-    def test_in_doubt_is_sent_again_at_least_once(self) -> None:
+    def test_unknown_is_sent_again_at_least_once(self) -> None:
         ledger = filled([{"pass_id": 1}, {"pass_id": 2}])
         earlier = [entry({"pass_id": 1}, None), entry({"pass_id": 2}, 5)]
-        assert resume(ledger, earlier, send_doubtful=True) == Resumed(sent=1, in_doubt=1)
+        assert resume(ledger, earlier, send_unknown=True) == Resumed(sent=1, unknown=1)
         assert waiting(ledger) == [1]
 
     @pytest.mark.parametrize("ticket_id", [6, None])
@@ -187,56 +187,56 @@ class TestResuming:
             entry({"pass_id": 1, "value": "You have 10"}, None, 1),
             entry({"pass_id": 1, "value": "You have 11"}, ticket_id, 2),
         ]
-        expected = Resumed(in_doubt=1) if ticket_id is None else Resumed(sent=1)
-        assert resume(ledger, earlier, send_doubtful=True) == expected
+        expected = Resumed(unknown=1) if ticket_id is None else Resumed(sent=1)
+        assert resume(ledger, earlier, send_unknown=True) == expected
         assert statuses(ledger) == ["pending" if ticket_id is None else "sent"]
 
     def test_doubt_that_nothing_has_answered_stays(self) -> None:
         """The message of another row to the same target is no answer."""
         ledger = filled([{"pass_id": 1, "value": "a"}])
         earlier = [entry({"pass_id": 1, "value": "a"}, 5, 1), entry({"pass_id": 1, "value": "b"}, None, 2)]
-        assert resume(ledger, earlier, send_doubtful=True) == Resumed(sent=1, gone=1)
+        assert resume(ledger, earlier, send_unknown=True) == Resumed(sent=1, gone=1)
         assert statuses(ledger) == ["sent", "unknown"]
 
     def test_what_may_have_been_sent_never_counts_as_failed(self) -> None:
         ledger = filled([{"pass_id": number} for number in (1, 2, 3)])
-        resume(ledger, [entry({"pass_id": number}, None, 2) for number in (1, 2, 3)], send_doubtful=True)
+        resume(ledger, [entry({"pass_id": number}, None, 2) for number in (1, 2, 3)], send_unknown=True)
         ledger.record([Result(1, Status.FAILED, None, "HTTP 404", 404), Result(2, Status.SENT, 7)])
         ledger.give_up("not sent: send_before has passed")
         assert statuses(ledger) == ["unknown", "sent", "unknown"]
         assert [failure["error"] for failure in ledger.failures(9)] == [
-            "in doubt: try 2 may have sent it; now: HTTP 404",
-            "in doubt: try 2 may have sent it; now: not sent: send_before has passed",
+            "unknown: try 2 may have sent it; now: HTTP 404",
+            "unknown: try 2 may have sent it; now: not sent: send_before has passed",
         ]
 
     @pytest.mark.parametrize("order", [1, -1])
     def test_ticket_outweighs_doubt(self, order: int) -> None:
         ledger = filled([{"pass_id": 1}])
         earlier = [entry({"pass_id": 1}, None, 1), entry({"pass_id": 1}, 8, 2)][::order]
-        assert resume(ledger, earlier, send_doubtful=True) == Resumed(sent=1)
+        assert resume(ledger, earlier, send_unknown=True) == Resumed(sent=1)
         assert list(ledger.ticket_ids()) == [8]
 
     def test_doubt_whose_row_is_gone_is_reported(self) -> None:
         ledger = filled([])
-        assert resume(ledger, [entry({"pass_id": 1}, None)], send_doubtful=False) == Resumed(gone=1)
+        assert resume(ledger, [entry({"pass_id": 1}, None)], send_unknown=False) == Resumed(gone=1)
         assert ledger.counts().unknown == 1
         assert ledger.failures(10)[0]["row"] is None
 
     def test_duplicates_stay_duplicates(self) -> None:
         ledger = filled([{"pass_id": 1}, {"pass_id": 1}])
-        resume(ledger, [entry({"pass_id": 1})], send_doubtful=False)
+        resume(ledger, [entry({"pass_id": 1})], send_unknown=False)
         assert statuses(ledger) == ["sent", "duplicate"]
 
     def test_equal_rows_with_other_keys_in_another_order(self) -> None:
         """Of two equal rows with different keys one was sent; in whichever order they come now, neither goes out."""
         rows = [{"pass_id": 1, "dedupe_key": key} for key in "ba"]
         ledger = filled(rows)
-        resume(ledger, [entry(rows[1])], send_doubtful=False)
+        resume(ledger, [entry(rows[1])], send_unknown=False)
         assert waiting(ledger) == []
 
     def test_dedupe_key_that_moved_to_another_target(self) -> None:
         ledger = filled([{"pass_id": 2, "dedupe_key": "order 5"}])
-        resume(ledger, [entry({"pass_id": 1, "dedupe_key": "order 5"})], send_doubtful=False)
+        resume(ledger, [entry({"pass_id": 1, "dedupe_key": "order 5"})], send_unknown=False)
         assert waiting(ledger) == []
 
     @pytest.mark.parametrize("seed", range(30))
@@ -253,7 +253,7 @@ class TestResuming:
             different = Counter(pass_id for pass_id, _ in {(row["pass_id"], row["value"]) for row in rows})
             most |= different
             with filled(rows) as ledger:
-                resume(ledger, earlier, send_doubtful=False)
+                resume(ledger, earlier, send_unknown=False)
                 for row in ledger.pending(0, 100):
                     if rng.random() < 0.3:
                         break

@@ -276,7 +276,7 @@ async def test_server_that_only_refuses_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-async def test_server_that_leaves_all_in_doubt_is_given_up(method: str) -> None:
+async def test_server_that_leaves_all_unknown_is_given_up(method: str) -> None:
     async with Api(lambda _: (302, {"Location": "https://login.example"}, "")) as api:
         one = Run(api.url, max_connections=4, max_retries=0)
         await one.send(one.jobs(1000, method=method))
