@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
+from numbers import Rational, Real
 from typing import ClassVar, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -19,6 +20,16 @@ _SLASHES = re.compile(r"[/\\]")
 
 EXTERNAL_TEMPLATE_PREFIX = "id/"
 """``template_id="id/12345"``: how the API reference writes the external id of a template."""
+
+
+NUMBERED_IDS = frozenset({"pass_id", "template_id", "project_id", "segment_id"})
+"""Ids that the API gives out; the others, and tags, are the user's own and may look like anything."""
+_FLOAT_TEXT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE][+-]))([eE][+-]?\d+)?")
+_FLOAT_ID = (
+    " A float cannot hold every id: 16777217.0 may have been another id once. Make it text or a whole number where it "
+    'comes from: dtype={{"{name}": "string"}} in pandas, CAST of the original column in SQL. Casting the float itself '
+    "gives a wrong id that looks right."
+)
 
 
 class TargetType(str, Enum):
@@ -43,10 +54,13 @@ def clean_id(name: str, value: object) -> str:
     :raises ValueError: naming the argument, what is wrong with it and what to do.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"{name} must be a string or an int, not {type(value).__name__} ({value!r:.80}).")
+        why = _FLOAT_ID.format(name=name) if isinstance(value, Real) and not isinstance(value, Rational) else ""
+        raise ValueError(f"{name} must be a string or an int, not {type(value).__name__} ({value!r:.80}).{why}")
     text = str.__str__(value) if isinstance(value, str) else int.__repr__(value)  # of an enum: what it stands for
     if not text.strip():
         raise ValueError(f"{name} is empty; give the id of what is to be notified.")
+    if name in NUMBERED_IDS and not text.isdigit() and _FLOAT_TEXT.fullmatch(text):
+        raise ValueError(f"{name} is {text!r:.80}, a number as a float is written.{_FLOAT_ID.format(name=name)}")
     if ("." in text or "%" in text) and _means_another_path(text):
         raise ValueError(
             f"{name} is {text!r:.80}: '.' or '..' between slashes means another path in a URL; no id can hold that."

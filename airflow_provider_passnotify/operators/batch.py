@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize
@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 class _NotificationsMixin(BatchOperator):
     """Rows from the DAG file, an XCom or a file."""
 
-    def __init__(self, *, notifications: Any, **kwargs: Any) -> None:
+    def __init__(self, *, notifications: Any, null_values: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.null_values = null_values
         notifications = materialize(notifications)
-        # Rows that stand in the DAG file are not for Jinja: what a person is called may hold braces.
+        # Rows that stand in the DAG file are not for Jinja: it would render what people are called, too.
         self.notifications = LiteralRows(notifications) if isinstance(notifications, list | tuple) else notifications
         self._check()
 
     def _check_arguments(self) -> None:
         super()._check_arguments()
+        nulls = self.null_values
+        if isinstance(nulls, str) or not isinstance(nulls, Collection) or not all(isinstance(t, str) for t in nulls):
+            raise ValueError(f"null_values must be a list of texts such as ['NULL'], not {nulls!r:.60}.")
         rows = self.notifications
         if isinstance(rows, LiteralRows):
-            _refuse_xcom_in_row(rows)
+            _refuse_what_is_not_rendered(rows)
         elif isinstance(rows, str) and not is_resolved_at_runtime(rows):
             if rows.lstrip().startswith(("[", "{")):
                 raise ValueError("notifications is text that looks like rows: give the task's output, not a template.")
@@ -37,19 +41,27 @@ class _NotificationsMixin(BatchOperator):
         elif isinstance(rows, Mapping | int | float | bytes):
             raise ValueError(_NO_ROWS.format(kind=type(rows).__name__))
 
+    def _is_file(self) -> bool:
+        rows = self.notifications
+        return isinstance(rows, str) or (not isinstance(rows, LiteralRows) and hasattr(rows, "open"))
+
+    def _null_values(self) -> Collection[str] | None:
+        return self.null_values if self._is_file() else None
+
     def _rows(self, context: Context) -> Rows:  # noqa: ARG002
         from airflow_provider_passnotify.delivery.storage import open_for_reading
 
         rows = self.notifications
         if isinstance(rows, LiteralRows):
             return read_list(rows.rows)
-        if not isinstance(rows, str) and hasattr(rows, "open"):
-            rows = str(rows)  # an ObjectStoragePath or a Path
-        if isinstance(rows, str):
-            path = rows
+        if self._is_file():
+            path = str(rows)  # of an ObjectStoragePath or a Path, too
             return read_file(path, lambda: open_for_reading(path))
         if hasattr(rows, "to_dict"):
-            raise ValueError('notifications is a DataFrame; give .to_dict("records") of it.')
+            raise ValueError(
+                'notifications is a DataFrame; give .to_dict("records") of it, with ids that were read as text '
+                '(dtype={"pass_id": "string"}): a float column holds other people\'s ids.'
+            )
         if isinstance(rows, Mapping | bytes) or not isinstance(rows, Iterable):
             raise ValueError(_NO_ROWS.format(kind="None (an empty XCom?)" if rows is None else type(rows).__name__))
         return read_list(rows)
@@ -63,6 +75,7 @@ class SendNotificationBatchOperator(_NotificationsMixin, SendingBatchOperator):
 
     :param notifications: rows (mappings with ``target_type``, ids, ``value``, ``label``, ``dedupe_key``): a list, an
         XCom, or the path of a ``.jsonl`` or ``.csv`` file, also ``.gz``, local or in any object storage.
+    :param null_values: texts that count as absent in a file, beside ``\\N``, such as ``["NULL"]``.
     """
 
     template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "notifications")
@@ -73,17 +86,26 @@ class DeleteNotificationBatchOperator(_NotificationsMixin, BatchOperator):
 
     :param notifications: rows (mappings with ``target_type`` and ids; a message in them is ignored): a list, an XCom,
         or the path of a ``.jsonl`` or ``.csv`` file, also ``.gz``, local or in any object storage.
+    :param null_values: texts that count as absent in a file, beside ``\\N``, such as ``["NULL"]``.
     """
 
     template_fields: Sequence[str] = (*BatchOperator.template_fields, "notifications")
     deletes = True
 
 
-def _refuse_xcom_in_row(rows: LiteralRows) -> None:
+def _refuse_what_is_not_rendered(rows: LiteralRows) -> None:
+    """Refuse XComs and Jinja in rows of the DAG file: they would go out as they stand."""
     for number, row in enumerate(rows.rows, 1):
-        if is_resolved_at_runtime(row) or (
-            isinstance(row, Mapping) and any(hasattr(v, "iter_references") for v in row.values())
-        ):
+        values = list(row.values()) if isinstance(row, Mapping) else []
+        if is_resolved_at_runtime(row) or any(hasattr(value, "iter_references") for value in values):
             raise ValueError(
                 f"row {number} of notifications holds an XCom. Build the whole list in a task, and give its output."
+            )
+        if template := next(
+            (value for value in values if isinstance(value, str) and is_resolved_at_runtime(value)), None
+        ):
+            raise ValueError(
+                f"row {number} of notifications holds a template, {template!r:.80}, and rows are not rendered. Write "
+                'it in an argument of the operator: value="Sale ends {{ ds }}, {name}" is rendered, and then filled '
+                "from each row's columns. Or build the whole list in a task, and give its output."
             )

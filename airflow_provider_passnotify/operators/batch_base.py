@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,7 @@ class BatchOperator(TargetArgumentsOperator):
         self.max_failures = max_failures
         self.report_path = report_path
         self._run: BatchRun | None = None
+        self._warnings: list[str] = []
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send or delete what the rows say.
@@ -158,6 +159,10 @@ class BatchOperator(TargetArgumentsOperator):
         """Return the rows; nothing has been sent yet, and if it raises, nothing is."""
         raise NotImplementedError
 
+    def _null_values(self) -> Collection[str] | None:
+        """Return the texts that count as absent; ``None`` where the rows come from no file."""
+        return None
+
     def _defaults(self) -> dict[str, Any]:
         return {"target_type": self.target_type, **self._ids()}
 
@@ -193,7 +198,7 @@ class BatchOperator(TargetArgumentsOperator):
             ) from error
 
     def _fill(self, ledger: Ledger, context: Context) -> None:
-        reader = RowReader(self._defaults(), delete=self.deletes)
+        reader = RowReader(self._defaults(), delete=self.deletes, null_values=self._null_values())
 
         def fill() -> None:
             with closing(iter(self._rows(context))) as rows:  # type: ignore[type-var]  # all of them are generators
@@ -207,7 +212,8 @@ class BatchOperator(TargetArgumentsOperator):
                 f"there are {counts.total:,} rows. Send without waiting, or in shards."
             )
         log.info("%d rows, %d of them not usable, %d equal to another.", counts.total, counts.failed, counts.duplicate)
-        if warning := reader.warning:
+        self._warnings = reader.warnings
+        for warning in self._warnings:
             log.warning("%s", warning)
 
     def _check_not_killed(self) -> None:
@@ -225,6 +231,7 @@ class BatchOperator(TargetArgumentsOperator):
             "ticket_ids": ticket_ids if len(ticket_ids) <= MAX_TICKETS else None,
             "failures": ledger.failures(MAX_FAILURES),
             "report": None if self.report_path is None else str(self.report_path),
+            "warnings": self._warnings or None,
         }
         return _without_none(summary)
 

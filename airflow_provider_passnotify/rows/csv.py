@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from airflow_provider_passnotify.rows import source
+from airflow_provider_passnotify.rows.names import column_name
 from airflow_provider_passnotify.rows.source import BadRow
+
+_FIELD = r' *"[^"]*(?:""[^"]*)*"|[^",]*'
+_WELL_QUOTED = re.compile(rf"(?:{_FIELD})(?:,(?:{_FIELD}))*")
+"""Quotes stand around a whole field; inside one they are doubled."""
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
+    """Read the rows of a CSV file. Blanks after a comma are skipped, as are lines that hold nothing.
+
+    :raises ValueError: when the header cannot be read, or a quote that is not closed swallows what follows.
+    """
+    text = _CsvText(lines)
+    reader = csv.reader(iter(text), strict=True, skipinitialspace=True)
+    # The limit is the process's; the default of 128 KB would refuse a message that the API may take.
+    before = csv.field_size_limit(source.MAX_LINE_BYTES)
+    try:
+        header = _read_header(reader, text)
+        while header:
+            row = _next_row(reader, header, text)
+            if row is None:
+                return
+            yield row
+    finally:
+        csv.field_size_limit(before)
 
 
 class _CsvText:
@@ -16,59 +43,91 @@ class _CsvText:
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
         self._number = 0
-        self.fault = ""
+        self._fault = ""
+        self.quoted: list[str] = []
+        """The lines of a row that has quotes."""
 
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
             self._number += 1
             if len(line) > source.MAX_LINE_BYTES:
-                self.fault = f"line {self._number} is longer than {source.MAX_LINE_BYTES // 1024 // 1024} MB."
+                self._fault = f"line {self._number} is longer than {source.MAX_LINE_BYTES // 1024 // 1024} MB."
                 line = b"-\n"
             elif b"\0" in line:
-                self.fault = f"line {self._number} holds a NUL byte."
+                self._fault = f"line {self._number} holds a NUL byte."
                 line = line.replace(b"\0", b"?")
             try:
-                yield line.decode()
+                text = line.decode()
             except UnicodeDecodeError as error:
-                self.fault = f"line {self._number} is not UTF-8: {error.reason} at byte {error.start}."
-                yield line.decode(errors="replace")
+                self._fault = f"line {self._number} is not UTF-8: {error.reason} at byte {error.start}."
+                text = line.decode(errors="replace")
+            if self.quoted or '"' in text:
+                self.quoted.append(text)
+            yield text
 
-    def take_fault(self) -> str:
-        """Return what was wrong with the lines since the last call."""
-        fault, self.fault = self.fault, ""
+    def take_fault(self, columns: int | None = None) -> str:
+        """Return what was wrong with the lines since the last call.
+
+        :param columns: how many the header has.
+        """
+        fault, self._fault = self._fault, ""
+        if self.quoted:
+            fault = fault or self._quoting_fault(columns)
+            self.quoted = []
         return fault
 
+    def _quoting_fault(self, columns: int | None) -> str:
+        begins = self._number - len(self.quoted) + 1
+        where = f"line {begins}" if begins == self._number else f"lines {begins} to {self._number}"
+        if not _WELL_QUOTED.fullmatch("".join(self.quoted).rstrip("\r\n")):
+            return f'{where}: a quote stands inside a field; put the whole field in quotes, and write "" for one in it.'
+        more = [line for line in self.quoted[1:] if line.strip()]
+        if more and columns is not None and columns > 1 and all(_splits_into(line, columns) for line in more):
+            return (
+                f"{where} are one text in quotes, and each line looks like a row of its own: is there a quote too "
+                "many? (If it is one text, write it as JSON Lines.)"
+            )
+        return ""
 
-def read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
-    text = _CsvText(lines)
-    reader = csv.reader(iter(text), strict=True)
-    # The limit is the process's; the default of 128 KB would refuse a message that the API may take.
-    before = csv.field_size_limit(source.MAX_LINE_BYTES)
+
+def _splits_into(line: str, columns: int) -> bool:
+    if line.count(",") + 1 == columns:
+        return True
     try:
-        header = next((line for line in reader if line), None)
-        if header is None:
-            return
-        if fault := text.take_fault():
-            raise ValueError(f"The header of the CSV cannot be read: {fault}")
-        header = [name.strip() for name in header]
-        names = [name.lower() for name in header if name]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"The CSV has two columns called {twice!r:.60}.")
-        while True:
-            row = _next_csv_row(reader, header, text)
-            if row is None:
-                return
-            yield row
+        return len(next(csv.reader([line], skipinitialspace=True))) == columns
+    except csv.Error:
+        return False
+
+
+def _is_blank(fields: list[str]) -> bool:
+    return not fields or (not fields[0].strip() and not any(map(str.strip, fields)))
+
+
+def _read_header(reader: Any, text: _CsvText) -> list[str]:
+    try:
+        header = [name.strip() for name in next((fields for fields in reader if not _is_blank(fields)), [])]
     except csv.Error as error:
-        raise ValueError(f"The header of the CSV cannot be read: {error}") from None
-    finally:
-        csv.field_size_limit(before)
+        raise ValueError(f"The header of the CSV cannot be read: {error}.") from None
+    if fault := text.take_fault():
+        raise ValueError(f"The header of the CSV cannot be read: {fault}")
+    if len(header) == 1 and (other := next((mark for mark in _OTHER_SEPARATORS if mark in header[0]), None)):
+        raise ValueError(
+            f"The columns of the CSV are separated by {_OTHER_SEPARATORS[other]}, not by commas (its header is "
+            f"{header[0]!r:.100}). Write it with commas."
+        )
+    seen: set[str] = set()
+    for name in filter(None, map(column_name, header)):
+        if name in seen:
+            raise ValueError(f"The CSV has two columns called {name!r:.60}.")
+        seen.add(name)
+    return header
 
 
-def _next_csv_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, Any] | BadRow | None:
+def _next_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, Any] | BadRow | None:
     begins, fields = 0, cast("list[str] | None", [])
     try:
-        while fields == []:  # an empty line
+        while fields is not None and _is_blank(fields):
+            text.quoted.clear()
             begins = reader.line_num + 1
             fields = next(reader, None)
     except csv.Error as error:
@@ -80,7 +139,7 @@ def _next_csv_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str
         return BadRow(f"line {reader.line_num} is not CSV: {error}.")
     if fields is None:
         return None
-    if fault := text.take_fault():
+    if fault := text.take_fault(len(header)):
         return BadRow(fault)
     if len(fields) != len(header):
         return BadRow(f"line {reader.line_num} has {len(fields)} fields, and the header {len(header)}.")

@@ -20,8 +20,12 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def check_file_name(name: str) -> None:
     """Refuse a file whose name does not say what it holds.
 
-    :raises ValueError: naming the endings that are known.
+    :raises ValueError: naming the endings that are known, or saying that it is a folder or a pattern.
     """
+    if "*" in name:
+        raise ValueError(f"{name!r:.200} is a pattern; give the path of one file.")
+    if name.endswith("/"):
+        raise ValueError(f"{name!r:.200} is a folder; give the path of one file.")
     _format_of(name)
 
 
@@ -32,12 +36,15 @@ def read_file(name: str, open_file: Callable[[], IO[bytes]]) -> Iterator[Mapping
     :param open_file: opens it for reading bytes.
     :raises ValueError: when the file as a whole is not what its name says.
     """
+    check_file_name(name)
     read, packed = _format_of(name)
     try:
         with open_file() as raw, gzip.GzipFile(fileobj=raw) if packed else raw as file:
             yield from read(_lines(cast("IO[bytes]", file)))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{name} is not a whole gzip file: {error}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{name!r:.200} is a folder; give the path of one file.") from None
 
 
 def _format_of(name: str) -> tuple[Callable[[Iterator[bytes]], Iterator[Mapping[str, Any] | BadRow]], bool]:
@@ -49,7 +56,8 @@ def _format_of(name: str) -> tuple[Callable[[Iterator[bytes]], Iterator[Mapping[
     if plain.endswith(".csv"):
         return read_csv, packed
     raise ValueError(
-        f"{name!r:.200} must end in .jsonl, .ndjson, .json (one object a line) or .csv, each also with .gz."
+        f"{name!r:.200} must end in .jsonl, .ndjson, .json (one object a line) or .csv, each also with .gz; "
+        "a folder is not read."
     )
 
 

@@ -9,25 +9,95 @@ from typing import Any
 from airflow_provider_passnotify.rows import source
 from airflow_provider_passnotify.rows.source import BadRow
 
+_MAX_BRACKETS = 8
+
+
+class _KeyTwiceError(ValueError):
+    """A key stands twice in one object, and nothing tells which one is meant."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _KeyTwiceError(next(name for name in found if names.count(name) > 1))
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
 
 def read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
+    """Read the rows of a JSON Lines file; empty lines are skipped.
+
+    :raises ValueError: when the file is another kind of JSON, of which only some lines could be read.
+    """
+    decode = _DECODER.decode
+    is_first = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        if number == 1 and line.lstrip().startswith(b"["):
-            raise ValueError("The file is a JSON array; write one object a line (JSON Lines).")
-        yield _parse_json_line(number, line)
+        try:
+            row = decode(line.decode()) if len(line) <= source.MAX_LINE_BYTES else None
+        except (ValueError, RecursionError) as error:
+            yield from _explain(number, line, error, is_first=is_first)
+        else:
+            if isinstance(row, dict):
+                yield row
+            elif len(line) > source.MAX_LINE_BYTES:
+                yield BadRow(f"line {number} is longer than {source.MAX_LINE_BYTES // 1024 // 1024} MB.")
+            elif is_first and isinstance(row, list):
+                raise ValueError(f"The file is a JSON array; {_ONE_A_LINE}")
+            else:
+                yield BadRow(f"line {number} is a JSON {type(row).__name__}, not an object.")
+        is_first = False
 
 
-def _parse_json_line(number: int, line: bytes) -> Mapping[str, Any] | BadRow:
-    if len(line) > source.MAX_LINE_BYTES:
-        return BadRow(f"line {number} is longer than {source.MAX_LINE_BYTES // 1024 // 1024} MB.")
+_ONE_A_LINE = "write one object a line (JSON Lines)."
+
+
+def _explain(number: int, line: bytes, error: Exception, *, is_first: bool) -> Iterator[BadRow]:
+    """Yield a line's bad rows.
+
+    :raises ValueError: when the line shows that the file is one JSON document.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        yield BadRow(f"line {number} is not UTF-8: {error.reason} at byte {error.start}.")
+        return
+    if isinstance(error, _KeyTwiceError):
+        yield BadRow(f"line {number} has the key {str(error)!r:.60} twice in one object.")
+        return
+    text = line.decode().strip()
+    if is_first and text.startswith("["):
+        raise ValueError(f"The file is a JSON array; {_ONE_A_LINE}")
+    ends_too_early = isinstance(error, json.JSONDecodeError) and error.pos >= len(line.decode().rstrip())
+    if (len(text) <= _MAX_BRACKETS and not text.strip("[]{},: ")) or (is_first and ends_too_early):
+        raise ValueError(
+            f"The file is one JSON document over several lines (line {number} is {text!r:.60}); {_ONE_A_LINE}"
+        )
+    count, ends_with_comma = _count_objects(text)
+    if ends_with_comma:
+        raise ValueError(
+            f"The file is one JSON document over several lines (line {number} ends with a comma); {_ONE_A_LINE}"
+        )
+    if count > 1:
+        for _ in range(count):
+            yield BadRow(f"line {number} holds {count} objects; {_ONE_A_LINE}")
+        return
+    yield BadRow(f"line {number} is not JSON: {error!s:.200}.")
+
+
+def _count_objects(text: str) -> tuple[int, bool]:
+    """Return how many whole values stand in a text one after the other, and whether a comma follows the last."""
+    count, at = 0, 0
     try:
-        row = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        return BadRow(f"line {number} is not UTF-8: {error.reason} at byte {error.start}.")
-    except (ValueError, RecursionError) as error:
-        return BadRow(f"line {number} is not JSON: {error!s:.200}.")
-    if not isinstance(row, dict):
-        return BadRow(f"line {number} is a JSON {type(row).__name__}, not an object.")
-    return row
+        while at < len(text):
+            _, at = json.JSONDecoder().raw_decode(text, at)
+            count += 1
+            rest = text[at:].lstrip()
+            if rest == ",":
+                return count, True
+            at = len(text) - len(rest.removeprefix(",").lstrip())
+    except (ValueError, RecursionError):
+        return 0, False
+    return count, False

@@ -2,35 +2,33 @@
 
 A row is a mapping in the shared vocabulary: ``target_type``, the ids, ``value``, ``label``, ``dedupe_key``. A key that
 a row lacks, or that is ``NULL`` or empty, takes the operator's default; ``value`` and ``dedupe_key`` may be filled from
-the row's other columns (``"You have {points} points"``).
+the row's other columns (``"You have {points} points"``). Text is never changed;
+:mod:`.texts` has how a number becomes text.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import math
-import numbers
-import operator
 import re
-from collections.abc import Callable, Mapping
-from datetime import date, time
-from decimal import Decimal
+from collections.abc import Callable, Collection, Mapping
 from string import Formatter
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Request
+from airflow_provider_passnotify.rows.names import KEYS, column_name, nearest_key
+from airflow_provider_passnotify.rows.texts import as_id, as_text, is_absent, is_number, shown
 from airflow_provider_passnotify.targets import ID_NAMES, Target, ids_of, make_target, parse_target_type
 
-KEYS = ("target_type", *ID_NAMES, "value", "label", "dedupe_key")
-"""What a row may hold; every other column is for templates, or a mistake."""
 DIGEST_SIZE = 12
 
 _ID_NAMES = frozenset(ID_NAMES)
 _COLUMN = re.compile(r"[^\W\d][\w -]*")
+_OWN_BRACES = re.compile(r"\{\s*[^\W\d][\w -]*\}")
 _SHAPES_KEPT = 1000
+_NULL_IN_FILES = "\\N"
+_NULL_WORDS = frozenset({"null", "none", "nan", "nat", "<na>"})
+_MAX_DECIMALS = 6
 
 
 class Message(NamedTuple):
@@ -68,23 +66,35 @@ class Template:
                     + " is not the plain name of a column, as in {points}. Format values where the rows come from; "
                     "a brace itself is written twice."
                 )
-            self._parts.append((literal, None if field is None else _normal(field)))
+            self._parts.append((literal, None if field is None else column_name(field)))
         self.columns = frozenset(field for _, field in self._parts if field is not None)
 
-    def fill(self, column: Callable[[str], Any]) -> str:
+    def fill(self, column: Callable[[str], Any], as_text: Callable[[str, Any], str] = as_text) -> str:
         """Return the text.
 
         :param column: gives a column by name, ``None`` where there is none.
+        :param as_text: makes text of a column's value.
         """
         texts = []
         for literal, field in self._parts:
             texts.append(literal)
             if field is not None:
                 value = column(field)
-                if _is_absent(value):
+                if is_absent(value):
                     raise ValueError(f"{self.name} needs the column {field!r}, which this row lacks or has empty.")
-                texts.append(_as_text(field, value))
+                texts.append(as_text(field, value))
         return "".join(texts)
+
+
+class _Shape(NamedTuple):
+    """What rows with the same columns have in common.
+
+    :param names: the row's keys by the name that they mean.
+    :param misspelt: columns that may be meant for a key, by that key.
+    """
+
+    names: dict[str, Any]
+    misspelt: dict[str, str]
 
 
 class RowReader:
@@ -92,18 +102,26 @@ class RowReader:
 
     :param defaults: the operator's, by key; ``value`` and ``dedupe_key`` are templates.
     :param delete: whether the rows are deletions, which need no message.
+    :param null_values: texts that count as absent, beside ``\\N``; ``None`` where the rows come from no file: there, a
+        text is a text.
     :raises ValueError: when a default can be right for no row.
     """
 
-    def __init__(self, defaults: Mapping[str, Any], *, delete: bool = False) -> None:
-        self._defaults = {key: value for key, value in defaults.items() if not _is_absent(value)}
+    def __init__(
+        self, defaults: Mapping[str, Any], *, delete: bool = False, null_values: Collection[str] | None = None
+    ) -> None:
+        self._defaults = {key: value for key, value in defaults.items() if not is_absent(value)}
         self._delete = delete
+        self._is_file = null_values is not None
+        self._nulls = frozenset({_NULL_IN_FILES, *(null_values or ())})
         self._templates: dict[str, Template] = {
             key: Template(key, self._defaults.pop(key)) for key in ("value", "dedupe_key") if key in self._defaults
         }
         self._used = frozenset().union(*(template.columns for template in self._templates.values()))
-        self._shapes: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._in_play = {*self._defaults, *self._templates}
+        self._shapes: dict[tuple[Any, ...], _Shape] = {}
         self._unused: dict[str, None] = {}
+        self._hints: dict[str, str] = {}
         if "target_type" in self._defaults:
             parse_target_type(self._defaults["target_type"])
 
@@ -112,127 +130,163 @@ class RowReader:
 
         :raises ValueError: saying why the row cannot be used.
         """
-        names = self._names(row)
+        shape = self._shape(row)
+        names = shape.names
+        if self._is_file:
 
-        def column(name: str) -> Any:
-            key = names.get(name)
-            return None if key is None else row[key]
+            def column(name: str) -> Any:
+                key = names.get(name)
+                value = None if key is None else row[key]
+                return None if isinstance(value, str) and value in self._nulls else value
 
-        target = self._target(column, names)
-        dedupe_key = self._text("dedupe_key", column)
+        else:
+
+            def column(name: str) -> Any:
+                key = names.get(name)
+                return None if key is None else row[key]
+
+        target = self._target(column, shape)
+        dedupe_key = self._text("dedupe_key", column, shape)
         if self._delete:
             request = protocol.delete_request(target)
         else:
-            value = self._text("value", column)
-            request = protocol.send_request(target, value=value, label=self._text("label", column))  # type: ignore[arg-type]  # checked there
+            value = self._text("value", column, shape)
+            request = protocol.send_request(target, value=value, label=self._text("label", column, shape))  # type: ignore[arg-type]  # checked there
         address = request.address.encode()
         whom = b"target:" + address if dedupe_key is None else b"key:" + dedupe_key.encode("utf-8", "surrogatepass")
         return Message(target, request, _digest(whom), _digest(address + b"\n" + (request.body or b"")))
 
     def name(self, row: Mapping[str, Any]) -> dict[str, str]:
         """Return whom a row that cannot be read is for, as far as it says."""
-        given = {_normal(key): value for key, value in row.items() if isinstance(key, str)}
-        known = {**self._defaults, **{key: value for key, value in given.items() if not _is_absent(value)}}
-        return {key: _shown(known[key]) for key in ("target_type", *ID_NAMES) if key in known}
+        given = {column_name(key): value for key, value in row.items() if isinstance(key, str)}
+        known = {**self._defaults, **{key: value for key, value in given.items() if not is_absent(value)}}
+        return {key: shown(known[key]) for key in ("target_type", *ID_NAMES) if key in known}
 
     @property
-    def warning(self) -> str | None:
-        """What to tell the user about columns that nothing uses."""
-        if not self._unused:
-            return None
-        words = []
-        for name in self._unused:
-            near = difflib.get_close_matches(name, KEYS, n=1)
-            words.append(f"{name!r:.60} (did you mean {near[0]!r}?)" if near else f"{name!r:.60}")
-        return f"Columns that are not used: {', '.join(words[:20])}{', ...' if len(words) > 20 else ''}."
+    def warnings(self) -> list[str]:
+        """What to tell the user about all rows together."""
+        found = list(self._hints.values())
+        if self._unused:
+            words = []
+            for name in list(self._unused)[:20]:
+                near = nearest_key(name)
+                words.append(f"{name!r:.60} (did you mean {near!r}?)" if near else f"{name!r:.60}")
+            found.append(f"Columns that are not used: {', '.join(words)}{', ...' if len(self._unused) > 20 else ''}.")
+        return found
 
-    def _target(self, column: Callable[[str], Any], names: Mapping[str, Any]) -> Target:
+    def _target(self, column: Callable[[str], Any], shape: _Shape) -> Target:
         target_type = column("target_type")
-        kind = parse_target_type(self._defaults.get("target_type") if _is_absent(target_type) else target_type)
+        if is_absent(target_type):
+            target_type = self._default("target_type", shape)
+        kind = parse_target_type(target_type)
         takes = ids_of(kind)
-        ids: dict[str, object] = {name: self._defaults[name] for name in takes if name in self._defaults}
-        for name in names:
+        ids: dict[str, object] = {}
+        for name in takes:
+            if name in self._defaults:
+                ids[name] = self._defaults[name]
+        for name in shape.names:
             # A column that only fills a template is no id.
             if name in takes or (name in _ID_NAMES and name not in self._used):
                 value = column(name)
-                if not _is_absent(value):
-                    ids[name] = _as_id(name, value)
+                if not is_absent(value):
+                    if self._is_file and _looks_like_null(value):
+                        raise ValueError(_NULL_WORD.format(name=name, value=value))
+                    ids[name] = as_id(name, value)
+        for name in shape.misspelt:
+            if name in ids:
+                self._default(name, shape)
         return make_target(kind, ids)
 
-    def _text(self, key: str, column: Callable[[str], Any]) -> str | None:
+    def _text(self, key: str, column: Callable[[str], Any], shape: _Shape) -> str | None:
         template = self._templates.get(key)
         if template is None or key not in template.columns:  # in "Balance: {value}" the column only fills
             given = column(key)
-            if not _is_absent(given):
-                return _as_text(key, given)
-        if template is not None:
-            return template.fill(column)
-        default: str | None = self._defaults.get(key)
-        return default
+            if not is_absent(given):
+                text = self._as_text(key, given)
+                if self._is_file and _looks_like_null(given):
+                    raise ValueError(_NULL_WORD.format(name=key, value=given))
+                if "{" in text and (found := _OWN_BRACES.search(text)):
+                    self._hint(
+                        "braces",
+                        f"A row's own {key} holds {found.group()!r:.60}, which goes out as it is: only the operator's "
+                        f"{key}= is filled from a row's columns, and only there Jinja is rendered.",
+                    )
+                return text
+        default: str | None = self._default(key, shape)
+        return default if template is None else template.fill(column, self._fill_text)
 
-    def _names(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the row's keys by their normal names; rows of one shape are looked at once."""
-        shape = tuple(row)
-        names = self._shapes.get(shape)
-        if names is None:
-            names = self._learn(shape)
+    def _default(self, key: str, shape: _Shape) -> Any:
+        """Return the operator's default.
+
+        :raises ValueError: when one of the row's columns may have been meant instead.
+        """
+        if key in shape.misspelt:
+            raise ValueError(
+                f"the column {shape.misspelt[key]!r:.60} is not known (did you mean {key!r}?), and the operator's own "
+                f"{key} would be used instead: name the column {key}, or leave it out."
+            )
+        return self._defaults.get(key)
+
+    def _fill_text(self, name: str, value: Any) -> str:
+        if self._is_file and _looks_like_null(value):
+            self._hint(
+                "null",
+                f"The column {name!r:.60} holds the text {value!r}, which goes out as it is; "
+                f"null_values=[{value!r}] would count it as absent.",
+            )
+        return self._as_text(name, value)
+
+    def _as_text(self, name: str, value: Any) -> str:
+        text = as_text(name, value)
+        if type(value) is not str and is_number(value) and len(text.partition(".")[2]) > _MAX_DECIMALS:
+            self._hint(
+                "decimals",
+                f"The number {text:.60} in the column {name!r:.60} goes out with all its decimals. Round or format "
+                "numbers where the rows come from, as with ROUND in SQL.",
+            )
+        return text
+
+    def _hint(self, kind: str, text: str) -> None:
+        self._hints.setdefault(kind, text)
+
+    def _shape(self, row: Mapping[str, Any]) -> _Shape:
+        """Return what is known of rows with these columns; they are looked at once."""
+        columns = tuple(row)
+        shape = self._shapes.get(columns)
+        if shape is None:
+            shape = self._learn(columns)
             if len(self._shapes) >= _SHAPES_KEPT:
                 self._shapes.clear()
-            self._shapes[shape] = names
-        return names
+            self._shapes[columns] = shape
+        return shape
 
-    def _learn(self, shape: tuple[Any, ...]) -> dict[str, Any]:
+    def _learn(self, columns: tuple[Any, ...]) -> _Shape:
         names: dict[str, Any] = {}
-        for key in shape:
+        others: list[str] = []
+        for key in columns:
             if not isinstance(key, str):
                 raise ValueError(f"a key is {key!r:.60}, not text.")
-            name = _normal(key)
+            name = column_name(key)
             if name in names:
                 raise ValueError(f"two columns are called {name!r:.60}.")
             names[name] = key
-            if name not in KEYS and name not in self._used and len(self._unused) <= _SHAPES_KEPT:
-                self._unused[name] = None
-        return names
+            if name not in KEYS and name not in self._used:
+                others.append(name)
+        self._unused.update(dict.fromkeys(others[:_SHAPES_KEPT]) if len(self._unused) <= _SHAPES_KEPT else {})
+        missing = self._in_play - names.keys()
+        misspelt = {key: name for name in others if missing and (key := nearest_key(name)) in missing}
+        return _Shape(names, misspelt)
 
 
-def _normal(name: str) -> str:
-    return name.strip().lower()
+_NULL_WORD = (
+    "{name} is the text {value!r}, which programs write for something absent. null_values=[{value!r}] counts it as "
+    "absent; if it is meant as it stands, give the rows as a list."
+)
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
-def _shown(value: object) -> str:
-    try:
-        return f"{value!s:.200}"
-    except ValueError:  # a number of more digits than Python writes
-        return type(value).__name__
-
-
-def _is_absent(value: object) -> bool:
-    if isinstance(value, str):
-        return not value
-    # NaN, NaT and NA are how pandas writes NULL; NaT is a date that equals nothing.
-    return value is None or (isinstance(value, float | date) and value != value) or type(value).__name__ == "NAType"
-
-
-def _as_id(name: str, value: Any) -> str | int:
-    """Return an id as text or int, where a database or a CSV reader made something else of it."""
-    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
-        return int(value)
-    return value if type(value) is int else _as_text(name, value)
-
-
-def _as_text(name: str, value: Any) -> str:
-    if isinstance(value, str):
-        return str.__str__(value)  # of an enum: what it stands for
-    if isinstance(value, int | numbers.Integral) and not isinstance(value, bool):
-        return str(operator.index(value))
-    if isinstance(value, Decimal) and value.is_finite():
-        return format(value, "f")
-    if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value.is_integer() else repr(float(value))  # 1250.0 points are 1250
-    if isinstance(value, UUID | date | time):
-        return str(value)
-    raise ValueError(f"{name} is {value!r:.60} ({type(value).__name__}); it must be text or a number.")
+def _looks_like_null(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 4 and value.lower() in _NULL_WORDS

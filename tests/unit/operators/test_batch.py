@@ -178,6 +178,30 @@ class TestWhereRowsComeFrom:
             assert batch(path, value=f"{path} {{points}}").execute(context())["sent"] == 2
         assert sandbox.counts() == {str(FIRST): 2, str(FIRST + 1): 2}
 
+    def test_nulls_in_a_file_and_what_is_told_of_it(self, sandbox: RunningSandbox, tmp_path: Path) -> None:
+        path = tmp_path / "rows.csv"
+        path.write_text(f"pass_id,name\n{FIRST},\\N\n{FIRST + 1},-\n{FIRST + 2},Null\n{FIRST + 3},Ann\n")
+        now = context()
+        with pytest.raises(BatchFailedError, match="2 of 4 sent, 2 failed"):
+            batch(path, value="Hi {name}", null_values=["-"]).execute(now)
+        assert sandbox.counts() == {str(FIRST + 2): 1, str(FIRST + 3): 1}
+        (warning,) = now["ti"].pushed["warnings"]
+        assert "holds the text 'Null'" in warning
+        batch([{"pass_id": FIRST + 4, "value": "\\N"}], null_values=["-"]).execute(context())
+        assert sandbox.deliveries()["passes"][str(FIRST + 4)]["received"][-1]["value"] == "\\N"
+
+    def test_folder_called_like_a_file(self, sandbox: RunningSandbox, tmp_path: Path) -> None:  # noqa: ARG002
+        (tmp_path / "rows.csv").mkdir()
+        with pytest.raises(InvalidNotificationError, match="is a folder"):
+            batch(str(tmp_path / "rows.csv")).execute(context())
+
+    def test_document_that_is_no_json_lines_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:
+        path = tmp_path / "rows.json"
+        path.write_text('{"rows": [\n' + ",\n".join(f'{{"pass_id": {FIRST + n}}}' for n in range(3)) + "\n]}\n")
+        with pytest.raises(InvalidNotificationError, match="one JSON document"):
+            batch(str(path), max_failures=0.9).execute(context())
+        assert sandbox.counts() == {}
+
     def test_missing_file_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:  # noqa: ARG002
         with pytest.raises(FileNotFoundError):
             batch(str(tmp_path / "rows.csv")).execute(context())
@@ -230,6 +254,13 @@ class TestAtParse:
             ({"label": "x"}, "notification_label"),
             ({"notifications": "rows.txt"}, "must end in"),
             ({"notifications": {"pass_id": 1}}, "must be a list"),
+            ({"notifications": "rows/*.csv"}, "is a pattern"),
+            ({"notifications": "rows/"}, "is a folder"),
+            ({"notifications": [{"pass_id": 1, "value": "Sale ends {{ ds }}"}]}, "row 1 .* holds a template.*value="),
+            ({"notifications": [{"pass_id": 1}, {"pass_id": "{% if x %}"}]}, "row 2 .* are not rendered"),
+            ({"null_values": "NULL"}, "null_values must be a list"),
+            ({"null_values": [None]}, "null_values must be a list"),
+            ({"null_values": None}, "null_values must be a list"),
         ],
     )
     def test_refused(self, options: dict[str, Any], reason: str) -> None:

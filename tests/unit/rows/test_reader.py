@@ -81,7 +81,7 @@ class TestVocabulary:
             ({"pass_id": [1]}, r"pass_id is \[1\] \(list\)"),
             ({"pass_id": b"1"}, "bytes"),
             ({"pass_id": float("nan")}, "pass_id missing"),
-            ({"pass_id": float("inf")}, r"inf \(float\)"),
+            ({"pass_id": float("inf")}, r"float \(inf\)"),
             ({"pass_id": Decimal("NaN")}, "Decimal"),
             ({"pass_id": 1, "tag": "x"}, "does not take tag"),
             ({"pass_id": 1, "target_type": "passs"}, "it must be one of"),
@@ -108,7 +108,6 @@ class TestValuesFromDatabases:
             (Decimal(7), "7"),
             (Decimal("7.00"), "7"),
             (Decimal("7E+2"), "700"),
-            (7.0, "7"),
             (uuid.UUID(int=7), "00000000-0000-0000-0000-000000000007"),
             (date(2026, 1, 2), "2026-01-02"),
         ],
@@ -212,12 +211,12 @@ class TestUnusedColumns:
         reader = RowReader({"target_type": "pass", "value": "{points}"})
         for number in range(3):
             reader.read({"pass_id": number, "points": 1, "lable": "x", "city": "y"})
-        assert reader.warning == "Columns that are not used: 'lable' (did you mean 'label'?), 'city'."
+        assert reader.warnings == ["Columns that are not used: 'lable' (did you mean 'label'?), 'city'."]
 
     def test_none_where_all_are_used(self) -> None:
         reader = RowReader({"target_type": "pass", "value": "{points}"})
         reader.read({"pass_id": 1, "points": 1, "label": "x", "tag": None})
-        assert reader.warning is None
+        assert reader.warnings == []
 
     def test_rows_of_ever_new_shapes_take_no_memory(self) -> None:
         reader = RowReader({"target_type": "pass", "value": "x"})
@@ -225,8 +224,8 @@ class TestUnusedColumns:
             reader.read({"pass_id": 1, f"column {number}": 1})
         assert len(reader._shapes) <= 1000
         assert len(reader._unused) <= 1001
-        assert reader.warning is not None
-        assert len(reader.warning) < 1000
+        (warning,) = reader.warnings
+        assert len(warning) < 1000
 
 
 def test_names_a_row_with_a_number_that_python_does_not_write() -> None:
@@ -240,3 +239,53 @@ def test_names_a_bad_row_as_far_as_it_says() -> None:
         "pass_id": "x" * 200,
         "template_id": "3",
     }
+
+
+class TestNullsInFiles:
+    @staticmethod
+    def read(row: Mapping[str, Any], null_values: tuple[str, ...] = (), **defaults: Any) -> Message:
+        return RowReader({"target_type": "pass", **defaults}, null_values=null_values).read(row)
+
+    def test_backslash_n_is_absent(self) -> None:
+        assert body(self.read({"pass_id": 1, "value": "\\N", "label": "\\N"}, value="Hi")) == {"value": "Hi"}
+        with pytest.raises(ValueError, match="pass_id missing"):
+            self.read({"pass_id": "\\N", "value": "x"})
+        with pytest.raises(ValueError, match="value needs the column 'name'"):
+            self.read({"pass_id": 1, "name": "\\N"}, value="Hi {name}")
+
+    def test_null_values_names_more(self) -> None:
+        assert body(self.read({"pass_id": 1, "value": "NULL"}, ("NULL", "n/a"), value="Hi")) == {"value": "Hi"}
+        with pytest.raises(ValueError, match=r"label is \[1\]"):
+            self.read({"pass_id": 1, "value": "n/a", "label": [1]}, ("n/a",), value="Hi")
+
+    @pytest.mark.parametrize("text", ["NULL", "null", "nan", "NaN", "None", "NaT", "<NA>"])
+    @pytest.mark.parametrize("name", ["pass_id", "value", "label", "dedupe_key"])
+    def test_other_words_for_nothing_are_refused(self, text: str, name: str) -> None:
+        with pytest.raises(ValueError, match=f"{name} is the text '{text}'.*null_values"):
+            self.read({"pass_id": 1, "value": "x", name: text})
+
+    def test_in_a_list_somebody_may_be_called_so(self) -> None:
+        assert body(read({"pass_id": 1, "value": "Null", "label": "\\N"})) == {"label": "\\N", "value": "Null"}
+
+    def test_column_that_fills_goes_out_and_is_told_once(self) -> None:
+        reader = RowReader({"target_type": "pass", "value": "Hi {name}"}, null_values=())
+        assert body(reader.read({"pass_id": 1, "name": "nan"})) == {"value": "Hi nan"}
+        reader.read({"pass_id": 1, "name": "Null"})
+        (warning,) = reader.warnings
+        assert "The column 'name' holds the text 'nan'" in warning
+
+
+class TestBracesInRows:
+    @pytest.mark.parametrize("text", ["Hi {name}", "Sale ends {{ ds }}", "{ first name }"])
+    def test_told_once(self, text: str) -> None:
+        reader = RowReader({"target_type": "pass"})
+        for number in (1, 2):
+            assert body(reader.read({"pass_id": number, "value": text})) == {"value": text}
+        (warning,) = reader.warnings
+        assert warning.startswith("A row's own value holds '{")
+
+    @pytest.mark.parametrize("text", ["{}", "{1}", "f(x) = {x > 1}", "{"])
+    def test_other_braces(self, text: str) -> None:
+        reader = RowReader({"target_type": "pass"})
+        reader.read({"pass_id": 1, "value": text})
+        assert reader.warnings == []

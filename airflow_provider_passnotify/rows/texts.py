@@ -1,0 +1,86 @@
+"""What a value of a list, a file or a database is as text, or as an id. Text itself is never changed."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+
+def is_absent(value: object) -> bool:
+    """Whether a value stands for nothing: ``None``, empty text, or what pandas writes for ``NULL``."""
+    if isinstance(value, str):
+        return not value
+    if type(value) is int:  # most are, and the rest takes longer
+        return False
+    # NaN, NaT and NA are how pandas writes NULL; NaT is a date that equals nothing.
+    return (
+        value is None
+        or (isinstance(value, float | date | numbers.Real) and value != value)
+        or type(value).__name__ == "NAType"
+    )
+
+
+def as_id(name: str, value: Any) -> Any:
+    """Return an id as text or int, where a database made something else of it.
+
+    :raises ValueError: when it is nothing that can be one. (A float is left to what checks ids everywhere.)
+    """
+    if isinstance(value, str):
+        if value != value.strip() and value.strip():
+            raise ValueError(
+                f"{name} begins or ends with blanks ({value!r:.80}). Cut them off where the rows come from: a "
+                "CHAR column is padded, and RTRIM or a cast to VARCHAR takes that away."
+            )
+        return value
+    if type(value) is int:
+        return value
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return value
+    return as_text(name, value)
+
+
+def as_text(name: str, value: Any) -> str:
+    """Return a value as text: a whole number in digits, a float as short as it can be, a Decimal with its own scale.
+
+    :param name: of the column, for errors.
+    :raises ValueError: when it is neither text nor a number, a date, a time or a UUID.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enum: what it stands for
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, numbers.Integral) and value is not True and value is not False:
+        return str(operator.index(value))
+    if isinstance(value, Decimal) and value.is_finite():
+        return format(value, "f")
+    if is_number(value) and math.isfinite(value):
+        number = Decimal(repr(value) if type(value) is float else str(value))  # numpy's repr names the type
+        text = format(number, "f").removesuffix(".0")  # 1250.0 points are 1250
+        return "0" if text == "-0" else text
+    if isinstance(value, UUID | date | time):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise ValueError(f"{name} is bytes, not text ({bytes(value)!r:.60}); is it text that is not UTF-8?")
+    raise ValueError(f"{name} is {value!r:.60} ({type(value).__name__}); it must be text or a number.")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number that may have decimals."""
+    return isinstance(value, Decimal) or (
+        isinstance(value, numbers.Real) and not isinstance(value, bool | numbers.Rational)
+    )
+
+
+def shown(value: object) -> str:
+    """Return a value as text for a report, whatever it is."""
+    try:
+        return f"{value!s:.200}"
+    except ValueError:  # a number of more digits than Python writes
+        return type(value).__name__
