@@ -64,6 +64,11 @@ fuzz: .venv-$(NEWEST)/.installed ## a minute of inputs that nobody thought of: a
 guide: .venv-$(NEWEST)/.installed ## put the code of example_dags and the docstrings into the pages of the guide
 	$(BIN)/python scripts/guide.py
 
+.PHONY: sql
+sql: .venv-$(NEWEST)/.installed ## queries on real databases, installed or unpacked from Debian's packages
+	$(BIN)/python scripts/databases.py $(UV) $(BIN)/python constraints/airflow-$(NEWEST).txt
+	$(BIN)/python -m pytest tests/sql
+
 .PHONY: docs
 docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html

@@ -1,79 +1,133 @@
-"""The rows of a query, streamed where the driver can."""
+"""The rows of a query, read through the hook's own connection: read-only, and streamed where the driver can.
+
+What a connection of Airflow says (schema, TLS, time-outs, the hook's parameters) is what ``hook.get_conn()`` makes of
+it, so the rows are read with that connection and a plain DB-API cursor. How to stream, and how to make the session
+read-only, differs from driver to driver.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from airflow_provider_passnotify.rows.names import column_name
+from airflow_provider_passnotify.rows.sql_drivers import (
+    BYTES_FROM_HERE_ON,
+    Driver,
+    check_one_statement,
+    driver_of,
+    text_or_bytes,
+)
 
 log = logging.getLogger(__name__)
 
 _FETCH = 2000
+_NOT_FOR_A_CURSOR = {"42601", "0A000"}
+"""SQLSTATEs with which PostgreSQL refuses to declare a cursor for a statement, before it runs anything of it."""
+
+
+class SqlHook(Protocol):
+    """What is needed of a hook of Airflow's common SQL provider."""
+
+    def get_conn(self) -> Any:
+        """Return a DB-API connection."""
 
 
 def stream_rows(
-    hook: Any, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    hook: SqlHook, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a query; its connection is closed at the end.
 
+    :param hook: of Airflow's common SQL provider.
+    :param sql: one statement that returns rows. It cannot write where the database has read-only sessions.
+    :param parameters: in the driver's own style.
     :raises ValueError: when it is more than one statement, returns no rows at all, as an UPDATE, or two columns of
         one name.
     """
-    _check_one_query(sql)
-    sql = sql.strip().removesuffix(";") if hook.strip_semicolon else sql
+    sql = sql.strip("; \t\r\n")
     given = (tuple(parameters) if isinstance(parameters, list) else parameters) or None  # else a driver looks for %
-    with _execute(hook, sql, given) as (columns, fetch_many):
-        if len(set(columns)) < len(columns):
-            twice = next(name for name in columns if columns.count(name) > 1)
-            raise ValueError(f"the query has two columns called {twice!r:.60}; name them with AS.")
-        while rows := fetch_many(_FETCH):
+    with _connected(hook) as connection:
+        driver = driver_of(connection)
+        if driver.check is not None:
+            driver.check(connection, sql)
+        driver.prepare(connection)
+        arguments = (sql,) if given is None else (sql, given)
+        takes_bytes = driver.knows_no_encoding(connection)
+        log.info("Running the query: %s", sql)
+        cursor = _execute(driver, connection, arguments)
+        if takes_bytes and driver.plain_cursor is not None:
+            driver.plain_cursor(connection).execute(BYTES_FROM_HERE_ON)
+        if cursor.description is None and not getattr(cursor, "name", None):
+            raise ValueError("sql returns no rows; it must be a query.")
+        rows = cursor.fetchmany(_FETCH)
+        columns = _columns_of(cursor)  # psycopg2's streaming cursor knows them when it has fetched
+        while rows:
             for row in rows:
-                yield dict(zip(columns, row, strict=True))
-
-
-def _check_one_query(sql: str) -> None:
-    """Refuse several statements: some drivers give the rows of one of them, without a word on the others."""
-    if ";" not in sql.rstrip("; \t\r\n"):
-        return
-    import sqlparse
-
-    more = (sqlparse.format(text, strip_comments=True).strip("; \t\r\n") for text in sqlparse.split(sql)[1:])
-    if second := next(filter(None, more), None):
-        raise ValueError(f"sql holds more than one statement, it must be one query; the second: {second!r:.80}.")
+                if isinstance(row, Mapping):
+                    yield row
+                elif not takes_bytes:
+                    yield dict(zip(columns, row, strict=True))
+                else:
+                    texts = (text_or_bytes(value) if isinstance(value, bytes) else value for value in row)
+                    yield dict(zip(columns, texts, strict=True))
+            rows = cursor.fetchmany(_FETCH)
+        if driver.check is None:
+            _check_no_more(cursor, sql)
 
 
 @contextmanager
-def _execute(hook: Any, sql: str, parameters: Any) -> Iterator[tuple[list[str], Any]]:
-    """Run a query, streamed if it can be, and give its columns and the function that fetches many rows."""
-    connection = _connect(hook)
-    if connection is not None:
-        with closing(connection):
-            streamed = connection.execution_options(stream_results=True, max_row_buffer=_FETCH, no_parameters=True)
-            streamed.begin()  # without end: closing rolls back what a query should not have written
-            log.info("Running the query: %s", sql)
-            result = streamed.exec_driver_sql(sql, parameters)
-            if not result.returns_rows:
-                raise ValueError("sql returns no rows; it must be a query.")
-            yield [str(name).lower() for name in result.keys()], result.fetchmany  # noqa: SIM118
-        return
-    with closing(hook.get_conn()) as plain, closing(plain.cursor()) as cursor:
-        log.info("Running the query: %s", sql)
-        cursor.execute(*((sql,) if parameters is None else (sql, parameters)))
-        if cursor.description is None:
-            raise ValueError("sql returns no rows; it must be a query.")
-        yield [str(column[0]).lower() for column in cursor.description], cursor.fetchmany
+def _connected(hook: SqlHook) -> Iterator[Any]:
+    """Give the hook's connection and close it.
 
-
-def _connect(hook: Any) -> Any:
-    """Return a SQLAlchemy connection, or ``None`` where the hook has none that works."""
+    It is closed before any cursor is: closing a cursor of MySQL reads all rows that are left. What goes wrong while
+    closing is logged, so that the reason for closing stays what is raised.
+    """
+    connection = hook.get_conn()
     try:
-        from sqlalchemy.pool import NullPool
+        yield connection
+    finally:
+        try:
+            connection.close()
+        except Exception as error:  # noqa: BLE001 (each driver has its own)
+            log.warning("The query's connection could not be closed: %s: %s", type(error).__name__, error)
 
-        return hook.get_sqlalchemy_engine({"poolclass": NullPool}).connect()
-    except Exception as error:  # noqa: BLE001 (each hook has its own reasons)
-        log.info(
-            "No streaming through SQLAlchemy (%s); the driver's cursor is used.",
-            f"{type(error).__name__}: {error}"[:300],
-        )
-        return None
+
+def _execute(driver: Driver, connection: Any, arguments: tuple[Any, ...]) -> Any:
+    cursor = driver.cursor(connection)
+    try:
+        cursor.execute(*arguments)
+    except Exception as error:
+        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if driver.plain_cursor is None or state not in _NOT_FOR_A_CURSOR:
+            raise
+        connection.rollback()  # nothing has run; the session is still read-only
+        cursor = driver.plain_cursor(connection)
+        cursor.execute(*arguments)
+    return cursor
+
+
+def _columns_of(cursor: Any) -> list[str]:
+    columns = [str(column[0]) for column in cursor.description]
+    seen: set[str] = set()
+    for name in map(column_name, columns):
+        if name in seen:
+            raise ValueError(f"the query has two columns called {name!r:.60}; name them with AS.")
+        seen.add(name)
+    return columns
+
+
+def _check_no_more(cursor: Any, sql: str) -> None:
+    """Refuse a second result: its rows would be left out in silence."""
+    nextset = getattr(cursor, "nextset", None)
+    try:
+        while nextset is not None and nextset():
+            if cursor.description is not None:
+                raise ValueError("sql gives more than one result; it must be one query.")
+    except Exception as error:
+        if "NotSupportedError" not in [kind.__name__ for kind in type(error).__mro__]:
+            raise
+        nextset = None
+    if nextset is None:  # the driver cannot tell
+        check_one_statement(sql)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -13,8 +13,12 @@ from airflow_provider_passnotify.operators.batch_send import SendingBatchOperato
 from airflow_provider_passnotify.rows.sql import stream_rows
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Context
+
+
+_SQL_FILE = ".sql"
 
 
 class SqlToPassNotifyOperator(SendingBatchOperator):
@@ -22,10 +26,12 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
 
     The columns have the names of the shared vocabulary, in any case: ``target_type``, the ids, ``value``, ``label``,
     ``dedupe_key``; others fill ``{column}`` in ``value``. All rows are spooled to a temporary file first: a query that
-    fails sends nothing, and no transaction is open while sending. Rows are streamed where the connection has a
-    SQLAlchemy engine; elsewhere they are fetched in parts, and some drivers then hold the whole result in memory.
+    fails sends nothing, and no transaction is open while sending. The rows are read through the connection that the
+    hook makes, streamed from PostgreSQL and MySQL; other drivers fetch them in parts, and some then hold the whole
+    result in memory. The session is read-only on PostgreSQL, MySQL, SQLite and DuckDB: the database refuses a query
+    that writes (which ``nextval()`` does, too).
 
-    :param sql: one query, or the path of a ``.sql`` file. What it writes, should it, is rolled back.
+    :param sql: one query, or the path of a ``.sql`` file.
     :param sql_conn_id: any connection of Airflow's common SQL provider.
     :param parameters: the query's, in the style of the database's driver.
     :param hook_params: arguments for the connection's hook.
@@ -33,7 +39,7 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
 
     template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "sql", "sql_conn_id", "parameters")
     text_fields = frozenset({*SendingBatchOperator.text_fields, "sql", "sql_conn_id"})
-    template_ext: Sequence[str] = (".sql",)
+    # No template_ext: it holds for every field, and a text or a parameter that ends in .sql is no file.
     template_fields_renderers = {"sql": "sql", "parameters": "json"}  # noqa: RUF012 (as Airflow declares it)
 
     def __init__(
@@ -56,6 +62,21 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
         super()._check_arguments()
         if not self.sql or isinstance(self.sql, list | tuple):  # type: ignore[unreachable]  # users write anything
             raise ValueError(f"sql must be one query, not {self.sql!r:.60}.")
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Mapping[str, Any],
+        jinja_env: jinja2.Environment,
+        seen_oids: set[int],
+        **more: Any,
+    ) -> None:
+        sql = self.sql
+        # (What ``expand`` gave is in seen_oids: data of another task opens no file.)
+        if isinstance(sql, str) and sql.strip().endswith(_SQL_FILE) and id(sql) not in seen_oids and jinja_env.loader:
+            self.sql, *_ = jinja_env.loader.get_source(jinja_env, sql.strip())
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids, **more)
 
     def _rows(self, context: Context) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
         return stream_rows(self._sql_hook(), self.sql, self.parameters)

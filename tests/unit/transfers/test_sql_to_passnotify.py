@@ -1,20 +1,17 @@
-"""Rows of a query, from real databases."""
+"""Rows of a query, from SQLite; other databases are in tests/sql."""
 
 from __future__ import annotations
 
 import builtins
 import json
-import os
-import resource
-import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+from jinja2 import FileSystemLoader, TemplateNotFound
 
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, PassNotifyConfigError
 from airflow_provider_passnotify.rows.sql import stream_rows
@@ -75,21 +72,15 @@ class TestSqlite:
         assert sandbox.requests()["total"] == 0
 
     @pytest.mark.usefixtures("database")
-    @pytest.mark.parametrize("streamed", [True, False])
-    def test_query_that_fails_after_10000_rows_sends_nothing(
-        self, sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool
-    ) -> None:
-        if not streamed:
-            monkeypatch.setattr(SqliteHook, "get_sqlalchemy_engine", _no_engine)
-        store = FileStore(tmp_path)
+    def test_query_that_fails_after_10000_rows_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:
         # abs() of the smallest integer is an error of SQLite's, met when its row is read.
         sql = (
             f"SELECT pass_id, CASE WHEN points < 10000 THEN points ELSE abs(-9223372036854775808) END AS points "
             f"FROM customers WHERE pass_id < {FIRST + ROWS}"
         )
         with pytest.raises(Exception, match="integer overflow"):
-            operator(sql).execute(context(store))
-        assert (sandbox.counts(), store.writes) == ({}, 0)
+            operator(sql).execute(context(FileStore(tmp_path)))
+        assert sandbox.counts() == {}
 
     @pytest.mark.usefixtures("sandbox")
     def test_no_transaction_is_open_while_sending(self, database: Path) -> None:
@@ -101,15 +92,6 @@ class TestSqlite:
         assert len(list(rows)) == ROWS - 1
         with sqlite3.connect(database, timeout=0) as writer:
             writer.execute("DROP TABLE customers")
-
-    @pytest.mark.usefixtures("database")
-    def test_cursor_where_there_is_no_engine(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sql = "SELECT PASS_ID, points FROM customers WHERE points < ? ORDER BY points"
-        streamed = list(stream_rows(SqliteHook("points_db"), sql, [3000]))
-        monkeypatch.setattr(SqliteHook, "get_sqlalchemy_engine", _no_engine)
-        assert list(stream_rows(SqliteHook("points_db"), sql, [3000])) == streamed
-        assert streamed[2] == {"pass_id": FIRST + 2, "points": 2.0}
-        assert len(streamed) == 3000
 
     @pytest.mark.usefixtures("database")
     @pytest.mark.parametrize("sql", ["SELECT ';' AS x -- a; b\n;", "/* a; b */ SELECT ';' AS x; -- the end\n"])
@@ -130,24 +112,31 @@ class TestSqlite:
             def cursor(self) -> Any:  # type: ignore[override]
                 return Cursor(self)
 
-        monkeypatch.setattr(SqliteHook, "get_sqlalchemy_engine", _no_engine)
         monkeypatch.setattr(SqliteHook, "get_conn", lambda _: Connection(":memory:"))
         assert list(stream_rows(SqliteHook("points_db"), "SELECT '5%' AS x", parameters)) == [{"x": "5%"}]
-        assert given == [("SELECT '5%' AS x",)], "a driver that is given parameters looks for % in the query"
+        assert given[1:] == [("SELECT '5%' AS x",)], "a driver that is given parameters looks for % in the query"
 
-    @pytest.mark.usefixtures("sandbox")
-    def test_what_a_query_writes_is_rolled_back(self, database: Path) -> None:
-        operator("UPDATE customers SET points = 8 WHERE points = 7 RETURNING pass_id, points").execute(context())
-        with sqlite3.connect(database) as connection:
-            assert connection.execute("SELECT COUNT(*) FROM customers WHERE points = 7").fetchone() == (1,)
+    @pytest.mark.parametrize(
+        "sql", ["UPDATE customers SET points = 8 RETURNING pass_id, points", "DROP TABLE customers", "VACUUM"]
+    )
+    def test_write_is_refused_by_the_database(self, sandbox: RunningSandbox, database: Path, sql: str) -> None:
+        before = database.read_bytes()
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            operator(sql).execute(context())
+        assert (database.read_bytes(), sandbox.counts()) == (before, {})
+
+    @pytest.mark.usefixtures("database", "sandbox")
+    def test_several_statements(self) -> None:
+        with pytest.raises(sqlite3.ProgrammingError, match="one statement at a time"):
+            operator("SELECT 1 AS pass_id; SELECT 2 AS pass_id").execute(context())
 
     @pytest.mark.usefixtures("database", "sandbox")
     @pytest.mark.parametrize(
         ("sql", "reason"),
         [
             ("SELECT pass_id, points AS PASS_ID FROM customers", "two columns called 'pass_id'"),
-            ("UPDATE customers SET points = 1", "returns no rows"),
-            ("SELECT 1 AS pass_id; SELECT 2 AS pass_id", "more than one statement.*'SELECT 2 AS pass_id'"),
+            ('SELECT pass_id, points AS "Pass ID" FROM customers', "two columns called 'pass_id'"),
+            ("BEGIN", "returns no rows"),
         ],
     )
     def test_query_that_cannot_be_right(self, sql: str, reason: str) -> None:
@@ -179,59 +168,107 @@ class TestSqlite:
             operator(sql)
 
 
-def _no_engine(*_: object, **__: object) -> None:
-    raise NotImplementedError("no SQLAlchemy here")
+class MappingHook(SqliteHook):
+    """As a hook whose connection gives rows as mappings."""
+
+    def get_conn(self) -> Any:
+        connection = super().get_conn()
+        connection.row_factory = lambda cursor, row: {
+            name[0]: value for name, value in zip(cursor.description, row, strict=True)
+        }
+        return connection
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of its own, on a Unix socket."""
-    if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
-        pytest.skip("NOT TESTED: PostgreSQL, as initdb and pg_ctl are not on this machine")
-    pytest.importorskip("airflow.providers.postgres", reason="NOT TESTED: PostgreSQL, as its provider is not installed")
-    folder = tmp_path_factory.mktemp("pg")
-    data = folder / "data"
-    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if _is_root() else []
-    if become:
-        data.mkdir()
-        for path in (folder, data):
-            shutil.chown(path, 65534, 65534)
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    subprocess.run([*become, "initdb", "-D", data, "-U", "postgres", "-A", "trust"], check=True, capture_output=True)
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    start = [*become, "pg_ctl", "-D", data, "-w", "-o", options, "-l", folder / "log", "start"]
-    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield f'{{"conn_type": "postgres", "host": "{folder}", "login": "postgres", "schema": "postgres"}}'
-    subprocess.run([*become, "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, capture_output=True)
+class OtherConnection:
+    """As the connection of a driver that nothing is known of."""
+
+    def __init__(self, **cursor: Any) -> None:
+        self.cursor_class = type("Cursor", (OtherCursor,), cursor)
+        self.closed = False
+
+    def cursor(self) -> Any:
+        return self.cursor_class()
+
+    def close(self) -> None:
+        self.closed = True
+        raise RuntimeError("Commands out of sync")
 
 
-def _is_root() -> bool:
-    return os.geteuid() == 0
+class OtherCursor:
+    description = (("PASS_ID",),)
+    rows: tuple[Any, ...] = ((1,), (2,))
+
+    def execute(self, sql: str) -> None:  # noqa: ARG002
+        self.left = list(self.rows)
+
+    def fetchmany(self, count: int) -> list[Any]:
+        found, self.left = self.left[:count], self.left[count:]
+        return found
 
 
-class TestPostgres:
-    def test_streams_and_sends(
-        self, sandbox: RunningSandbox, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", postgres)
-        sql = (
-            f"SELECT {FIRST} + number AS \"PASS_ID\", number::numeric(10, 2) AS points, DATE '2026-01-02' AS day "
-            "FROM generate_series(0, %(most)s) AS number WHERE 'x%%' LIKE 'x%%'"
-        )
-        text = "{points} until {day}"
-        assert operator(sql, parameters={"most": 99}, value=text).execute(context())["sent"] == 100
-        assert shown(sandbox, FIRST + 5) == "5.00 until 2026-01-02"
-        assert "No streaming" not in caplog.text
+class NotSupportedError(Exception):
+    """As a driver's, by its name."""
 
-    def test_rows_are_not_all_in_memory(self, postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-        monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", postgres)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        rows = stream_rows(
-            PostgresHook("points_db"), "SELECT repeat('x', 1000) AS value FROM generate_series(1, 200000)"
-        )
-        assert sum(1 for _ in rows) == 200_000
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 * 1024, "KB, of 200 MB"
+def not_supported(_: Any) -> None:
+    raise NotSupportedError
+
+
+class Hook:
+    def __init__(self, **cursor: Any) -> None:
+        self.connection = OtherConnection(**cursor)
+
+    def get_conn(self) -> Any:
+        return self.connection
+
+
+class TestOtherDrivers:
+    @pytest.mark.usefixtures("database")
+    def test_rows_that_are_mappings(self) -> None:
+        rows = list(stream_rows(MappingHook("points_db"), "SELECT pass_id, note FROM customers LIMIT 1"))
+        assert rows == [{"PASS_ID": FIRST, "note": "10% off"}]
+
+    def test_what_goes_wrong_while_closing_does_not_hide_the_reason(self) -> None:
+        hook = Hook(rows=((1,), (2, 3)))
+        with pytest.raises(ValueError, match="zip"):
+            list(stream_rows(hook, "SELECT pass_id"))
+        assert hook.connection.closed
+        assert list(stream_rows(Hook(), "SELECT pass_id")) == [{"PASS_ID": 1}, {"PASS_ID": 2}]
+
+    @pytest.mark.parametrize("cursor", [{}, {"nextset": not_supported}])
+    def test_statements_are_counted_where_the_driver_cannot_tell(self, cursor: dict[str, Any]) -> None:
+        assert len(list(stream_rows(Hook(**cursor), "SELECT pass_id;"))) == 2
+        with pytest.raises(ValueError, match="more than one statement"):
+            list(stream_rows(Hook(**cursor), "SELECT pass_id; DELETE FROM w"))
+
+    def test_second_result(self) -> None:
+        with pytest.raises(ValueError, match="more than one result"):
+            list(stream_rows(Hook(nextset=lambda _: True), "CALL both()"))
+
+    def test_text_in_which_no_statement_can_be_found(self) -> None:
+        with pytest.raises(ValueError, match="whether it is one statement cannot be told"):
+            list(stream_rows(Hook(), "SELECT 'a; b"))
+
+
+class TestSqlFile:
+    """Only ``sql`` may name a file."""
+
+    @staticmethod
+    def rendered(operator: SqlToPassNotifyOperator, folder: Path) -> SqlToPassNotifyOperator:
+        environment = operator.get_template_env()
+        environment.loader = FileSystemLoader(folder)
+        operator.render_template_fields({"ds": "2026-01-02"}, environment)  # type: ignore[typeddict-item]
+        return operator
+
+    def test_file_is_read_and_rendered(self, tmp_path: Path) -> None:
+        (tmp_path / "a.sql").write_text("SELECT '{{ ds }}' AS day\n")
+        assert self.rendered(operator("a.sql"), tmp_path).sql == "SELECT '2026-01-02' AS day"
+
+    def test_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(TemplateNotFound, match=r"a\.sql"):
+            self.rendered(operator("a.sql"), tmp_path)
+
+    def test_other_arguments_that_end_alike(self, tmp_path: Path) -> None:
+        options = {"value": "Your script: monthly.sql", "parameters": ["a.sql"], "notification_label": "b.sql"}
+        made = self.rendered(operator("SELECT 1 AS pass_id", **options), tmp_path)
+        assert {name: getattr(made, name) for name in options} == options

@@ -1,0 +1,193 @@
+"""Database servers for tests/sql: the machine's own, else Debian's packages, unpacked into build/debian without root.
+
+``python scripts/databases.py UV PYTHON CONSTRAINTS`` installs the drivers that tests/sql needs into an environment;
+mysqlclient has no wheel and is built against the unpacked library. What cannot be installed is named; the tests that
+need it then say so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent / "build" / "debian"
+NOBODY = 65534
+"""Who PostgreSQL runs as where the tests run as root, which it refuses."""
+
+
+class UnavailableError(Exception):
+    """A server that this machine does not have and cannot get; the message says why."""
+
+
+def postgres_programs() -> Path:
+    """Return the folder of PostgreSQL's programs.
+
+    :raises UnavailableError: when it is neither installed nor to be had.
+    """
+    if (initdb := shutil.which("initdb")) and shutil.which("pg_ctl"):
+        return Path(initdb).parent
+    for root in (Path("/"), _unpacked("postgresql")):
+        if found := sorted(root.glob("usr/lib/postgresql/*/bin/initdb")):
+            return found[-1].parent
+    raise UnavailableError("initdb is in none of Debian's packages")
+
+
+def mariadb_root() -> Path:
+    """Return the folder under which MariaDB is installed.
+
+    :raises UnavailableError: when it is neither installed nor to be had.
+    """
+    for root in (
+        Path("/"),
+        _unpacked("mariadb-server-core", "mariadb-client-core", "libmariadb-dev", "libssl-dev", "zlib1g-dev"),
+    ):
+        if (root / "usr/sbin/mariadbd").exists() and (root / "usr/bin/mariadb-install-db").exists():
+            return root
+    raise UnavailableError("mariadbd is in none of Debian's packages")
+
+
+@contextmanager
+def postgres(*options: str) -> Iterator[tuple[Path, int]]:
+    """Run a PostgreSQL server of its own, and give its socket's folder and its port; its user is ``postgres``.
+
+    :param options: of ``initdb``.
+    """
+    programs = postgres_programs()
+    with _folder() as folder:
+        data = folder / "data"
+        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+        _run([*become, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", *options])
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        settings = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder} -c fsync=off"
+        _run([*become, programs / "pg_ctl", "-D", data, "-w", "-o", settings, "-l", folder / "log", "start"])
+        try:
+            yield folder, port
+        finally:
+            _run([*become, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"])
+
+
+@contextmanager
+def mariadb() -> Iterator[Path]:
+    """Run a MariaDB server of its own, and give the path of its Unix socket; its user is ``root``, without password."""
+    root = mariadb_root()
+    with _folder() as folder:
+        data, where_to_listen, log = folder / "data", folder / "socket", folder / "log"
+        libraries = {"LD_LIBRARY_PATH": str(_libraries(root))}
+        where = ["--no-defaults", f"--basedir={root / 'usr'}", f"--datadir={data}"]
+        where += ["--user=root"] if os.geteuid() == 0 else []
+        install = ["--auth-root-authentication-method=normal", "--skip-test-db", "--force"]
+        _run([root / "usr/bin/mariadb-install-db", *where, *install], libraries)
+        command = [
+            root / "usr/sbin/mariadbd",
+            *where,
+            f"--socket={where_to_listen}",
+            "--skip-networking",
+            f"--pid-file={folder / 'pid'}",
+        ]
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                list(map(str, command)), env={**os.environ, **libraries}, stdout=output, stderr=output
+            )
+        try:
+            _wait(lambda: "ready for connections" in log.read_text(errors="replace"), server, log)
+            yield where_to_listen
+        finally:
+            server.kill()
+            server.wait()
+
+
+def install_drivers(uv: str, python: str, constraints: str) -> None:
+    """Install what tests/sql needs beside the extra ``dev``, each on its own, and name what cannot be had."""
+    install = [uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints]
+    _try([*install, "--editable", ".[dev-sql]"], "duckdb, mysql-connector-python and psycopg")
+    try:
+        root = mariadb_root()
+    except UnavailableError as error:
+        print(f"NOT TESTED: MariaDB: {error}")
+        return
+    include, libraries = root / "usr/include/mariadb", _libraries(root)
+    flags = {
+        "MYSQLCLIENT_CFLAGS": f"-I{include} -I{include / 'mysql'}",
+        "MYSQLCLIENT_LDFLAGS": f"-L{libraries} -lmariadb -Wl,-rpath,{libraries}",
+    }
+    _try([*install, "--editable", ".[dev-mysql]"], "mysqlclient", flags)
+
+
+def _try(command: list[str], what: str, more: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, env={**os.environ, **(more or {})}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"NOT TESTED: {what} cannot be installed: {done.stderr.strip()[-500:]}")
+
+
+def _unpacked(*packages: str) -> Path:
+    """Unpack Debian packages, and what they need that is not installed, and return the folder.
+
+    :raises UnavailableError: where there is no Debian, or its packages cannot be reached.
+    """
+    done = ROOT / f".{'-'.join(packages)}"
+    if done.exists():
+        return ROOT
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise UnavailableError("it is not installed, and this is no Debian whose packages could be unpacked")
+    simulate = ["apt-get", "install", "--simulate", "--no-install-recommends", "-o", "Debug::NoLocking=1", *packages]
+    try:
+        plan = _run(simulate)
+        needed = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
+        ROOT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            if needed:
+                _run(["apt-get", "download", *needed], where=Path(folder))
+            for package in sorted(Path(folder).glob("*.deb")):
+                _run(["dpkg-deb", "--extract", package, ROOT])
+    except subprocess.CalledProcessError as error:
+        raise UnavailableError(f"it is not installed, and {error.cmd[0]} says: {error.stderr.strip()[-300:]}") from None
+    done.touch()
+    return ROOT
+
+
+def _libraries(root: Path) -> Path:
+    found = next(root.glob("usr/lib/*/libmariadb.so.3"), None)
+    return found.parent if found else root / "usr/lib"
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="passnotify-sql-") as name:
+        folder = Path(name)
+        if os.geteuid() == 0:
+            shutil.chown(folder, NOBODY, NOBODY)
+        yield folder
+
+
+def _run(command: Sequence[str | Path], more: dict[str, str] | None = None, where: Path | None = None) -> str:
+    done = subprocess.run(
+        list(map(str, command)),
+        env={**os.environ, **(more or {})},
+        cwd=where or "/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def _wait(condition: Callable[[], bool], server: subprocess.Popen[bytes], log: Path) -> None:
+    while not condition():
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    install_drivers(*sys.argv[1:])
