@@ -45,14 +45,16 @@ def check_accounted(
     :raises SendRefusedError: when nobody can know what earlier tries sent, and no person has surely ordered to send.
         Nothing must be written then: a later try would take it for a record.
     """
-    why = tasks.why_unaccounted(counts_from or 1) if whole else "some of their records were discarded"
+    last = newest.try_number if newest else None
+    why = tasks.why_unaccounted(counts_from or 1, last) if whole else "some of their records were discarded"
     if why is None:
         return counts_from or 1
     number = tasks.try_number
     if delivery is Delivery.AT_LEAST_ONCE:
         log.warning("%s: sending, which may be a duplicate (delivery='at_least_once'): %s.", what, why)
         return counts_from or 1
-    cleared = tasks.this_try.surely_cleared(newest)
+    # A clear since an older try may have been before the one that nobody knows of.
+    cleared = tasks.this_try.surely_cleared(newest if last == number - 1 else None)
     if cleared and not resume:
         log.warning(
             "%s: the task was cleared, so it is sent. What earlier tries sent is not known (%s); should one of them be "

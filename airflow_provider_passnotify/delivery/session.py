@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_passnotify.delivery.folder import Folder, open_files, path_segment
 from airflow_provider_passnotify.delivery.journal import Journal
 from airflow_provider_passnotify.delivery.store import MemoryStore, Store, TaskStore
-from airflow_provider_passnotify.delivery.task import TaskTry
+from airflow_provider_passnotify.delivery.task import TaskTry, is_being_cleared
 from airflow_provider_passnotify.exceptions import SendRefusedError
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,14 @@ def open_task_store(
     folder = None if path is None else session.folder(path, this_try)
     store: Store | None = context.get("task_state_store")
     memory = session.memory if store is None else store
-    return TaskStore(this_try, memory, folder=folder, identity=identity, discards=store is not None and may_discard())
+    return TaskStore(
+        this_try,
+        memory,
+        folder=folder,
+        identity=identity,
+        discards=store is not None and may_discard(),
+        is_being_cleared=lambda: is_being_cleared(context.get("ti")),
+    )
 
 
 def open_journal(

@@ -18,7 +18,7 @@ each place accounts for::
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -68,6 +68,7 @@ class TaskStore:
     :param folder: the user's.
     :param identity: of the sender, as a path segment; empty for the task's own operator.
     :param discards: whether Airflow's store may lose records before the task is over.
+    :param is_being_cleared: asks Airflow whether the task was cleared while this process runs.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class TaskStore:
         folder: Folder | None = None,
         identity: str = "",
         discards: bool = False,
+        is_being_cleared: Callable[[], bool] = lambda: False,
     ) -> None:
         self.this_try, self.folder, self.identity = this_try, folder, identity
         self.store: Store = MemoryStore() if store is None else store
-        self._discards = discards
+        self._discards, self._is_being_cleared = discards, is_being_cleared
+        self._airflow_knows = False
 
     @property
     def try_number(self) -> int:
@@ -107,15 +110,13 @@ class TaskStore:
         if self.folder is None:
             return
         try:
-            is_new = self.folder.start()
+            self.folder.start()
         except SupersededError:
             raise
         except Exception as error:
             raise JournalError(
                 f"Nothing was sent: journal_path cannot be used ({self.folder.where}: {type(error).__name__}: {error})."
             ) from error
-        if is_new and self._has_airflow_store:
-            self._set_in_store(_key("", self.try_number, FOLDER_USED), {"path": self.folder.where})
 
     def look(self) -> None:
         """Return if this process may send what it has written an intent for.
@@ -168,6 +169,8 @@ class TaskStore:
         if self.folder is None:
             self._set_in_store(self._key(self.try_number, part), value)
             return
+        if part.endswith("intent"):
+            self._tell_airflow()
         try:
             self.folder.set(self._name(self.try_number, part), value)
         except SupersededError:
@@ -175,13 +178,29 @@ class TaskStore:
         except Exception as error:
             raise JournalError(f"{self.folder.where} did not accept {part}: {type(error).__name__}: {error}") from error
 
-    def why_unaccounted(self, counts_from: int) -> str | None:
+    def still_has(self, try_number: int | None) -> bool:
+        """Whether records of a try that were found before have not been discarded since.
+
+        :param try_number: ``None`` where none were found.
+        :raises JournalError: when it cannot be read.
+        """
+        if try_number is None or not self.may_be_discarded:
+            return True
+        try:
+            return self._has_record(try_number)
+        except Exception as error:
+            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+
+    def why_unaccounted(self, counts_from: int, newest: int | None = None) -> str | None:
         """Return why nobody can know what earlier tries did; ``None`` where this memory accounts for them.
 
         :param counts_from: the oldest try that counts.
+        :param newest: the newest try whose records were found. What came after it counts in any case: it may have
+            written elsewhere, and what counts was decided without it.
         :raises JournalError: when it cannot be read.
         """
-        earlier = [number for number in range(counts_from, self.try_number) if not self._has_start(number)]
+        first = counts_from if newest is None else min(counts_from, newest + 1)
+        earlier = [number for number in range(first, self.try_number) if not self._has_start(number)]
         if not earlier:
             return None
         missing = f"try {earlier[0]} has no start in {self.folder.where}" if self.folder is not None else None
@@ -191,15 +210,27 @@ class TaskStore:
             for number in earlier:
                 if (used := self.store.get(_key("", number, FOLDER_USED))) is not None:
                     return missing or f"try {number} kept its records in {used['path']}; now there is no journal_path"
-            if not self._discards or any(self._has_record(number) for number in earlier):
+            is_kept = newest is not None and self.folder is None  # what was found then is of Airflow's store
+            if not self._discards or is_kept or any(self._has_record(number) for number in earlier):
                 return None
+            # Asked after the reads: the clear that discards what they looked for may be younger than the context.
+            if self.this_try.clear_number == 0 and not self._is_being_cleared():
+                return None  # nothing was written yet, and nothing was discarded
         except JournalError:
             raise
         except Exception as error:
             raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
-        if self.this_try.clear_number == 0:
-            return None  # nothing was written yet, and nothing was discarded
         return "Airflow's task state has no record of an earlier try, and may have discarded them"
+
+    def _tell_airflow(self) -> None:
+        """Write into Airflow's store, once and before the first intent, that the records are in a folder.
+
+        This is the fence for what was read from Airflow's store. To a process that is no longer the task's it answers
+        "nothing"; that process must not send, and only a write tells it so.
+        """
+        if self._has_airflow_store and not self._airflow_knows:
+            self._set_in_store(_key("", self.try_number, FOLDER_USED), {"path": self.folder and self.folder.where})
+            self._airflow_knows = True
 
     @property
     def _has_airflow_store(self) -> bool:

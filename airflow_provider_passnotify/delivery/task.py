@@ -78,8 +78,8 @@ class TaskTry:
         """
         if newest is not None:
             return self.was_cleared_since(newest)
-        if self.max_tries_before is not None and self.max_tries != self.max_tries_before:
-            return True
+        if self.max_tries_before is not None:  # a clear with edited retries may leave it: then nothing is sure
+            return self.max_tries != self.max_tries_before
         # A clear sets max_tries to the tries so far plus retries. That alone proves nothing: every such combination is
         # also one of retries that were edited between two tries.
         return self.max_tries - self.retries == self.try_number - 1 and self.clear_number > 0
@@ -106,6 +106,17 @@ def decide_counts_from(this_try: TaskTry, newest: Begin, *, ended: bool, resume:
     # A try that has not ended may be at it still: what it left counts even after a clear.
     starts_afresh = ended and not resume and this_try.was_cleared_since(newest)
     return this_try.try_number if starts_afresh else newest.counts_from
+
+
+def is_being_cleared(ti: Any) -> bool:
+    """Ask Airflow whether the task instance was cleared while its process runs. False where a task cannot ask.
+
+    :raises Exception: what Airflow's API raises.
+    """
+    if not hasattr(ti, "get_task_states"):
+        return False
+    states = ti.get_task_states(ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
+    return "restarting" in {str(getattr(state, "value", state)) for state in states.get(ti.run_id, {}).values()}
 
 
 def _max_tries_before(ti: Any) -> int | None:

@@ -90,6 +90,8 @@ class ChunkJournal:
     def __init__(self, tasks: TaskStore, *, resume: bool, delivery: Delivery = Delivery.AT_MOST_ONCE) -> None:
         self._tasks, self._resume, self._delivery = tasks, resume, delivery
         self._counts_from = 1
+        self._after: int | None = None
+        """The newest earlier try that has records; should they be gone later, they were discarded."""
         self.next_number = 0
 
     @property
@@ -122,7 +124,8 @@ class ChunkJournal:
         )
         this_try = self._tasks.this_try
         begin = Begin(this_try.try_number, this_try.max_tries, this_try.clear_number, self._counts_from)
-        self._set(BEGIN, {**begin._asdict(), "at": _now()})
+        self._after = newest.try_number if newest else None
+        self._set(BEGIN, {**begin._asdict(), "after": self._after, "at": _now()})
 
     def read(self) -> Iterator[Entry]:
         """Yield what the tries that count sent, or may have sent.
@@ -145,6 +148,11 @@ class ChunkJournal:
                 number += 1
             if try_number == self._tasks.try_number:
                 self.next_number = number  # where a process of the same try came before
+        if self._delivery is Delivery.AT_MOST_ONCE and not self._tasks.still_has(self._after):
+            raise SendRefusedError(
+                "Nothing is sent: the records of earlier tries were discarded while they were read (the task was "
+                f"cleared at this moment). What you can do: {BATCH}"
+            )
 
     def write(self, value: dict[str, Any], number: int, stage: str) -> None:
         """Record a chunk; of an intent, return only if its rows may be sent.
@@ -188,6 +196,7 @@ class ChunkJournal:
                 whole = False
             elif value is not None:
                 begin = _begin(value, number)
+                whole = whole and self._tasks.still_has(value.get("after"))
                 return (
                     decide_counts_from(this_try, begin, ended=ended, resume=self._resume),
                     newest or begin,
