@@ -92,6 +92,11 @@ browser: .venv-$(NEWEST)/.installed ## the sandbox's page in headless Chromium (
 	$(BIN)/python scripts/browser.py || echo 'The tests of the page are skipped.'
 	$(BIN)/python -m pytest tests/browser
 
+.PHONY: simulation
+simulation: .venv-$(NEWEST)/.installed ## a hundred thousand histories of a simulated Airflow, and each rule of the journal broken once
+	$(BIN)/python -m tests.simulation
+	$(BIN)/python -m pytest -n 2 tests/simulation
+
 .PHONY: chaos
 chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and count what was sent
 	$(BIN)/python -m pytest -s tests/chaos

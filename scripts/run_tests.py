@@ -26,7 +26,7 @@ EXPECTED_MINUTES, MAX_MINUTES = 45, 60
 """On two cores. Above the first it says so, above the second the run fails, although every check passed."""
 FIRST = ("lint", "types", "docs", "coverage", "fuzz", "browser")
 """On the newest Airflow, before the other versions."""
-LAST = ("system", "chaos", "demo")
+LAST = ("simulation", "system", "chaos", "demo")
 """On the newest Airflow, when the others have passed: these take longest."""
 
 

@@ -1,0 +1,124 @@
+"""What must hold in every history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_passnotify.exceptions import DeliveryUnknownError, NotSentError, SendRefusedError
+from tests.simulation.rows import ROWS_TO
+
+if TYPE_CHECKING:
+    from tests.simulation.api import Push
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+
+HARMLESS = {"", "start", "end", "accepted", "not sent", "rejected", "no connection", "cleared"}
+"""What may happen to a task and leave no doubt of what was sent."""
+
+
+class Violated(BaseException):  # no Exception: the code under test must not catch it
+    """Something that is promised does not hold."""
+
+
+class Checks:
+    """Of one history. A process that a person's order made stands for that order, whenever it sends."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def is_excepted(self) -> bool:
+        """Whether this is what is not covered, and the guide says so.
+
+        ``retries`` were edited *and* the run was cleared in a way that was no order (another task; this one, while it
+        ran). Together they look like a clear of the task. Where nothing remembers, any clear before will do.
+        """
+        world = self._world
+        if "retries edited" not in world.happened:
+            return False
+        airflow = world.settings.airflow
+        remembers = airflow.has_store and not (airflow.discards_on_clear or airflow.clear_on_success)
+        return world.is_misleading or (world.clear_number > 0 and not remembers and not airflow.has_history)
+
+    def on_push(self, push: Push) -> None:
+        """Nobody is told twice of one order."""
+        if self._world.settings.delivery != "at_most_once" or self.is_excepted:
+            return
+        earlier = [p for p in self._world.pushes if p.order == push.order and not p.ticket_failed]
+        allowed = 1
+        if self._world.settings.is_batch:
+            earlier = [p for p in earlier if p.address == push.address]
+            allowed = ROWS_TO[push.address]
+        if len(earlier) >= allowed:
+            raise Violated(f"twice: {push.process!r} sends to {push.address}, which {earlier[-1].process!r} did before")
+
+    def on_end(self, process: Process) -> None:
+        """See whether what a process says is true."""
+        if self._world.settings.is_batch:
+            self._check_batch(process)
+        elif process.error is None:
+            self._check_ticket(process)
+        elif isinstance(process.error, NotSentError) and any(p.process is process for p in self._world.pushes):
+            raise Violated(f"{process!r} says that nothing was sent, but it was: {process.error}")
+
+    def at_the_end(self) -> None:
+        """What is surely not sent, and may be sent, is not refused: nothing else would ever send it."""
+        world = self._world
+        settings, airflow = world.settings, world.settings.airflow
+        may_forget = airflow.discards_on_clear or airflow.clear_on_success
+        remembers = settings.folder or (airflow.has_store and not may_forget)
+        if not remembers or world.is_misleading or settings.on_clear != "resend" or not world.happened <= HARMLESS:
+            return
+        last = world.processes[-1]
+        if isinstance(last.error, SendRefusedError | DeliveryUnknownError):
+            raise Violated(f"refused without need: {last!r}: {last.error}")
+
+    def _check_ticket(self, process: Process) -> None:
+        world = self._world
+        found = next((push for push in world.pushes if push.ticket_id == process.result), None)
+        if found is None:
+            raise Violated(f"lost: {process!r} succeeds with ticket {process.result}, which nobody gave")
+        if found.ticket_failed and world.settings.waits:
+            raise Violated(f"lost: {process!r} succeeds with ticket {process.result}, which failed")
+        if found.address != world.addresses[world.variants[process.number]]:
+            raise Violated(f"{process!r} returns the ticket of another target: {found.address}")
+
+    def _check_batch(self, process: Process) -> None:
+        if process.report is None:
+            if process.error is None:
+                raise Violated(f"lost: {process!r} succeeds without a report")
+            return
+        counts, report = process.counts, process.report
+        told = Counter(line["status"] for line in report)
+        if told != +Counter(vars(counts)):
+            raise Violated(f"the report does not add up: {told} is not {counts}")
+        if process.error is None and told["sent"] + told["duplicate"] != len(report):
+            raise Violated(f"lost: {process!r} succeeds with {told}")
+        for line in report:
+            self._check_line(process, line)
+        if self._world.owns(process) and self._world.settings.delivery == "at_most_once" and not self.is_excepted:
+            self._check_all_named(process, report)
+
+    def _check_line(self, process: Process, line: dict[str, Any]) -> None:
+        """A ticket is one that was given for this target."""
+        if line["status"] != "sent":
+            return
+        push = next((push for push in self._world.pushes if push.ticket_id == line["ticket_id"]), None)
+        if push is None or (line["target"] and push.address != _address(line)):
+            raise Violated(f"{process!r} reports a ticket that is not this target's: {line}")
+
+    def _check_all_named(self, process: Process, report: list[dict[str, Any]]) -> None:
+        """Whoever was told, or may have been, is in the report as such; a row that is gone may stand for it."""
+        world = self._world
+        order = world.orders[process.number]
+        pushes = Counter(push.address for push in world.pushes if push.order == order and not push.ticket_failed)
+        named = [line for line in report if line["status"] in {"sent", "unknown"}]
+        missing = pushes - Counter(_address(line) for line in named if line["target"])
+        if missing.total() > sum(not line["target"] for line in named):
+            raise Violated(f"not named: {process!r} does not report {dict(missing)}")
+
+
+def _address(line: dict[str, Any]) -> str:
+    return f"/pass/{line['target']['pass_id']}/notify"

@@ -1,0 +1,78 @@
+"""Where a history can go on in more than one way, something has to choose: at random, or as it was told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Action(NamedTuple):
+    """One way to go on.
+
+    :param name: as the trace of the history has it.
+    :param weight: how likely it is, against the others.
+    :param run: does it, with the arguments.
+    """
+
+    name: str
+    weight: float
+    run: Callable[..., None]
+    arguments: tuple[Any, ...] = ()
+
+
+class Choices:
+    """Chooses, and remembers how many ways there were. The first way of each list is the one without trouble."""
+
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+
+    def pick(self, actions: Sequence[Action]) -> Action:
+        """Choose one."""
+        self.widths.append(len(actions))
+        return actions[self._index(actions)]
+
+    def _index(self, actions: Sequence[Action]) -> int:  # noqa: ARG002 (the others need it)
+        return 0
+
+
+class RandomChoices(Choices):
+    """By weight, from a seed.
+
+    :param source: of randomness.
+    :param trouble: how likely trouble is, against the weights.
+    """
+
+    def __init__(self, source: random.Random, trouble: float) -> None:
+        super().__init__()
+        self._source, self._trouble = source, trouble
+
+    def _index(self, actions: Sequence[Action]) -> int:
+        if len(actions) == 1:
+            return 0
+        first = actions[0].weight
+        trouble = self._trouble * (sum([action.weight for action in actions]) - first)
+        place = self._source.random() * (first + trouble)
+        if place < first:
+            return 0
+        place = (place - first) / self._trouble
+        for index in range(1, len(actions)):
+            place -= actions[index].weight
+            if place < 0:
+                return index
+        return 0
+
+
+class Deviations(Choices):
+    """The way without trouble, except at some places.
+
+    :param at: which way to go (from 1), by the number of the choice.
+    """
+
+    def __init__(self, at: Mapping[int, int]) -> None:
+        super().__init__()
+        self._at = at
+
+    def _index(self, actions: Sequence[Action]) -> int:
+        index = self._at.get(len(self.widths) - 1, 0)
+        return index if index < len(actions) else 0

@@ -1,0 +1,80 @@
+"""One history: what happens, from the first try to the end."""
+
+from __future__ import annotations
+
+import logging
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.simulation.batch import send_many
+from tests.simulation.checks import Violated
+from tests.simulation.choices import Choices, RandomChoices
+from tests.simulation.settings import Settings
+from tests.simulation.single import send_one
+from tests.simulation.world import World
+
+MAX_STEPS = 1000
+EACH_BATCH = 25
+"""One seed of so many is a batch, which takes several times as long."""
+
+
+@dataclass
+class History:
+    """What came of it.
+
+    :param violation: what did not hold; ``None`` if all did.
+    :param trace: what happened, a line for each step.
+    :param widths: how many ways there were to go on, at each step.
+    """
+
+    settings: Settings
+    violation: str | None
+    trace: list[str]
+    widths: list[int]
+    happened: set[str]
+    pushes: int
+    state: str
+
+
+def play(settings: Settings, choices: Choices) -> History:
+    """Play a history to its end."""
+    world = World(settings, send_many if settings.is_batch else send_one)
+    violation = None
+    try:
+        with quiet():
+            for _ in range(MAX_STEPS):
+                action = choices.pick(world.actions())
+                world.happen(action)
+                if action.name == "end":
+                    break
+            else:
+                raise Violated(f"no end after {MAX_STEPS} steps")
+    except Violated as error:
+        violation = str(error)
+    with quiet():
+        for process in world.processes:
+            process.kill()
+    return History(settings, violation, world.trace, choices.widths, world.happened, len(world.pushes), world.state)
+
+
+def from_seed(seed: int) -> tuple[Settings, Choices]:
+    """Return what one seed says: the settings, and how things go on."""
+    source = random.Random(seed)
+    settings = Settings.random(source, is_batch=seed % EACH_BATCH == 0)
+    return settings, RandomChoices(source, trouble=source.choice([0.5, 1.0, 2.0, 4.0]))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nobody reads what a hundred thousand tasks log."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines of processes that were killed
+            yield
+    finally:
+        logging.disable(before)

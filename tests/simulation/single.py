@@ -1,0 +1,88 @@
+"""The real single send, in one process of the simulated task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.delivery.folder import Folder, ObjectFiles
+from airflow_provider_passnotify.delivery.journal import Delivery, Journal
+from airflow_provider_passnotify.delivery.single import SinglePush
+from airflow_provider_passnotify.delivery.store import TaskStore
+from airflow_provider_passnotify.targets import make_target
+from tests.simulation.api import connect
+from tests.simulation.folders import FileSystem
+from tests.simulation.process import Fates, Operation, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+REQUESTS = [
+    protocol.send_request(make_target("pass", {"pass_id": pass_id}), value="Gate 7") for pass_id in ("123", "124")
+]
+
+
+class WaitError(Exception):
+    """The ticket failed, or did not end in time."""
+
+
+class FinalWaitError(WaitError, AirflowFailException):
+    """The same, without a retry."""
+
+
+def task_store(world: World, process: Process) -> TaskStore:
+    """Return the real records of this try, on top of the simulated stores."""
+    number, airflow = process.number, world.settings.airflow
+    this_try, folder = world.tries[number], None
+    if world.folders_used[number]:
+        files = ObjectFiles(FileSystem(world.objects[world.hosts[number]], process).root)
+        owner = {"nonce": f"process {number}", "host": world.hosts[number], "pid": number, "at": "now"}
+        folder = Folder(files, this_try, where="journal", owner=owner)
+    return TaskStore(
+        this_try,
+        world.task_state_store(process),
+        folder=folder,
+        discards=airflow.discards_on_clear or airflow.clear_on_success,
+        is_being_cleared=lambda: world.is_being_cleared(process),
+    )
+
+
+def send_one(world: World, process: Process) -> Any:
+    """Do what ``SendNotificationOperator.execute`` does."""
+    settings = world.settings
+    push = SinglePush(
+        REQUESTS[world.variants[process.number]],
+        Journal(task_store(world, process), resume=settings.on_clear == "resume"),
+        delivery=Delivery(settings.delivery),
+        send_before=None,
+        waits=settings.waits,
+    )
+    ticket_id = push.send(lambda: connect(world, process))
+    if settings.waits:
+        try:
+            wait(world, process, push, ticket_id)
+        finally:
+            push.waiting_ended()
+    return ticket_id
+
+
+def wait(world: World, process: Process, push: SinglePush, ticket_id: int) -> None:
+    """Wait for the ticket."""
+    error = FinalWaitError if push.retry_is_unsafe else WaitError
+
+    def fail() -> bool:
+        world.fail_ticket(ticket_id)
+        return False
+
+    def time_out() -> None:
+        raise error("the ticket did not end in time")
+
+    def end() -> bool:
+        return not world.ticket_has_failed(ticket_id)
+
+    fates: Fates = {"": (1.0, end), "ticket failed": (0.05, fail), "times out": (0.05, time_out)}
+    if not process.do(Operation("wait", fates)):
+        push.ticket_failed("FAILED")
+        raise error("the ticket failed")
