@@ -5,8 +5,8 @@
     PassNotifyError                      the root: catch this to catch them all
     ├── PassNotifyConfigError            the connection is wrong             Airflow does not retry
     ├── InvalidNotificationError         target, value or id is wrong        Airflow does not retry; also a ValueError
-    ├── JournalError                     the record of what was sent failed  Airflow may retry
-    │   └── SupersededError              another process has the task        Airflow does not retry
+    ├── JournalError                     no record could be read or written  Airflow may retry
+    │   └── SupersededError              another process runs the task now   Airflow does not retry
     ├── SendRefusedError                 a try that must not send            Airflow does not retry
     ├── PassNotifyApiError               the API said no, or nothing         Airflow may retry
     │   ├── NotSentError                 surely not done                     Airflow may retry
@@ -20,8 +20,8 @@
         └── TicketTimeoutError           the ticket did not end in time      Airflow may retry
             └── FinalTicketTimeoutError  ... and that is final               Airflow does not retry
 
-"Airflow does not retry" is said by deriving from :class:`AirflowFailException` (or, for a time-out, from
-:class:`AirflowSensorTimeout`, which ``soft_fail`` knows), so that it holds in a plain ``@task``.
+An error that Airflow does not retry is an :class:`AirflowFailException` (or, for a time-out, an
+:class:`AirflowSensorTimeout`, which ``soft_fail`` knows). So it is not retried in a plain ``@task`` either.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ class PassNotifyConfigError(PassNotifyError, AirflowFailException):
 
 
 class InvalidNotificationError(PassNotifyError, AirflowFailException, ValueError):
-    """What was asked for is no notification that the API knows; nothing was sent."""
+    """The target, an id or the message is not valid; nothing was sent."""
 
 
 class JournalError(PassNotifyError):
-    """What was sent, or is about to be, could not be recorded or read; the message says what was sent."""
+    """The record of what was sent could not be read or written; the message says what was sent."""
 
 
 class SupersededError(JournalError, AirflowFailException):
-    """This process is not the one that may send: a later try, or another process, has the task."""
+    """This process must not send any more: a later try, or another process, runs the task now."""
 
 
 class SendRefusedError(PassNotifyError, AirflowFailException):
-    """A try that must not send: nothing tells what the tries before it sent, or it has sent to somebody else."""
+    """This try must not send: nobody knows what earlier tries sent, or the task has already notified somebody else."""
 
 
 class PassNotifyApiError(PassNotifyError):
     """A call of the API did not succeed.
 
-    :param request: what was asked.
-    :param verdict: what came of it.
-    :param advice: what to do, where the class's own does not say it.
+    :param request: the request.
+    :param verdict: what became of it.
+    :param advice: what to do, where the text of the class does not say it.
 
     The attributes ``status_code``, ``code``, ``description`` and ``details`` are the answer's, ``None`` where there was
     none; ``retry_after`` is in seconds; ``may_have_been_sent`` says whether the call may have been carried out.
@@ -99,13 +99,13 @@ class RejectedError(NotSentError, AirflowFailException):
 
 
 class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
-    """The push may have gone out or not: nobody can tell, so it is not sent again."""
+    """The notification may have been sent, or not: nobody can tell, so it is not sent again automatically."""
 
-    advice = "The notification may have been sent; it is not sent again without your word."
+    advice = "The notification may have been sent. It is not sent again automatically."
 
 
 class BatchIncompleteError(PassNotifyError):
-    """More rows of a batch than ``max_failures`` were not surely sent; a retry sends those that surely were not.
+    """More rows than ``max_failures`` failed or are unknown; a retry sends the rows that were surely not sent.
 
     :param message: how many, and the first of them.
     :param summary: what the task pushed as its XCom.
@@ -121,11 +121,11 @@ class BatchIncompleteError(PassNotifyError):
 
 
 class BatchFailedError(BatchIncompleteError, AirflowFailException):
-    """The same, where a retry cannot help, or must not send."""
+    """The same, but a retry cannot help, or must not send."""
 
 
 class TicketError(PassNotifyError):
-    """A send or delete was accepted, and its ticket did not end well, or the task was told to stop while it waited.
+    """A send or delete was accepted, and its ticket did not succeed, or the task was told to stop while it waited.
 
     :param message: what happened.
     :param tickets: the last state of each ticket concerned.
@@ -144,7 +144,7 @@ class TicketFailedError(TicketError):
 
 
 class FinalTicketFailedError(TicketFailedError, AirflowFailException):
-    """A ticket ended as failed, and asking or sending again is out of the question."""
+    """A ticket ended as failed, and a retry must neither ask nor send again."""
 
 
 class TicketTimeoutError(TicketError):

@@ -1,4 +1,4 @@
-"""Steers Airflow's own retries: not earlier than the API asked for. Before Airflow 3.3 there is no way to."""
+"""Airflow's own retries start no earlier than the API asked for. Before Airflow 3.3 that is not possible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_passnotify.exceptions import BatchIncompleteError, PassNot
 log = logging.getLogger(__name__)
 
 MAX_RETRY_DELAY = timedelta(days=1)
-"""Airflow's own bound; a server may ask for the year 9999."""
+"""Airflow's own limit; a server could ask to wait until the year 9999."""
 
 
 @functools.cache
@@ -40,7 +40,7 @@ def retry_policy() -> Any:
 
 @contextmanager
 def retry_after_told(operator: Any) -> Iterator[None]:
-    """Say so where a call failed with ``Retry-After`` and this Airflow cannot wait for it.
+    """Log a warning if a call failed with ``Retry-After`` and this Airflow cannot wait for that long.
 
     :param operator: the task's.
     """

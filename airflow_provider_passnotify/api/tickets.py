@@ -129,7 +129,7 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     Of keys that differ by case only, the spelling of the API's schema counts, then that of its example, then the first.
 
     :param brief: whether the children of a ticket that runs are left out: they tell nothing yet, and there may be a
-        hundred thousand, at each look.
+        hundred thousand, in each poll.
     :raises ValueError: when it is no object or has no status.
     """
     if not isinstance(payload, dict):

@@ -1,4 +1,4 @@
-"""The calls that both hooks make: what is asked, and what the verdict means to the caller. No I/O here."""
+"""The calls that both hooks make: the request, and what its verdict means for the caller. No I/O here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request, and how to read what came of it."""
+    """One request, and how to read its verdict."""
 
     request: Request
     read: Callable[[Verdict], T]

@@ -1,4 +1,4 @@
-"""The hooks: an Airflow connection in, API calls out; what a call means stands in :mod:`.calls`."""
+"""The hooks: they call the API with the credential of an Airflow connection. The calls are in :mod:`.calls`."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class PassNotifyAsyncHook(BaseHook):
         """Return the connection, read and its secrets masked, without blocking the event loop."""
         compat = await asyncio.to_thread(import_module, "airflow.providers.common.compat.connection")
         connection = await compat.get_async_connection(self.passnotify_conn_id)
-        # In a thread: masking may ask the supervisor, which would deadlock the loop.
+        # In a thread: masking may ask Airflow's supervisor, and that would block the event loop for ever.
         return await asyncio.to_thread(_read, connection, self.passnotify_conn_id)
 
     async def send_notification(

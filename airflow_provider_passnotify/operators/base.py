@@ -39,7 +39,7 @@ class TicketOperator(TextFields, BaseOperator):
     :param wait_for_completion: wait until the API has carried out what it accepted. A ticket that failed fails the
         task with :class:`TicketFailedError`, one that does not end in time with :class:`TicketTimeoutError`.
     :param deferrable: wait in the triggerer, without a worker slot.
-    :param poll_interval: seconds (or a timedelta) between two looks at a ticket.
+    :param poll_interval: seconds (or a timedelta) between two polls of a ticket.
     :param timeout: seconds (or a timedelta) to wait at most, from the moment the API accepted.
     :param success_statuses: more words that mean that a ticket succeeded.
     :param failure_statuses: more words that mean that it failed.

@@ -38,7 +38,7 @@ def still_running(ti: Any) -> Callable[[], bool] | None:
         return None
     was_running = False
 
-    def look() -> bool:
+    def ask() -> bool:
         nonlocal was_running
         try:
             found = ti.get_task_states(
@@ -51,4 +51,4 @@ def still_running(ti: Any) -> Callable[[], bool] | None:
         was_running = was_running or is_running
         return is_running or not was_running  # a task that is run by hand ("airflow tasks test") never is
 
-    return look
+    return ask

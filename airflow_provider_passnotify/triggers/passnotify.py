@@ -34,7 +34,7 @@ class NotificationTicketTrigger(BaseTrigger):
     :func:`~airflow_provider_passnotify.api.ticket_event.as_event`.
 
     :param ticket_ids: the tickets to wait for.
-    :param end: when the time is up, ISO 8601: absolute, so that a restarted triggerer does not begin anew.
+    :param end: when the time is up, ISO 8601. It is absolute, so that a restarted triggerer does not start from zero.
     :param poll_interval: seconds between two polls of a ticket.
     :param passnotify_conn_id: the Airflow connection.
     :param success_statuses: more words that mean success.
@@ -99,11 +99,11 @@ class NotificationTicketTrigger(BaseTrigger):
         yield TriggerEvent(as_event(tracker))  # type: ignore[no-untyped-call]
 
     async def _wait(self, tracker: TicketTracker, schedule: PollSchedule, shared: SharedClient) -> None:
-        # The clock of the loop from here on: the time of day may be set.
+        # From here on the event loop's clock counts: the time of day may be changed.
         loop = asyncio.get_running_loop()
         end = loop.time() + (datetime.fromisoformat(self.end) - pendulum.now("UTC")).total_seconds()
         missing = 0
-        # The worker has just polled, and a restarted triggerer starts all at once.
+        # The worker has just polled; and a restarted triggerer starts all its triggers at once.
         wait = schedule.first() + tracker.cycle.retry_after
         while tracker.end is None:
             await asyncio.sleep(max(0.0, min(wait, end - loop.time())))
@@ -140,7 +140,7 @@ async def _poll(tracker: TicketTracker, shared: SharedClient) -> None:
         await shared.ready()
     except (PassNotifyConfigError, AirflowNotFoundException):
         raise
-    except Exception as error:  # noqa: BLE001 (whatever Airflow's look-up met may be over at the next interval)
+    except Exception as error:  # noqa: BLE001 (it may work at the next interval)
         tracker.cycle.note_server_problem(f"the connection could not be looked up: {type(error).__name__}: {error}")
         return
     await asyncio.gather(*(ask() for _ in range(min(CALLS_AT_ONCE, len(queue)))))

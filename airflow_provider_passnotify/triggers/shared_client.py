@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 
 FRESH_SECONDS = 300.0
-"""How long the connection is believed before it is looked up again, so that a new password is noticed."""
+"""Seconds after which the Airflow connection is read again, so that a new password is noticed."""
 RENEWABLE_SECONDS = 5.0
-"""How old it must be to be looked up again because the credential was refused."""
+"""After a refused credential the connection is read again if it was read longer ago than this."""
 
 log = logging.getLogger(__name__)
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()
 
 
 class _QuietError(Exception):
-    """Not asked: the verdict is an earlier one, with ``Retry-After``."""
+    """No request was made, because of an earlier ``Retry-After``; the verdict is the one that had it."""
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
@@ -35,7 +35,7 @@ class _QuietError(Exception):
 
 
 class SharedClient:
-    """The client of one connection; triggers that ask for it at once wait for one look-up.
+    """The client of one connection; triggers that start at the same time wait for one reading of it.
 
     :param conn_id: the Airflow connection.
     """
@@ -52,7 +52,7 @@ class SharedClient:
         self._quiet_verdict: Verdict | None = None
 
     async def ready(self) -> None:
-        """Look the connection up where that is due.
+        """Read the Airflow connection, if that is due.
 
         :raises PassNotifyConfigError: naming what is wrong with the connection.
         """
@@ -72,12 +72,15 @@ class SharedClient:
 
     async def _ask(self, client: PassNotifyAsyncClient, request: Request) -> Verdict:
         try:
-            async with self._slots:  # not in aiohttp's own queue, which knows of no Retry-After
+            async with self._slots:  # not in aiohttp's own queue, which does not know Retry-After
                 self._check_quiet()
                 verdict = await client.call(request, before_attempt=self._check_quiet)
         except _QuietError as quiet:
             return quiet.verdict
-        if verdict.retry_after and verdict.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN):  # a refusal is one ticket's
+        if verdict.retry_after and verdict.outcome in (
+            Outcome.NOT_SENT,
+            Outcome.UNKNOWN,
+        ):  # (a rejection is one ticket's)
             self._quiet_until = asyncio.get_running_loop().time() + min(
                 verdict.retry_after, MAX_RETRY_AFTER_BETWEEN_POLLS
             )
@@ -85,7 +88,7 @@ class SharedClient:
         return verdict
 
     def _check_quiet(self) -> None:
-        """Ask nothing, not even what stood in line for the rate, while the server has asked to be left alone."""
+        """Make no request, not even one that already waited for its turn, while a ``Retry-After`` holds."""
         left = self._quiet_until - asyncio.get_running_loop().time()
         if self._quiet_verdict is not None and left > 0:
             raise _QuietError(replace(self._quiet_verdict, retry_after=left))
@@ -98,34 +101,37 @@ class SharedClient:
             await client.close()
 
     async def _changed(self, client: PassNotifyAsyncClient) -> bool:
-        """Whether the credential that was refused is not the connection's any more."""
+        """Whether the connection has another credential than the one that was refused."""
         if client is self._client:
             await self._refresh(RENEWABLE_SECONDS)
         return client is not self._client
 
     async def _refresh(self, age: float) -> None:
-        """Look the connection up again if that was longer ago; a failure keeps the client that there is."""
+        """Read the connection again if the last time was longer ago; if that fails, the old client stays."""
         now = asyncio.get_running_loop().time()
         if now - self._read_at < age:
             return
         try:
             await self._read()
-        except Exception as error:  # noqa: BLE001 (whatever it is, the old connection may still do)
+        except Exception as error:  # noqa: BLE001 (the old connection may still work)
             self._read_at = now
             log.warning(
-                "Connection %r could not be looked up again: %s: %s", self._conn_id, type(error).__name__, error
+                "Connection %r could not be read again, so the old one is used: %s: %s",
+                self._conn_id,
+                type(error).__name__,
+                error,
             )
 
     async def _read(self) -> None:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(self._opened)
-        await asyncio.shield(self._opening)  # a trigger that is cancelled does not cancel the others' look-up
+        await asyncio.shield(self._opening)  # a trigger that is cancelled must not cancel the reading for the others
 
     def _opened(self, opening: asyncio.Task[None]) -> None:
         self._opening = None
         if not opening.cancelled():
-            opening.exception()  # seen, should everyone who waited for it be gone
+            opening.exception()  # so that asyncio does not complain if nobody waits for it any more
 
     async def _open(self) -> None:
         config = replace(await PassNotifyAsyncHook(self._conn_id).get_config(), max_retries=0)
@@ -134,13 +140,13 @@ class SharedClient:
                 self._replaced.append(self._client)  # calls under way end on it
             self._client = await new_async_client(config)
             self._slots = asyncio.Semaphore(config.max_connections)
-            self._quiet_until = 0.0  # said to another host or customer
+            self._quiet_until = 0.0  # it was said for another host or credential
         self._read_at = asyncio.get_running_loop().time()
 
 
 @asynccontextmanager
 async def shared_client(conn_id: str) -> AsyncIterator[SharedClient]:
-    """Give the client of a connection to one more user; with the last one its connections are closed."""
+    """Give the client of a connection to one more user; the last one closes its connections."""
     clients = _shared.setdefault(asyncio.get_running_loop(), {})
     shared = clients.setdefault(conn_id, SharedClient(conn_id))
     shared.users += 1

@@ -16,7 +16,7 @@ T = TypeVar("T")
 class ChunkWriter:
     """Writes intents and outcomes, and knows how many rows the journal has in flight.
 
-    :param journal: ``None`` where rows may be repeated at will; every write is accepted then.
+    :param journal: ``None`` where rows may be repeated (deletions); every write is accepted then.
     :param on_error: called when the journal did not accept a write.
     """
 

@@ -35,7 +35,7 @@ _ENDED_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task ended while this one was b
 class ChunkFeeder:
     """Feeds one sender.
 
-    :param journal: ``None`` where rows may be repeated at will.
+    :param journal: ``None`` where rows may be repeated (deletions).
     :param size: of the chunks.
     :param on_error: called when the journal did not accept a write; nothing more is handed out.
     """
@@ -46,9 +46,9 @@ class ChunkFeeder:
         self._ledger, self._on_error, self._size = ledger, on_error, size
         self._writer = ChunkWriter(journal, on_error=self._on_journal_error)
         self._chunks: dict[int, Chunk] = {}
-        """Those that are not written whole, by number."""
+        """The chunks that are not written completely, by number."""
         self._places: dict[int, tuple[Chunk, int]] = {}
-        """Of the rows that the sender has."""
+        """The chunk and the place in it, of each row that the sender has."""
         self._next_chunk: asyncio.Task[Chunk | None] | None = None
         self._next_number = 0 if journal is None else journal.next_number
         self._last_row = 0

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
 WATCH_SECONDS = 0.4
-"""Between two looks at whether Airflow still has the task as running; thousands of phones ring in a second."""
+"""Seconds between two questions to Airflow whether the task still runs. (Thousands of phones ring in one second.)"""
 
 
 class StoppedError(Exception):
@@ -36,13 +36,13 @@ class StoppedError(Exception):
 
 
 class BatchRun:
-    """Sends what waits in a ledger.
+    """Sends the pending rows of a ledger.
 
     :param journal: read to its end; ``None`` where rows may be repeated at will (deletions).
     :param send_before: the moment after which nothing more is sent.
     :param on_progress: called every few seconds, in another thread.
-    :param should_continue: asked again and again, in the journal's thread; once it says no, nothing more is started.
-        (Airflow's own word comes with a heartbeat, up to 5 s later.)
+    :param should_continue: called every :data:`WATCH_SECONDS`, in the journal's thread. When it returns ``False``,
+        nothing more is started. (Airflow itself tells a task with the next heartbeat, up to 5 s later.)
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class BatchRun:
         self.ended_early: str | None = None
         """Why rows were left unsent."""
         self.final = False
-        """Whether it ended for a reason that another try would meet again."""
+        """Whether another try would end for the same reason."""
         self.must_fail = False
-        """Whether it ended for a reason that no tolerance for failures covers."""
+        """Whether the task must fail, whatever ``max_failures`` allows."""
 
     @property
     def ended(self) -> bool:
@@ -78,12 +78,12 @@ class BatchRun:
 
     @property
     def retryable(self) -> int:
-        """How many rows were surely not sent for a reason that may pass."""
+        """How many rows were surely not sent, and may be sent by a retry."""
         return self._feeder.tally.retryable if self._feeder else 0
 
     @property
     def retry_after(self) -> float | None:
-        """How many seconds the API asked to wait, where rows were not sent for that."""
+        """How many seconds the API asked to wait, if rows were not sent because of that."""
         return (self._feeder.tally.retry_after or None) if self._feeder else None
 
     def run(self) -> None:
@@ -95,7 +95,7 @@ class BatchRun:
         if not self._before.pending:
             self._ended.set()
             return
-        gc.freeze()  # Airflow's half a million objects: a full collection takes 0.1 s, and rows make many
+        gc.freeze()  # Airflow has half a million objects: each full collection would take 0.1 s
         threading.Thread(target=self._run_loop, name="passnotify-batch", daemon=True).start()
         try:
             self._ended.wait()
@@ -111,7 +111,7 @@ class BatchRun:
             raise self._error
 
     def stop(self, reason: str = "the task was told to stop") -> None:
-        """Start nothing more, and give what is in flight a few seconds; from any thread or signal handler."""
+        """Start nothing more, and give requests in flight a few seconds; from any thread or signal handler."""
         self._end(reason)
         if self._sender is not None:
             self._sender.stop(STOP_GRACE_SECONDS)
@@ -149,7 +149,7 @@ class BatchRun:
             finally:
                 done.set()
                 progress.cancel()
-                await asyncio.wait({watch}, timeout=1)  # a look that takes longer must not keep the summary back
+                await asyncio.wait({watch}, timeout=1)  # a slow answer must not delay the summary
                 await feeder.finish()
 
     def _check_may_send(self) -> None:

@@ -1,6 +1,6 @@
 """A stream of requests in, a stream of verdicts out: many at once, in constant memory. It knows no Airflow.
 
-A fixed number of workers pull from one source; one throttle slows them all.
+A fixed number of workers take jobs from one source; one rate limiter slows them all.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from airflow_provider_passnotify.delivery.batch.throttle import AdaptiveRateLimi
 log = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 3.0
-"""Seconds that what is in flight gets when the sender stops; SIGKILL follows a SIGTERM about 5 s later."""
+"""Seconds that requests in flight get when the sender stops. (SIGKILL follows about 5 s after SIGTERM.)"""
 MAX_THROTTLED_ATTEMPTS = 10
-"""A row that was refused this often while others are accepted is refused for its own sake."""
+"""After so many throttled attempts a row is given up: others were accepted meanwhile, so the row is the reason."""
 
 _NOT_STARTED = Verdict(Outcome.NOT_SENT, "the task was stopped before this one was sent")
 _IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task was stopped while this one was being sent")
@@ -47,12 +47,12 @@ OnResult = Callable[[Job, Verdict], None]
 class Sender:
     """Sends jobs with as many workers as the connection has ``max_connections``, within ``requests_per_second``.
 
-    A refusal (429, or a 503 that says it) slows all workers and does not count against a row's ``max_retries``. A
-    server that accepted nothing for a minute, and one more for each of ``max_retries``, or that leaves send after send
-    unknown, is given up: the remaining jobs end as not sent, at once.
+    A throttled attempt (429, or a 503 of the API's own) slows all workers and does not count against a row's
+    ``max_retries``. A server is given up if it accepts nothing for a minute (one more for each of ``max_retries``), or
+    if send after send ends as unknown; the remaining jobs then end as not sent, at once.
 
     :param client: used within the running loop; the caller closes it.
-    :param may_send: called right before each attempt; what it raises becomes the reason why the row is not sent.
+    :param may_send: called right before each attempt; if it raises, the row is not sent, and that is the reason.
     """
 
     def __init__(self, client: PassNotifyAsyncClient, *, may_send: Callable[[], None] | None = None) -> None:
@@ -70,7 +70,7 @@ class Sender:
     async def run(self, jobs: AsyncIterable[Job], on_result: OnResult) -> None:
         """Send all jobs; return when each has its result.
 
-        :param jobs: read one by one, as workers become free.
+        :param jobs: read one by one, whenever a worker is free.
         :param on_result: called once for each job, in the loop, in any order.
         :raises Exception: what the source raised, after the jobs in flight have their results; what ``on_result``
             raised, or a time-out that a signal raises, after they had :data:`STOP_GRACE_SECONDS` seconds for them.
@@ -136,7 +136,7 @@ class Sender:
         return None
 
     async def _deliver(self, job: Job, on_result: OnResult) -> None:
-        """Do one job to its end; ``verdict`` is its result, should it end now."""
+        """Do one job to its end. At every moment ``verdict`` is the result if the job ended now."""
         verdict = _NOT_STARTED
         failures = throttled = 0
         try:
@@ -175,7 +175,7 @@ class Sender:
             on_result(job, verdict)
 
     async def _attempt(self, request: Request) -> Verdict:
-        """Try once, and let the throttle know what came of it."""
+        """Try once, and tell the rate limiter and the circuit breaker what came of it."""
         worker = asyncio.current_task()
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -196,7 +196,7 @@ class Sender:
 
     async def _wait_for_turn(self) -> None:
         loop = asyncio.get_running_loop()
-        async with self._turns:  # one waits for the clock and the others for it: no stampede at each turn
+        async with self._turns:  # one worker waits for the clock, the others wait for that worker
             while self.breaker.opened is None and (wait := self._rate_limiter.wait(loop.time())) > 0:  # noqa: ASYNC110 (a clock)
                 await asyncio.sleep(wait)
 
@@ -204,6 +204,6 @@ class Sender:
         if self._may_send is not None:
             try:
                 self._may_send()
-            except Exception as error:  # noqa: BLE001 (whatever it is, it stops this row; a time-out is no Exception)
+            except Exception as error:  # noqa: BLE001 (any error stops this row; a time-out of Airflow is no Exception)
                 return Verdict(Outcome.NOT_SENT, str(error))
         return None

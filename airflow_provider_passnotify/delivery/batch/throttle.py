@@ -1,6 +1,6 @@
-"""How fast all workers together may send, without I/O: a smooth limit, lowered by refusals, restored gradually.
+"""How fast all workers together may send, without I/O: a limit that drops when the server throttles, and recovers.
 
-Own code because aiolimiter, the usual library, allows a burst at the start, has a fixed rate and cannot pause.
+This is our own code: aiolimiter, the usual library, allows a burst at the start, has a fixed rate and cannot pause.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from airflow_provider_passnotify.api.back_off import back_off
 from airflow_provider_passnotify.api.protocol import MAX_RETRY_AFTER_IN_WORKER
 
 CUT = 0.8
-"""What is left of the rate at which the server refused."""
+"""The part of the rate that is left when the server throttles."""
 RECOVERY = 10.0
-"""Seconds until a lowered rate is back where it was refused; then it rises faster and faster."""
+"""Seconds until a lowered rate is back where the server throttled; then it rises faster and faster."""
 SLACK = 0.05
-"""Seconds that a request may start late (timers and a busy loop do that) without the next ones being put off."""
+"""Seconds that a request may start late (timers are not exact) without moving the next ones."""
 _MIN_RATE = 1.0
 
 
 class AdaptiveRateLimiter:
     """Hands out moments to start a request. Every time is that of one monotonic clock, in seconds.
 
-    It is open, and costs nothing, as long as there is no limit and the server has refused nothing.
-    After a refusal the rate follows the cubic curve of TCP (RFC 9438): soon back to just below the rate that was
-    refused, long around it, so that few requests are refused, then up quickly, should the server's limit be gone.
+    It is open, and costs nothing, as long as there is no limit and the server has not throttled.
+    After that the rate follows the cubic curve of TCP (RFC 9438). It is soon back to just below the rate at which the
+    server throttled. It stays near that rate for long, so that few requests are throttled. Then it rises quickly, in
+    case the server's limit is gone.
 
     :param per_second: the rate that is never exceeded; ``None`` for no limit.
-    :param workers: how many requests there are at once; the guess for a server that refused before it accepted any.
+    :param workers: how many requests there are at once. It is the first guess if the server throttles before it has
+        accepted anything.
     """
 
     def __init__(self, per_second: float | None, workers: int = 1) -> None:
@@ -52,7 +54,7 @@ class AdaptiveRateLimiter:
         return min(self._limit, self._throttled_rate * (1 + (1 - CUT) * age**3))
 
     def wait(self, now: float) -> float:
-        """Take the next moment to start if it has come (then 0.0), else return the seconds until it may have."""
+        """Take the next moment to start, and return 0.0; if it has not come yet, return the seconds to wait."""
         if self._next > now:
             return self._next - now
         if now - self._resumed > 10 * RECOVERY:
@@ -62,7 +64,7 @@ class AdaptiveRateLimiter:
         return 0.0
 
     def accepted(self, now: float) -> None:
-        """Note that the server did what it was asked."""
+        """Note that the server accepted a request."""
         if now >= self._second_ends:
             self._accepted_before, self._accepted = self._accepted, 0
             self._second_ends = now + 1
@@ -70,13 +72,13 @@ class AdaptiveRateLimiter:
         self._cuts_in_vain = 0
 
     def throttled(self, now: float, *, started: float, retry_after: float | None = None) -> bool:
-        """Pause all and lower the rate, and return whether it was lowered.
+        """Pause all workers and lower the rate; return whether it was lowered.
 
-        What had started before the last cut says nothing new: it only lengthens the pause.
+        A request that had started before the last cut says nothing new: it only makes the pause longer.
 
-        :param started: when the refused request started.
-        :param retry_after: the pause that the server asks for, unless it is more than a worker should be held. In any
-            case there is a short one, which doubles from cut to cut as long as nothing is accepted.
+        :param started: when the throttled request started.
+        :param retry_after: the pause in seconds that the server asks for; ignored if it is longer than a worker may
+            wait. There always is a short pause; it doubles from cut to cut while nothing is accepted.
         """
         pause = 0.0 if retry_after is None or retry_after > MAX_RETRY_AFTER_IN_WORKER else retry_after
         lower = started >= self._cut_at
