@@ -14,9 +14,11 @@ from urllib.request import urlopen
 
 from local_airflow import LocalAirflow, RunResult
 
+from airflow_provider_passnotify.sandbox.page import picture
 from airflow_provider_passnotify.sandbox.server import running_sandbox
 
 DAG_ID = "passnotify_campaign"
+PICTURE = Path(__file__).resolve().parents[1] / "build" / "demo.html"
 EXAMPLES = Path(__file__).resolve().parents[1] / "example_dags"
 
 
@@ -49,6 +51,8 @@ def demo(home: Path) -> str | None:
         print_table(("task", "map index", "state", "ticketId"), task_rows(run))
         with urlopen(f"{sandbox.url}/_sandbox/deliveries") as answer:
             passes = json.load(answer)["passes"]
+        PICTURE.parent.mkdir(exist_ok=True)
+        PICTURE.write_text(sandbox.call(picture))
     say("\nWhat each pass received, and shows now:\n")
     print_table(("pass", "received", "shows now"), [pass_row(pass_id, passes[pass_id]) for pass_id in sorted(passes)])
     failed = sorted({task.task_id for task, result in run.tasks.items() if result.state == "failed"})
@@ -56,6 +60,7 @@ def demo(home: Path) -> str | None:
         errors = [line for line in run.log_text.splitlines() if line.startswith("airflow_provider_passnotify.")]
         return "\n".join([f"task {', '.join(failed)} failed and the run is {run.state}.", *errors])
     say(f"\nDone: {len(run.tasks)} tasks, all successful. The sandbox and Airflow are stopped.")
+    say(f"How that looked on the phones (open it in a browser): {PICTURE.as_uri()}")
     return None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
@@ -41,20 +42,7 @@ def page_router(state: SandboxState) -> APIRouter:
         after: Annotated[int, Query(ge=0)] = 0, generation: Annotated[int | None, Query(ge=0)] = None
     ) -> Response:
         """What happened after a ticket, and what is set now: for the page at /."""
-        log = state.requests
-        told = {
-            "generation": state.generation,
-            "delivered": state.deliveries.delivered,
-            **state.deliveries.since(after if generation == state.generation else 0, MOST_EVENTS, MOST_PASSES),
-            "tickets": state.tickets.last(MOST_TICKETS),
-            "requests": {
-                "total": log.count(),
-                "held": log.held,
-                "refusals": log.refusals,
-                "refused": log.refused(),
-            },
-            "faults": state.trouble.as_json(),
-        }
+        told = _news(state, after if generation == state.generation else 0)
         return Response(json.dumps(told), media_type="application/json", headers=HEADERS)
 
     return router
@@ -62,3 +50,41 @@ def page_router(state: SandboxState) -> APIRouter:
 
 def _file(name: str, media_type: str) -> Response:
     return Response((STATIC / name).read_bytes(), media_type=media_type, headers=HEADERS)
+
+
+def picture(state: SandboxState) -> str:
+    """Return the page as it is now, in one file of its own: it can be looked at when the sandbox has ended."""
+    told = json.dumps(_news(state, 0)).replace("<", "\\u003c")
+    html = (STATIC / "page.html").read_text()
+    for line, inlined in {
+        '<link rel="icon" href="/_sandbox/static/icon.svg" type="image/svg+xml">': "",
+        '<link rel="stylesheet" href="/_sandbox/static/page.css">': f"<style>\n{_text('page.css')}</style>",
+        '<script src="/_sandbox/static/page.js" defer></script>': (
+            f'<script type="application/json" id="picture">{told}</script>'
+        ),
+        "</body>": f"<script>\n{_text('page.js')}</script>\n</body>",
+    }.items():
+        html = html.replace(line, inlined)
+    return html
+
+
+def _news(state: SandboxState, after: int) -> dict[str, Any]:
+    log = state.requests
+    return {
+        "generation": state.generation,
+        "at": time.time(),
+        "delivered": state.deliveries.delivered,
+        **state.deliveries.since(after, MOST_EVENTS, MOST_PASSES),
+        "tickets": state.tickets.last(MOST_TICKETS),
+        "requests": {
+            "total": log.count(),
+            "held": log.held,
+            "refusals": log.refusals,
+            "refused": log.refused(),
+        },
+        "faults": state.trouble.as_json(),
+    }
+
+
+def _text(name: str) -> str:
+    return (STATIC / name).read_text()

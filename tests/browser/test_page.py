@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from airflow_provider_passnotify.sandbox.page import picture
 from airflow_provider_passnotify.sandbox.server import RunningSandbox
 
 TEXTS = ("h1", "#connected", ".counts dt", "nav a", "label", ".why", ".where", ".back .title", "th", "td")
@@ -270,6 +272,22 @@ def test_a_screen_reader_has_names_for_everything(page: Page, send: Send) -> Non
     ] == []
     assert page.find("#connected").get_attribute("role") == "status"
     assert page.find("#announcer").get_attribute("aria-live") == "polite"
+
+
+def test_a_picture_of_it_can_be_kept(page: Page, send: Send, sandbox: RunningSandbox, tmp_path: Path) -> None:
+    """One file, which asks nobody; ``make demo`` ends with it."""
+    evil = "</script><script>document.title = 1</script>"
+    send("pass/123", evil, "Gate change")
+    send("pass/999", "x")
+    file = tmp_path / "picture.html"
+    file.write_text(sandbox.call(picture))
+    page.driver.get(file.as_uri())
+    assert page.text("article .notice .value") == evil
+    assert page.text("#connected").startswith("As it was on ")
+    assert "There is no pass 999" in page.text("#refused-list")
+    assert not page.find("#faults").is_displayed()
+    assert page.driver.title == "PassNotify sandbox"
+    assert page.driver.execute_script("return performance.getEntriesByType('resource').length") == 0
 
 
 def test_a_sandbox_that_is_gone_is_noticed(chromium: Chrome) -> None:

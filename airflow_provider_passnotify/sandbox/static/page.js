@@ -320,16 +320,30 @@ function switchOn(event) {
 }
 
 FAULTS.forEach(([name], index) => $("fault-what").append(new Option(name, index)));
-$("example").textContent = `curl -u sandbox:sandbox ${location.origin}/v1/pass/123/notify -d '{"value": "Hello"}'`;
-$("fault-form").addEventListener("submit", switchOn);
-$("clear").addEventListener("click", () => order("DELETE", "/_sandbox/faults"));
-$("release").addEventListener("click", () => order("POST", "/_sandbox/release"));
-$("reset").addEventListener("click", () => {
-  if (confirm("Forget every notice, ticket, request and fault?")) order("POST", "/_sandbox/reset");
-});
 $("find").addEventListener("input", filter);
 $("order").addEventListener("change", orderAnew);
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) ask();
-});
-ask();
+
+function begins() {
+  $("example").textContent = `curl -u sandbox:sandbox ${location.origin}/v1/pass/123/notify -d '{"value": "Hello"}'`;
+  $("fault-form").addEventListener("submit", switchOn);
+  $("clear").addEventListener("click", () => order("DELETE", "/_sandbox/faults"));
+  $("release").addEventListener("click", () => order("POST", "/_sandbox/release"));
+  $("reset").addEventListener("click", () => {
+    if (confirm("Forget every notice, ticket, request and fault?")) order("POST", "/_sandbox/reset");
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) ask();
+  });
+  ask();
+}
+
+// A page that was kept (sandbox/page.py, picture) holds what there was, and asks nobody.
+function showPicture(told) {
+  $("faults").hidden = true;
+  document.querySelector("nav a[href='#faults']").hidden = true;
+  setText($("connected"), `As it was on ${new Date(told.at * 1000).toLocaleString([], { hour12: false })}`);
+  take(told);
+}
+
+if ($("picture")) showPicture(JSON.parse($("picture").textContent));
+else begins();
