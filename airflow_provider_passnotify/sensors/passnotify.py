@@ -28,6 +28,7 @@ from airflow_provider_passnotify.operators import polling
 from airflow_provider_passnotify.rendering import TextFields
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_passnotify.api.client import PassNotifyClient
@@ -61,7 +62,7 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
     def __init__(
         self,
         *,
-        ticket_id: int | str | Iterable[int | str],
+        ticket_id: int | str | Iterable[Any],
         passnotify_conn_id: str = DEFAULT_CONN_ID,
         success_statuses: Iterable[str] | None = None,
         failure_statuses: Iterable[str] | None = None,
@@ -126,6 +127,38 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
         tracker = self._new_tracker(self.ticket_id)
         load_event(tracker, event)
         return self._conclude(context, tracker)
+
+    def check_given(self) -> None:
+        """Refuse what came to nothing, saying what a list of XComs can do that ``expand`` cannot.
+
+        :raises ValueError: naming the argument.
+        """
+        if "ticket_id" in self._came_to_nothing:
+            raise ValueError(
+                "ticket_id came to nothing: the task that it was to come from was skipped, failed, or returned no "
+                "ticketId; in expand and in a Jinja template nothing tells which. What you can do: give the XComs "
+                "themselves, as in ticket_id=[a.output, b.output]; then what comes from skipped tasks is left out."
+            )
+        super().check_given()
+
+    def _render_text(self, given: Any, context: Mapping[str, Any], env: jinja2.Environment, seen_oids: set[int]) -> Any:
+        """Render ticketIds; where an XCom is that of a skipped task there is none."""
+        if isinstance(given, list | tuple) and id(given) not in seen_oids:
+            found: list[Any] = []
+            for part in given:
+                rendered = self._render_text(part, context, env, seen_oids)
+                is_list = isinstance(rendered, Iterable) and not isinstance(rendered, str | bytes | Mapping)
+                found += rendered if is_list else [rendered]
+            return found
+        rendered = super()._render_text(given, context, env, seen_oids)
+        if rendered is None and hasattr(given, "iter_references"):
+            task_ids = sorted({operator.task_id for operator, _ in given.iter_references()})
+            states = polling.states_of(context, task_ids)
+            if states and all(state == "skipped" for state in states):
+                self.log.info("Left out: the ticketId of %s, which was skipped.", ", ".join(task_ids))
+                return []
+            self.log.error("There is no ticketId of %s (%s).", ", ".join(task_ids), ", ".join(map(str, states)))
+        return rendered
 
     def _poll(self, tracker: TicketTracker) -> None:
         quiet = self._quiet_until - time.monotonic()
