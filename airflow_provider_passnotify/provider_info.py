@@ -29,6 +29,24 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.sql_to_passnotify",
             }
         ],
+        "config": {
+            "passnotify": {
+                "description": "What the operators of airflow-provider-passnotify take where the DAG says nothing.",
+                "options": {
+                    "journal_path": {
+                        "description": (
+                            "A folder, local or in any object storage that Airflow reaches, in which tasks that send "
+                            "keep the records of what they sent, so that no retry sends it again. Empty: Airflow's "
+                            "own task state where there is one (Airflow 3.3 and later), else nothing."
+                        ),
+                        "version_added": __version__,
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/passnotify-journal",
+                        "default": "",
+                    },
+                },
+            },
+        },
         "connection-types": [
             {
                 "connection-type": "passnotify",

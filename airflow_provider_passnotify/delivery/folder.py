@@ -42,6 +42,7 @@ from airflow_provider_passnotify.exceptions import SupersededError
 UNREADABLE: Final = object()
 """The value of a record that is there and cannot be read."""
 MAX_SEGMENT = 100
+LOCAL_PROTOCOLS = ("", "file", "local")
 
 
 class Files(Protocol):
@@ -207,6 +208,18 @@ class Folder:
         self._files.write(name, json.dumps(value, allow_nan=False).encode())
 
 
+def check_journal_path(path: object) -> None:
+    """Refuse what is no place for a journal.
+
+    :raises ValueError: saying what it must be.
+    """
+    text = str(path)
+    if not text.strip() or text == "None" or ("://" not in text and not Path(text).expanduser().is_absolute()):
+        raise ValueError(
+            f"journal_path must be an absolute path or a URL such as s3://conn_id@bucket/journal, not {text!r:.200}."
+        )
+
+
 def open_files(journal_path: str, this_try: TaskTry) -> tuple[Files, str]:
     """Return the files of a task instance, and where they are.
 
@@ -218,9 +231,6 @@ def open_files(journal_path: str, this_try: TaskTry) -> tuple[Files, str]:
     root = storage_path("/".join([journal_path.rstrip("/"), *map(path_segment, parts)]))
     files = LocalFiles(Path(root.path)) if root.protocol in LOCAL_PROTOCOLS else ObjectFiles(root)
     return files, str(root)
-
-
-LOCAL_PROTOCOLS = ("", "file", "local")
 
 
 def path_segment(text: str) -> str:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_passnotify.delivery.folder import Folder, open_files, path_segment
+from airflow_provider_passnotify.delivery.folder import Folder, check_journal_path, open_files, path_segment
 from airflow_provider_passnotify.delivery.journal import Journal
 from airflow_provider_passnotify.delivery.store import MemoryStore, Store, TaskStore
 from airflow_provider_passnotify.delivery.task import TaskTry, is_being_cleared
-from airflow_provider_passnotify.exceptions import SendRefusedError
+from airflow_provider_passnotify.exceptions import PassNotifyConfigError, SendRefusedError
 
 log = logging.getLogger(__name__)
 
@@ -144,23 +143,18 @@ def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> No
 
 
 def configured_path() -> str | None:
-    """Return ``[passnotify] journal_path`` of Airflow's configuration."""
-    path: str | None = conf.get("passnotify", "journal_path", fallback=None)
-    return path or None
+    """Return ``[passnotify] journal_path`` of Airflow's configuration.
 
-
-def check_journal_path(path: object) -> None:
-    """Refuse what is no place for a journal.
-
-    :raises ValueError: saying what it must be.
+    :raises PassNotifyConfigError: when it is no place for a journal.
     """
-    if path is None:
-        return
-    text = str(path)
-    if not text.strip() or text == "None" or ("://" not in text and not Path(text).expanduser().is_absolute()):
-        raise ValueError(
-            f"journal_path must be an absolute path or a URL such as s3://conn_id@bucket/journal, not {text!r:.200}."
-        )
+    path: str | None = conf.get("passnotify", "journal_path", fallback=None)
+    if not path:
+        return None
+    try:
+        check_journal_path(path)
+    except ValueError as error:
+        raise PassNotifyConfigError(f"[passnotify] in Airflow's configuration: {error}") from None
+    return path
 
 
 def may_discard() -> bool:

@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
-from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices
-from airflow_provider_passnotify.delivery.session import claim, identity_of, open_task_store
+from airflow_provider_passnotify.delivery.journal import Delivery, OnClear
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.sending import SendingOperator
 
@@ -66,16 +65,14 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
     def _open_journal(self, context: Context) -> ChunkJournal:
         from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
 
-        identity = identity_of(context, self.task_id)
         return ChunkJournal(
-            open_task_store(context, identity=identity, retries=self.retries),
+            self._task_store(context),
             resume=self.on_clear == OnClear.RESUME.value,
             delivery=Delivery(self.delivery),
         )
 
     def _begin(self, context: Context) -> ChunkJournal:
-        self._checked(lambda: check_choices(self.delivery, self.on_clear))  # what counts is decided by them
-        claim(context, self.task_id)
+        self._claim(context)
         journal = self._open_journal(context)
         journal.begin()
         return journal

@@ -9,8 +9,7 @@ from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
-from airflow_provider_passnotify.delivery.journal import Delivery, Journal, OnClear, check_choices
-from airflow_provider_passnotify.delivery.session import claim, identity_of, open_journal
+from airflow_provider_passnotify.delivery.journal import Delivery, Journal, OnClear
 from airflow_provider_passnotify.delivery.single import SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
@@ -98,8 +97,7 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
 
         :return: the ticketId.
         """
-        self._checked(lambda: check_choices(self.delivery, self.on_clear))  # what counts is decided by them
-        claim(context, self.task_id)
+        self._claim(context)
         try:
             self._check()
             self._push = self._new_push(context)
@@ -139,12 +137,7 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
         )
 
     def _open_journal(self, context: Context) -> Journal:
-        return open_journal(
-            context,
-            resume=self.on_clear == OnClear.RESUME,
-            identity=identity_of(context, self.task_id),
-            retries=self.retries,
-        )
+        return Journal(self._task_store(context), resume=self.on_clear == OnClear.RESUME)
 
     def _check_arguments(self) -> None:
         super()._check_arguments()

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
+from airflow_provider_passnotify.delivery.folder import check_journal_path
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices
+from airflow_provider_passnotify.delivery.session import claim, identity_of, open_task_store
+from airflow_provider_passnotify.delivery.store import TaskStore
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath
 
 
 class SendingOperator(TargetArgumentsOperator):
@@ -21,6 +28,9 @@ class SendingOperator(TargetArgumentsOperator):
         try has sent.
     :param on_clear: ``resend`` or ``resume``: what a cleared task does.
     :param send_before: a datetime or ISO string; what has not been sent by then is not sent.
+    :param journal_path: a folder, local or in any object storage, for the records of what was sent. It gives full
+        at-most-once on every Airflow version, and outlives what Airflow's own memory does not. ``None``:
+        ``[passnotify] journal_path`` of Airflow's configuration, if that is set.
     """
 
     template_fields: Sequence[str] = (
@@ -28,6 +38,7 @@ class SendingOperator(TargetArgumentsOperator):
         "value",
         "notification_label",
         "send_before",
+        "journal_path",
     )
     text_fields = frozenset(template_fields)
     may_be_empty = frozenset({"notification_label"})
@@ -40,6 +51,7 @@ class SendingOperator(TargetArgumentsOperator):
         delivery: str = Delivery.AT_MOST_ONCE.value,
         on_clear: str = OnClear.RESEND.value,
         send_before: datetime | str | None = None,
+        journal_path: str | os.PathLike[str] | ObjectStoragePath | None = None,
         **kwargs: Any,
     ) -> None:
         _refuse_label(kwargs)
@@ -49,6 +61,8 @@ class SendingOperator(TargetArgumentsOperator):
         self.delivery = delivery
         self.on_clear = on_clear
         self.send_before = send_before
+        self.journal_path = journal_path
+        self._has_journal_path = journal_path is not None
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
@@ -61,6 +75,31 @@ class SendingOperator(TargetArgumentsOperator):
         if not is_resolved_at_runtime(self.send_before):
             parse_deadline(self.send_before)
         super()._check_arguments()
+        if not is_resolved_at_runtime(self.journal_path):
+            self._own_journal_path()
+
+    def _claim(self, context: Context) -> None:
+        """Begin to send: first of all check what the journal goes by, then see that this is the only send.
+
+        :raises InvalidNotificationError: naming the argument.
+        :raises SendRefusedError: see :func:`~airflow_provider_passnotify.delivery.session.claim`.
+        """
+        self._checked(lambda: check_choices(self.delivery, self.on_clear))
+        claim(context, self.task_id, self._checked(self._own_journal_path))
+
+    def _task_store(self, context: Context) -> TaskStore:
+        return open_task_store(
+            context,
+            identity=identity_of(context, self.task_id),
+            journal_path=self._checked(self._own_journal_path),
+            retries=self.retries,
+        )
+
+    def _own_journal_path(self) -> str | None:
+        if not self._has_journal_path:
+            return None
+        check_journal_path(self.journal_path)
+        return str(self.journal_path)
 
 
 def _refuse_label(arguments: Mapping[str, Any]) -> None:
