@@ -56,9 +56,12 @@ class TestFiles:
     def test_on_the_disk_before_it_returns(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         synced: list[str] = []
         sync = os.fsync
-        monkeypatch.setattr(
-            "os.fsync", lambda fd: (synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())), sync(fd))[1]
-        )
+
+        def note(fd: int) -> None:
+            synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+            sync(fd)
+
+        monkeypatch.setattr("os.fsync", note)
         LocalFiles(tmp_path / "new").write("record", b"{}")
         assert synced[0] == str(tmp_path), "the new folder"
         assert Path(synced[1]).name.startswith(".record.")
@@ -199,7 +202,12 @@ class TestOperators:
     def test_writes_of_a_single_send(self, tmp_path: Path, connect: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         written: list[str] = []
         write = LocalFiles.write
-        monkeypatch.setattr(LocalFiles, "write", lambda *args: (written.append(args[1]), write(*args))[1])
+
+        def note(files: LocalFiles, name: str, data: bytes) -> None:
+            written.append(name)
+            write(files, name, data)
+
+        monkeypatch.setattr(LocalFiles, "write", note)
         with serving(answer(429), answer(429), TICKET) as server:
             connect(server)
             for try_number in (1, 2):
