@@ -102,8 +102,9 @@ chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and cou
 	$(BIN)/python -m pytest -s tests/chaos
 
 .PHONY: nightly
-nightly: ## what takes too long for each push: more chaos, more fuzzing, a million rows
+nightly: .venv-$(NEWEST)/.installed ## what takes too long for each push: more histories, more chaos, more fuzzing, a million rows
 	$(MAKE) fuzz FUZZ_EXAMPLES=100000
+	$(BIN)/python -m tests.simulation --histories 2000000 --first-seed 1000000
 	$(BIN)/python -m tests.chaos --rounds 300
 	$(BIN)/python -m tests.chaos.batch --rows 50000 --kills 10
 	$(BIN)/python benchmarks/scale.py

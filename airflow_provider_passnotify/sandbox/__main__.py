@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_passnotify.sandbox.faults import AnyFault
 
-MOST_PASSES = 100_000_000
+MAX_PASSES = 100_000_000
 
 EPILOG = """\
 A fault is JSON, or ACTION:KEY=VALUE,KEY=VALUE:
@@ -132,8 +132,8 @@ def _count(text: str) -> int:
 
 def _passes(text: str) -> int:
     number = _count(text)
-    if number > MOST_PASSES:
-        raise argparse.ArgumentTypeError(f"{text!r} is too many: at most {MOST_PASSES}")
+    if number > MAX_PASSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is too many: at most {MAX_PASSES}")
     return number
 
 

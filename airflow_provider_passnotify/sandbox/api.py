@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 
 from airflow_provider_passnotify.sandbox.answers import Answer, as_json, error
 from airflow_provider_passnotify.sandbox.state import SandboxState
-from airflow_provider_passnotify.sandbox.world import LONGEST_NUMBER, NotFoundError
+from airflow_provider_passnotify.sandbox.world import MAX_DIGITS, NotFoundError
 
 NOTIFY = ("POST", "DELETE")
 
@@ -101,7 +101,7 @@ class Api:
 
     def _ticket(self, text: str) -> Answer:
         tickets = self._state.tickets
-        is_number = text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
+        is_number = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
         if not is_number or int(text) not in tickets:
             raise NotFoundError(f"Ticket not found! There is no ticket {text}")
         found = tickets.look_up(int(text))

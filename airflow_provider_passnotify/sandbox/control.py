@@ -15,7 +15,7 @@ from airflow_provider_passnotify.sandbox.state import SandboxState
 from airflow_provider_passnotify.sandbox.tickets import TicketBehaviour
 from airflow_provider_passnotify.sandbox.world import NewPass
 
-LONGEST_WAIT = 600
+MAX_WAIT = 600
 
 
 class TicketOrder(TicketBehaviour):
@@ -69,7 +69,7 @@ def control_app(state: SandboxState) -> FastAPI:
         wait_for: Annotated[int | None, Query(ge=0)] = None,
         method: Annotated[Literal["GET", "POST", "DELETE"] | None, Query()] = None,
         wait_for_held: Annotated[int | None, Query(ge=0)] = None,
-        timeout: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30,
+        timeout: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 30,
     ) -> Response:
         """The requests received so far; on demand not before so many were received, or stand still; else 408."""
         log = state.requests

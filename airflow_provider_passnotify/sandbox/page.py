@@ -18,9 +18,9 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-MOST_EVENTS = 1000
-MOST_PASSES = 1000
-MOST_TICKETS = 100
+MAX_EVENTS = 1000
+MAX_PASSES = 1000
+MAX_TICKETS = 100
 
 
 def page_router(state: SandboxState) -> APIRouter:
@@ -74,8 +74,8 @@ def _news(state: SandboxState, after: int) -> dict[str, Any]:
         "generation": state.generation,
         "at": time.time(),
         "delivered": state.deliveries.delivered,
-        **state.deliveries.since(after, MOST_EVENTS, MOST_PASSES),
-        "tickets": state.tickets.last(MOST_TICKETS),
+        **state.deliveries.since(after, MAX_EVENTS, MAX_PASSES),
+        "tickets": state.tickets.last(MAX_TICKETS),
         "requests": {
             "total": log.count(),
             "held": log.held,

@@ -12,7 +12,7 @@ from typing import Any
 
 REMEMBERED = 100
 FIRST_REFUSAL = 300
-LONGEST_REASON = 2000
+MAX_REASON_LENGTH = 2000
 
 
 class Received:
@@ -67,7 +67,7 @@ class RequestLog:
         request.status = status
         self._statuses[status] += 1
         if status >= FIRST_REFUSAL:
-            request.refusal = body[:LONGEST_REASON]
+            request.refusal = body[:MAX_REASON_LENGTH]
             self._refused.append(request)
             self.refusals += 1
 

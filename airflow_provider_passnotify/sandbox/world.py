@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FIRST_EXTRA_PASS = 1_000_001
 EXTRA_TEMPLATE = "20000"
 EXTRA_EXTERNAL_ID = "customer-"
-LONGEST_NUMBER = 15  # of digits; what is longer is no pass, and need not be read as a number
+MAX_DIGITS = 15  # of digits; what is longer is no pass, and need not be read as a number
 
 TEMPLATES: dict[str, Sequence[int]] = {
     "123": (223, 224, 225),
@@ -46,7 +46,7 @@ class NewPass(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    pass_id: str = Field(pattern=f"^[1-9][0-9]{{0,{LONGEST_NUMBER - 1}}}$")
+    pass_id: str = Field(pattern=f"^[1-9][0-9]{{0,{MAX_DIGITS - 1}}}$")
     template_id: str | None = Field(default=None, min_length=1)
     external_id: str | None = Field(default=None, min_length=1)
     template_external_id: str | None = Field(default=None, min_length=1)
@@ -169,6 +169,6 @@ def _with(members: Sequence[int], number: int) -> Sequence[int]:
 
 def _number(digits: str) -> int:
     """Return a number that is written in exactly one way, or 0: ``007`` must not reach pass 7."""
-    if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= LONGEST_NUMBER:
+    if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= MAX_DIGITS:
         return int(digits)
     return 0
