@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_passnotify.arguments import check_stable, checked
@@ -36,12 +37,7 @@ class TextFields:
     may_be_empty: ClassVar[frozenset[str]] = frozenset()
     """Fields that may come to nothing; an empty label is no label."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG004 (for __init__)
-        """Remember which arguments are ``None``: Airflow does not tell which of them ``expand`` gave."""
-        made = super().__new__(cls)
-        object.__setattr__(made, "_none_arguments", frozenset(name for name, value in kwargs.items() if value is None))
-        object.__setattr__(made, "_came_to_nothing", {})
-        return made
+    _came_to_nothing: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def partial(cls, *, task_id: str, **kwargs: Any) -> Any:
@@ -76,10 +72,11 @@ class TextFields:
         if parent is not self:  # an object in a field that has fields of its own
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids, **more)  # type: ignore[misc]
             return
-        self._came_to_nothing = {}
-        if id(None) in seen_oids:  # ``expand`` gave at least one None
-            names = self._none_arguments & {*self.template_fields, *self.never_none}
-            self._came_to_nothing = dict.fromkeys(sorted(names - self.may_be_empty))
+        nothing: dict[str, Any] = {}
+        if id(None) in seen_oids:  # ``expand`` gave at least one None; Airflow keeps which arguments were given
+            given_arguments = getattr(self, "_BaseOperator__init_kwargs", {})
+            names = {name for name, value in given_arguments.items() if value is None}
+            nothing = dict.fromkeys(sorted(names & {*self.template_fields, *self.never_none} - self.may_be_empty))
         text_env = None
         for name in template_fields:
             given = getattr(self, name)
@@ -95,7 +92,8 @@ class TextFields:
             setattr(self, name, rendered)
             is_nothing = rendered is None or (isinstance(rendered, str) and rendered.strip() in {"", "None"})
             if is_nothing and rendered is not given and name not in self.may_be_empty:
-                self._came_to_nothing[name] = rendered
+                nothing[name] = rendered
+        self._came_to_nothing = nothing
 
     def _render_text(self, given: Any, context: Mapping[str, Any], env: jinja2.Environment, seen_oids: set[int]) -> Any:
         if not isinstance(given, str):

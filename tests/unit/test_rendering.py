@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -166,6 +167,12 @@ def test_a_label_that_is_the_text_none_is_refused(dag: DAG) -> None:
 def test_partial_refuses_what_looks_different_at_each_parse(cls: Any, name: str, unstable: Any) -> None:
     with pytest.raises(InvalidNotificationError, match=f"Task 't': {name} holds a .*new version of the DAG"):
         cls.partial(task_id="t", **{name: unstable})
+
+
+def test_airflow_can_copy_an_operator(dag: DAG) -> None:
+    send = rendered(SendNotificationOperator(**SEND), dag)
+    sensor = rendered(NotificationTicketSensor(task_id="s", ticket_id=1), dag)
+    assert [deepcopy(task).task_id for task in (send, sensor)] == ["t", "s"]
 
 
 def test_partial_refuses_label() -> None:
