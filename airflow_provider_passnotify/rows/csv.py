@@ -70,6 +70,8 @@ class _CsvText:
 
         :param columns: how many the header has.
         """
+        if not self._fault and not self.quoted:
+            return ""
         fault, self._fault = self._fault, ""
         if self.quoted:
             fault = fault or self._quoting_fault(columns)
@@ -77,6 +79,8 @@ class _CsvText:
         return fault
 
     def _quoting_fault(self, columns: int | None) -> str:
+        if len(self.quoted) == 1 and _is_quoted_throughout(self.quoted[0].rstrip("\r\n")):
+            return ""
         begins = self._number - len(self.quoted) + 1
         where = f"line {begins}" if begins == self._number else f"lines {begins} to {self._number}"
         if not _WELL_QUOTED.fullmatch("".join(self.quoted).rstrip("\r\n")):
@@ -88,6 +92,11 @@ class _CsvText:
                 "many? (If it is one text, write it as JSON Lines.)"
             )
         return ""
+
+
+def _is_quoted_throughout(line: str) -> bool:
+    """Whether each field is in quotes and holds none, as most programs write a CSV. (Quicker than the pattern.)"""
+    return line[:1] == line[-1:] == '"' and line.count('"') == 2 * line.count('","') + 2
 
 
 def _splits_into(line: str, columns: int) -> bool:
@@ -126,8 +135,9 @@ def _read_header(reader: Any, text: _CsvText) -> list[str]:
 def _next_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, Any] | BadRow | None:
     begins, fields = 0, cast("list[str] | None", [])
     try:
-        while fields is not None and _is_blank(fields):
-            text.quoted.clear()
+        while fields is not None and (not fields or not fields[0].strip()) and _is_blank(fields):
+            if text.quoted:
+                text.quoted.clear()
             begins = reader.line_num + 1
             fields = next(reader, None)
     except csv.Error as error:

@@ -24,7 +24,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+_STRICT = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _decode(line: bytes) -> Any:
+    """Return the value of a line.
+
+    :raises _KeyTwiceError: when a key stands twice in one object.
+    """
+    value = json.loads(line.decode())
+    # A key has one colon: where there are no more colons than keys, no key stands twice, and looking would take longer.
+    if isinstance(value, dict) and line.count(b":") > len(value):
+        return _STRICT.decode(line.decode())
+    return value
 
 
 def read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
@@ -32,13 +44,12 @@ def read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadR
 
     :raises ValueError: when the file is another kind of JSON, of which only some lines could be read.
     """
-    decode = _DECODER.decode
     is_first = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            row = decode(line.decode()) if len(line) <= source.MAX_LINE_BYTES else None
+            row = _decode(line) if len(line) <= source.MAX_LINE_BYTES else None
         except (ValueError, RecursionError) as error:
             yield from _explain(number, line, error, is_first=is_first)
         else:

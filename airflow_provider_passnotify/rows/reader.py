@@ -9,6 +9,7 @@ the row's other columns (``"You have {points} points"``). Text is never changed;
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Collection, Mapping
 from string import Formatter
@@ -27,7 +28,11 @@ _COLUMN = re.compile(r"[^\W\d][\w -]*")
 _OWN_BRACES = re.compile(r"\{\s*[^\W\d][\w -]*\}")
 _SHAPES_KEPT = 1000
 _NULL_IN_FILES = "\\N"
-_NULL_WORDS = frozenset({"null", "none", "nan", "nat", "<na>"})
+_NULL_WORDS = frozenset(
+    "".join(spelling)
+    for word in ("null", "none", "nan", "nat", "<na>")
+    for spelling in itertools.product(*({char, char.upper()} for char in word))
+)
 _MAX_DECIMALS = 6
 
 
@@ -133,11 +138,12 @@ class RowReader:
         shape = self._shape(row)
         names = shape.names
         if self._is_file:
+            nulls = self._nulls
 
             def column(name: str) -> Any:
                 key = names.get(name)
                 value = None if key is None else row[key]
-                return None if isinstance(value, str) and value in self._nulls else value
+                return None if isinstance(value, str) and value in nulls else value
 
         else:
 
@@ -237,8 +243,10 @@ class RowReader:
         return self._as_text(name, value)
 
     def _as_text(self, name: str, value: Any) -> str:
+        if type(value) is str:  # most are text or whole numbers, and the rest takes longer
+            return value
         text = as_text(name, value)
-        if type(value) is not str and is_number(value) and len(text.partition(".")[2]) > _MAX_DECIMALS:
+        if type(value) is not int and is_number(value) and len(text.partition(".")[2]) > _MAX_DECIMALS:
             self._hint(
                 "decimals",
                 f"The number {text:.60} in the column {name!r:.60} goes out with all its decimals. Round or format "
@@ -289,4 +297,4 @@ def _digest(data: bytes) -> bytes:
 
 
 def _looks_like_null(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= 4 and value.lower() in _NULL_WORDS
+    return isinstance(value, str) and value in _NULL_WORDS
