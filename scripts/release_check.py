@@ -21,7 +21,6 @@ CONSTRAINTS = ROOT / "constraints" / "airflow-3.3.txt"
 
 TESTS = (
     "tests/contract",
-    "tests/unit/operators",
     "tests/airflow/test_provider.py",
     "tests/airflow/test_example_dags.py",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from airflow.providers.common.compat.sdk import DAG
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.anchors import anchors_plugin
+
+from airflow_provider_passnotify import exceptions
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").glob("**/*.md")])
@@ -75,3 +79,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_contents() -> None:
     listed = {urlsplit(link).path for link in links(ROOT / "docs" / "index.md")}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} == listed
+
+
+def test_every_error_that_a_page_names_exists() -> None:
+    known = {*vars(exceptions), *vars(builtins)}
+    named = {word for page in PAGES for word in re.findall(r"\b[A-Z]\w+Error\b", page.read_text())}
+    assert not named - known
+    everything = [kind for kind in vars(exceptions).values() if isinstance(kind, type)]
+    ours = {kind.__name__ for kind in everything if kind.__module__ == exceptions.__name__}
+    runbook = (ROOT / "docs" / "at-night.md").read_text()
+    finals = {name for name in ours if name.startswith("Final")}  # said of the error without "Final"
+    roots = {"PassNotifyError", "PassNotifyApiError", "TicketError"}
+    assert not {name for name in ours - finals - roots if f"`{name}`" not in runbook}
