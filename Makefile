@@ -98,8 +98,9 @@ simulation: .venv-$(NEWEST)/.installed ## a hundred thousand histories of a simu
 	$(BIN)/python -m pytest -n 2 tests/simulation
 
 .PHONY: chaos
-chaos: .venv-$(NEWEST)/.installed ## kill, stop and cut everything once, and count what was sent
+chaos: .venv-$(NEWEST)/.installed .venv-2.11/.installed ## kill, stop and cut everything once, and count what was sent
 	$(BIN)/python -m pytest -s tests/chaos
+	.venv-2.11/bin/python -m pytest -s tests/chaos/test_batch.py
 
 .PHONY: nightly
 nightly: .venv-$(NEWEST)/.installed ## what takes too long for each push: more histories, more chaos, more fuzzing, a million rows

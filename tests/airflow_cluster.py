@@ -51,6 +51,9 @@ class Airflow:
     :param env: more environment variables for every process.
     """
 
+    components: Mapping[str, list[str]] = COMPONENTS
+    api_root = "/api/v2"
+
     def __init__(self, home: Path, *, dags_folder: Path, env: Mapping[str, str] | None = None) -> None:
         self.home, self.port = home, _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -84,6 +87,10 @@ class Airflow:
         self._session = requests.Session()
         self._session.trust_env = False
 
+    def prepare(self) -> None:
+        """Make the database."""
+        self.run("db", "migrate")
+
     def run(self, *arguments: str) -> str:
         """Run the ``airflow`` command to its end and return what it printed."""
         result = subprocess.run(
@@ -97,7 +104,7 @@ class Airflow:
         assert name not in self.processes, f"{name} runs already"
         with (self._output / f"{name}.log").open("ab") as output:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *COMPONENTS[name]],
+                [sys.executable, "-m", "airflow", *self.components[name]],
                 env=self.env,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -278,7 +285,9 @@ class Airflow:
         return True
 
     def _request(self, method: str, path: str, body: Any, parameters: Mapping[str, Any]) -> requests.Response:
-        return self._session.request(method, f"{self.url}/api/v2{path}", json=body, params=parameters, timeout=30)
+        return self._session.request(
+            method, f"{self.url}{self.api_root}{path}", json=body, params=parameters, timeout=30
+        )
 
 
 @contextmanager
@@ -288,18 +297,19 @@ def running_airflow(
     dags_folder: Path,
     env: Mapping[str, str] | None = None,
     components: Collection[str] = tuple(COMPONENTS),
+    kind: type[Airflow] = Airflow,
 ) -> Iterator[Airflow]:
     """Run an Airflow until the block ends; every process that it started is gone then.
 
     :param home: an empty directory.
-    :param components: which of :data:`COMPONENTS` to start; the rest can be started later.
+    :param components: which of them to start; the rest can be started later.
     """
-    airflow = Airflow(home, dags_folder=dags_folder, env=env)
-    airflow.run("db", "migrate")
+    airflow = kind(home, dags_folder=dags_folder, env=env)
+    airflow.prepare()
     try:
         for name in components:
             airflow.start(name)
-        watched = [name for name in components if name != "api-server"]
+        watched = [name for name in components if name not in ("api-server", "webserver")]
         airflow.wait(lambda: airflow.healthy(*watched), f"{', '.join(components)} to be healthy", seconds=START_SECONDS)
         yield airflow
     finally:

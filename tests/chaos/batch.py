@@ -1,7 +1,7 @@
 """A large batch on a real Airflow: killed again and again, and marked as failed by a person.
 
 ``python -m tests.chaos.batch --rows 50000 --kills 10 --seed 7`` plays both, prints what became of every row, and exits
-with 1 if anything was wrong.
+with 1 if anything was wrong; with ``--folder`` the journal is in a ``journal_path``. Before Airflow 3.3 it always is.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+from packaging.version import Version
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.airflow_2_cluster import Airflow2
 from tests.airflow_cluster import Airflow, running_airflow
 from tests.chaos.database import a_database
 
+AIRFLOW = Version(version("apache-airflow"))
+IS_AIRFLOW_2, HAS_STORE = Version("3") > AIRFLOW, Version("3.3") <= AIRFLOW
 DAGS = Path(__file__).parent / "dags"
 DAG_ID, TASK = "chaos_batch", "send"
 FIRST_PASS = 1_000_001
@@ -149,12 +154,18 @@ def play_marked_failed(stage: Stage) -> Outcome:
 
 
 @contextmanager
-def a_stage(home: Path, rows: int) -> Iterator[Stage]:
-    """Build the stage, and take it down."""
+def a_stage(home: Path, rows: int, *, folder: bool) -> Iterator[Stage]:
+    """Build the stage on the Airflow that is installed here, and take it down.
+
+    :param folder: whether the journal is in a folder, not in Airflow's store.
+    """
     with running_sandbox(passes=rows) as sandbox, a_database() as database:
         env = {**database, "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": sandbox.connection}
-        components = ("api-server", "scheduler", "dag-processor")
-        with running_airflow(home, dags_folder=DAGS, env=env, components=components) as airflow:
+        if folder:
+            env["AIRFLOW__PASSNOTIFY__JOURNAL_PATH"] = str(home / "journal")
+        components = ("webserver", "scheduler") if IS_AIRFLOW_2 else ("api-server", "scheduler", "dag-processor")
+        kind = Airflow2 if IS_AIRFLOW_2 else Airflow
+        with running_airflow(home, dags_folder=DAGS, env=env, components=components, kind=kind) as airflow:
             yield Stage(home, airflow, sandbox, rows)
 
 
@@ -164,13 +175,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--folder", action="store_true", default=not HAS_STORE)
     options = parser.parse_args()
     plays: dict[str, Callable[[Stage], Outcome]] = {
         f"SIGKILL {options.kills} times": lambda stage: play_kills(stage, options.kills, random.Random(options.seed)),
         "marked failed": play_marked_failed,
     }
     wrong = 0
-    with tempfile.TemporaryDirectory() as directory, a_stage(Path(directory), options.rows) as stage:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        a_stage(Path(directory), options.rows, folder=options.folder) as stage,
+    ):
         for name, play in plays.items():
             began = time.monotonic()
             outcome = play(stage)

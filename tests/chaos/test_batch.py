@@ -1,25 +1,20 @@
-"""The short form of :mod:`tests.chaos.batch`, for CI. On Airflow >= 3.3, which remembers."""
+"""The short form of :mod:`tests.chaos.batch`, for CI: the journal in Airflow's store (3.3), and in a folder (each)."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from importlib.metadata import version
 
 import pytest
-from packaging.version import Version
 
-from tests.chaos.batch import Stage, a_stage, play_kills, play_marked_failed
+from tests.chaos.batch import HAS_STORE, Stage, a_stage, play_kills, play_marked_failed
 
-pytestmark = pytest.mark.skipif(
-    Version(version("apache-airflow")) < Version("3.3"), reason="before Airflow 3.3 there is no memory between tries"
-)
 ROWS, KILLS, SEED = 6000, 3, 1
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with a_stage(tmp_path_factory.mktemp("airflow"), ROWS) as stage:
+@pytest.fixture(scope="module", params=["store", "folder"] if HAS_STORE else ["folder"])
+def stage(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with a_stage(tmp_path_factory.mktemp("airflow"), ROWS, folder=request.param == "folder") as stage:
         yield stage
 
 
