@@ -101,7 +101,7 @@ class PassNotifyClient:
             ) as response:
                 attempt.begin_answer(response.status_code, response.headers)
                 body = bytearray()
-                while piece := response.raw.read(_PIECE, decode_content=False):
+                while not attempt.expired and (piece := response.raw.read(_PIECE, decode_content=False)):
                     body += piece
                     if len(body) > request.max_answer_bytes:
                         raise ValueError(f"the answer is larger than {request.max_answer_bytes} bytes")

@@ -92,9 +92,13 @@ class Watchdog:
             return
         self.watch(fileno)
         with self._lock:
-            if self._attempt.expired:
-                raise TimeoutError("the deadline has passed")
+            self.check()
             self._attempt.on_its_way = True
+
+    def check(self) -> None:
+        """Raise :class:`TimeoutError` when the deadline has passed: there may be megabytes that came and are unread."""
+        if self._attempt.expired:
+            raise TimeoutError("the deadline has passed")
 
     def _fire(self) -> None:
         with self._lock:
@@ -164,7 +168,9 @@ class _Answer(http.client.HTTPResponse):
 
     def begin(self) -> None:
         self.wire.is_answer = True
+        watchdog: Watchdog = _current.watchdog
         while True:
+            watchdog.check()
             super().begin()
             if self.wire.last_line not in _LINE_ENDS:
                 raise http.client.IncompleteRead(b"", None)
