@@ -66,7 +66,6 @@ def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     verdict = client.call(SEND)
     released.set()
     assert (verdict.outcome, verdict.failure) == (Outcome.NOT_SENT, TransportFailure.UNREACHABLE)
-    assert "no name server told the address of api.example.com" in verdict.reason
     assert not client.in_flight
 
 
