@@ -63,7 +63,9 @@ class Page:
     def emulate(self, screen: dict[str, Any], scheme: str = "light") -> None:
         """Be another screen."""
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        # Without motion: a notice that fades in has no visible text yet.
+        wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        media = {"features": [{"name": name, "value": value} for name, value in wishes.items()]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
 
