@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints a Python that can carry an Airflow version: PYTHON if it can, else the first on the PATH that can.
+# Prints a Python that can carry an Airflow version: PYTHON if it can, else the first that can on the PATH or of pyenv's
+# (whose names on the PATH fail for every version that is not switched on).
 #   usage: scripts/find-python.sh 3.3
 set -euo pipefail
 series=$1
@@ -18,7 +19,9 @@ print("%d.%d%s" % (*sys.version_info[:2], "" if u.find_spec("venv") and u.find_s
 ' 2>/dev/null
 }
 
-for python in "${PYTHON:-python3}" python3.12 python3.11 python3.10 python3.13 python3; do
+shopt -s nullglob
+for python in "${PYTHON:-python3}" python3.12 python3.11 python3.10 python3.13 python3 \
+    "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python; do
     found=$(about "$python") || continue
     if [[ " $fits " == *" $found "* ]]; then
         echo "$python"
