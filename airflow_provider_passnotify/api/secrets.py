@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
+MIN_LENGTH = 5
+"""Shorter ones are not cut out, as by Airflow's own masker: every text would be full of holes."""
 _FOR_HTML = re.compile("[<>&'+=]")
 """What some libraries escape in JSON, so that it may stand in HTML."""
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
@@ -19,7 +21,8 @@ _PERCENT = re.compile(r"%[0-9A-F]{2}")
 
 def spellings(secrets: Iterable[str]) -> list[str]:
     """Return every plausible spelling of each secret, the longest first, as it must be cut out."""
-    return sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
+    long = (secret for secret in secrets if len(secret) >= MIN_LENGTH)
+    return sorted({form for secret in long for form in _spellings(secret)}, key=len, reverse=True)
 
 
 def proxy_secrets(url: str | None) -> tuple[str, ...]:

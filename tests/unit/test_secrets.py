@@ -9,10 +9,12 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from airflow_provider_passnotify.api.config import read_config
 from airflow_provider_passnotify.exceptions import PassNotifyError
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, PassNotifyHook
 from tests.servers import CLOSE, NOTHING, TICKET, Answer, answer, echoing, serving
@@ -178,3 +180,19 @@ def test_secrets_are_given_to_the_masker(connection: Callable[..., str]) -> None
     connection(host="https://api.example.com", login=LOGIN, password=PASSWORD)
     PassNotifyHook().get_config()
     check(redact(f"Authorization: Basic {KEY} for {PASSWORD}!"))
+
+
+@pytest.mark.parametrize(
+    ("password", "said"), [("e", "There is no tiger."), ("tige", "There is no tiger."), ("tiger", "There is no ***.")]
+)
+def test_short_secrets_leave_texts_readable(password: str, said: str) -> None:
+    fields: dict[str, Any] = {
+        "conn_type": "passnotify",
+        "host": "h.example",
+        "schema": None,
+        "port": None,
+        "extra": None,
+    }
+    config = read_config(login="k", password=password, **fields)
+    assert config.redact("There is no tiger.") == said
+    assert password in config.secrets, "Airflow's masker decides for itself"
