@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_passnotify.delivery import journal
 from airflow_provider_passnotify.delivery.batch import chunks
-from airflow_provider_passnotify.delivery.folder import UNREADABLE, Folder
+from airflow_provider_passnotify.delivery.folder import Folder
 from airflow_provider_passnotify.delivery.journal import State
 from airflow_provider_passnotify.delivery.single import History, SinglePush
 from airflow_provider_passnotify.delivery.store import TaskStore
@@ -147,17 +147,7 @@ def _batches_do_not_resume(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(batch, "resume", lambda *_, **__: None)
 
 
-def _torn_records_are_none(patch: pytest.MonkeyPatch) -> None:
-    get = TaskStore.get
-
-    def read(self: TaskStore, try_number: int, part: str) -> Any:
-        value = get(self, try_number, part)
-        return None if value is UNREADABLE else value
-
-    patch.setattr(TaskStore, "get", read)
-
-
-SINGLE, RETRY = Settings(max_tries=4), Settings(retries=2, max_tries=4)
+RETRY = Settings(retries=2, max_tries=4)
 FOLDER, BATCH = Settings(version="2.11", folder=True, max_tries=4), Settings(is_batch=True, max_tries=4)
 BROKEN: list[tuple[Break, Settings, str]] = [
     (_an_empty_memory_is_nothing_sent, Settings(version="3.4", on_clear="resume"), "twice"),
@@ -179,7 +169,6 @@ BROKEN: list[tuple[Break, Settings, str]] = [
     (_nobody_asks_whether_it_is_being_cleared, Settings(version="3.4", retries=2, max_tries=4), "twice"),
     (_what_was_found_is_not_looked_for_again, Settings(version="3.4", is_batch=True, retries=2), "twice"),
     (_batches_do_not_resume, BATCH, "twice"),
-    (_torn_records_are_none, FOLDER, "twice"),
 ]
 
 
