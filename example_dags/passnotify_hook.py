@@ -1,7 +1,7 @@
 """The API from a task of your own: send, look the ticket up, take the message away.
 
-Needs the connection ``passnotify_default``. A hook keeps no journal: where the task dies half-way, a retry would send
-again, so these tasks have no retries.
+Needs the connection ``passnotify_default``. ``send_notification`` keeps no journal: where the task dies half-way, a
+retry would send again, so that task has no retries. ``send_once`` keeps one.
 """
 
 from __future__ import annotations
@@ -34,3 +34,14 @@ with DAG(
 
     look_up(tell_customer(123))
     # [END howto_hook]
+
+    # [START howto_send_once]
+    @task(retries=2)
+    def tell_everyone(pass_ids: list[int]) -> list[int]:
+        """Send to each once: a retry returns the tickets of those who have been told."""
+        hook = PassNotifyHook()
+        targets = [{"target_type": "pass", "pass_id": pass_id} for pass_id in pass_ids]
+        return [hook.send_once(target, value="The kitchen closes at ten.") for target in targets]
+
+    tell_everyone([223, 224])
+    # [END howto_send_once]

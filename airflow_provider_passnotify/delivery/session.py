@@ -7,6 +7,7 @@ Kept on the task instance object: Airflow makes a new one for each try, and it i
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,9 @@ class Session:
         self.has_warned = False
         self.senders: set[str] = set()
         """Identities of the operators that have sent."""
+        self.messages: dict[str, bytes] = {}
+        """What ``send_once`` has sent: digests by identity."""
+        self.lock = threading.RLock()
         self._folders: dict[str, Folder] = {}
 
     def folder(self, journal_path: str, this_try: TaskTry) -> Folder:
@@ -106,16 +110,7 @@ def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = N
 
     :raises SendRefusedError: when it has sent in this try already, or the task is over (a callback).
     """
-    ti = context.get("ti")
-    state = getattr(ti, "state", None)
-    state = getattr(state, "value", state)
-    by_hand = getattr(ti, "test_mode", False)  # "airflow tasks test" of 2.11 leaves the state of an earlier run there
-    if state in _CALLBACK_STATES and not by_hand:
-        raise SendRefusedError(
-            f"Operator {task_id!r} does not send: it is called in a callback (the task is {state}), where no record of "
-            "it can be kept. What you can do: use PassNotifyNotifier "
-            "(airflow_provider_passnotify.notifications.passnotify) as the callback."
-        )
+    refuse_in_callback(context, f"Operator {task_id!r}")
     identity, senders = identity_of(context, task_id), session_of(context).senders
     if identity in senders:
         raise SendRefusedError(
@@ -127,6 +122,24 @@ def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = N
     senders.add(identity)
     warn_of_discards(context, journal_path)
     return identity
+
+
+def refuse_in_callback(context: Mapping[str, Any], sender: str) -> None:
+    """Refuse to send where the task is over.
+
+    :param sender: who would send, for the error.
+    :raises SendRefusedError: in a callback.
+    """
+    ti = context.get("ti")
+    state = getattr(ti, "state", None)
+    state = getattr(state, "value", state)
+    by_hand = getattr(ti, "test_mode", False)  # "airflow tasks test" of 2.11 leaves the state of an earlier run there
+    if state in _CALLBACK_STATES and not by_hand:
+        raise SendRefusedError(
+            f"{sender} does not send: it is called in a callback (the task is {state}), where no record of it can be "
+            "kept. What you can do: use PassNotifyNotifier (airflow_provider_passnotify.notifications.passnotify) as "
+            "the callback."
+        )
 
 
 def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> None:

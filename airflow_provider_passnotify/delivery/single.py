@@ -40,6 +40,10 @@ _NOT_AGAIN = (
     "It may have been sent, so it is not sent again automatically. What you can do: accept it (mark the task as "
     "success), or clear the task to send it again (with on_clear='resend')."
 )
+_CHANGED_TARGET = (
+    "A task instance sends to one target. If it is mapped, its inputs have changed since then. What you can do: run "
+    "the DAG anew, or clear the task with on_clear='resend' to send to the new target."
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class SinglePush:
     :param delivery: what to do where nobody knows whether it was sent.
     :param send_before: the moment after which it is not sent any more.
     :param waits: whether the task goes on to wait for the ticket; it calls :meth:`waiting_ended` then.
+    :param changed_target: what to tell whoever would send to another target than before.
     """
 
     def __init__(
@@ -81,9 +86,11 @@ class SinglePush:
         delivery: Delivery,
         send_before: pendulum.DateTime | None,
         waits: bool = False,
+        changed_target: str = _CHANGED_TARGET,
     ) -> None:
         self.request, self.journal, self.delivery, self.send_before = request, journal, delivery, send_before
         self.waits = waits
+        self._changed_target = changed_target
         self.stopped = False
         self._sent: Record | None = None  # while the task waits for its ticket
         self._call = f"{request.method} {request.url_path}"
@@ -242,9 +249,7 @@ class SinglePush:
         ticket = "" if earlier.ticket_id is None else f" (ticketId {earlier.ticket_id})"
         raise SendRefusedError(
             f"{self._call}: nothing is sent. Try {earlier.try_number} {did} to {earlier.address}{ticket}, and now the "
-            f"target is {self.request.address}: a task instance sends to one target. If it is mapped, its inputs have "
-            "changed since then. What you can do: run the DAG anew, or clear the task with on_clear='resend' to send "
-            f"to {self.request.address}."
+            f"target is {self.request.address}. {self._changed_target}"
         )
 
     def _log_adopted(self, sent: Record) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -74,6 +76,53 @@ class PassNotifyHook(BaseHook):
         :raises DeliveryUnknownError: when it may have been sent.
         """
         return self._do(calls.send_call(target, value=value, label=label))
+
+    def send_once(
+        self,
+        target: Target | Mapping[str, object],
+        *,
+        value: str,
+        label: str | None = None,
+        dedupe_key: str | None = None,
+        delivery: str = "at_most_once",
+        on_clear: str = "resend",
+        send_before: datetime | str | None = None,
+        journal_path: str | os.PathLike[str] | None = None,
+    ) -> int:
+        """Send a notification of the running task once, whatever becomes of its tries: the operator's promise.
+
+        For a plain ``@task``. The task's journal has the records: a retry returns the first ticketId and sends nothing.
+
+        :param target: as for :meth:`send_notification`.
+        :param value: the text of the message. If it is another on a later try, the first one stands.
+        :param label: its optional header.
+        :param dedupe_key: what tells this message from the others of the task. Default: its target, so each target
+            gets one message.
+        :param delivery: ``at_most_once`` or ``at_least_once``, as for ``SendNotificationOperator``.
+        :param on_clear: ``resend`` or ``resume``, likewise.
+        :param send_before: a datetime or ISO string; when it has passed, nothing is sent and the task is skipped.
+        :param journal_path: a folder for the records; default: ``[passnotify] journal_path`` of Airflow's
+            configuration, else Airflow's own memory (3.3 and later).
+        :return: the ticketId.
+        :raises InvalidNotificationError: before any request; also for another message under the same key in one try.
+        :raises SendRefusedError: when nobody can know what earlier tries sent, outside of a task, or in a callback.
+        :raises NotSentError: when it surely was not sent.
+        :raises DeliveryUnknownError: when it may have been sent.
+        :raises JournalError: when the record of it failed; the message says what was sent.
+        """
+        from airflow_provider_passnotify.delivery.once import send_once
+
+        return send_once(
+            self.get_conn,
+            target,
+            value=value,
+            label=label,
+            dedupe_key=dedupe_key,
+            delivery=delivery,
+            on_clear=on_clear,
+            send_before=send_before,
+            journal_path=journal_path,
+        )
 
     def delete_notification(self, target: Target | Mapping[str, object]) -> int:
         """Take the notification off the back of the passes ("Delete notification by ..." of the API reference).
@@ -159,6 +208,31 @@ class PassNotifyAsyncHook(BaseHook):
     ) -> int:
         """As :meth:`PassNotifyHook.send_notification`."""
         return await self._do(calls.send_call(target, value=value, label=label))
+
+    async def send_once(
+        self,
+        target: Target | Mapping[str, object],
+        *,
+        value: str,
+        label: str | None = None,
+        dedupe_key: str | None = None,
+        delivery: str = "at_most_once",
+        on_clear: str = "resend",
+        send_before: datetime | str | None = None,
+        journal_path: str | os.PathLike[str] | None = None,
+    ) -> int:
+        """As :meth:`PassNotifyHook.send_once`, in a thread of its own; calls at the same time wait for each other."""
+        return await asyncio.to_thread(
+            PassNotifyHook(self.passnotify_conn_id).send_once,
+            target,
+            value=value,
+            label=label,
+            dedupe_key=dedupe_key,
+            delivery=delivery,
+            on_clear=on_clear,
+            send_before=send_before,
+            journal_path=journal_path,
+        )
 
     async def delete_notification(self, target: Target | Mapping[str, object]) -> int:
         """As :meth:`PassNotifyHook.delete_notification`."""

@@ -128,7 +128,8 @@ def test_hook(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
     run = airflow.run_dag("passnotify_hook", dateless=DATELESS)
     assert run.state == "success", run.log_text
     assert run.xcom("look_up").startswith("COMPLETED since ")
-    assert texts(sandbox) == {"123": ["Your table is ready."]}
+    closing = ["The kitchen closes at ten."]
+    assert texts(sandbox) == {"123": ["Your table is ready."], "223": closing, "224": closing}
 
 
 def test_alert(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:

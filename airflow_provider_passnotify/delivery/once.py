@@ -1,0 +1,111 @@
+"""``send_once``: what the operator promises, for the code of a plain ``@task``.
+
+Each send has records of its own in the running task's journal, under its ``dedupe_key``, or under its target where it
+has none. So a retry of the task returns the first ticket and sends nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.protocol import Request
+from airflow_provider_passnotify.arguments import checked, parse_deadline
+from airflow_provider_passnotify.delivery.folder import check_journal_path, path_segment
+from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices
+from airflow_provider_passnotify.delivery.session import open_journal, refuse_in_callback, session_of, warn_of_discards
+from airflow_provider_passnotify.delivery.single import SinglePush
+from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
+from airflow_provider_passnotify.targets import Target, as_target
+
+if TYPE_CHECKING:
+    from airflow_provider_passnotify.api.client import PassNotifyClient
+
+log = logging.getLogger(__name__)
+
+_CHANGED_TARGET = (
+    "One dedupe_key stands for one message to one target. What you can do: make the dedupe_key of each message "
+    "different, or leave it out (the target is the key then)."
+)
+
+
+def send_once(
+    get_client: Callable[[], PassNotifyClient],
+    target: Target | Mapping[str, object],
+    *,
+    value: str,
+    label: str | None,
+    dedupe_key: str | None,
+    delivery: str,
+    on_clear: str,
+    send_before: datetime | str | None,
+    journal_path: object,
+) -> int:
+    """Send one notification of the running task, once; see :meth:`.PassNotifyHook.send_once`.
+
+    :param get_client: gives the client when something is sent at last.
+    :return: the ticketId.
+    """
+    request = checked(lambda: protocol.send_request(as_target(target), value=value, label=label))
+    checked(lambda: check_choices(delivery, on_clear))
+    deadline = checked(lambda: parse_deadline(send_before))
+    path = checked(lambda: _path(journal_path))
+    identity = checked(lambda: _identity(request, dedupe_key))
+    context = _running_task(request)
+    refuse_in_callback(context, "send_once")
+    session = session_of(context)
+    with session.lock:  # one at a time: the records of a task are written by one thread
+        _check_same_message(session.messages, identity, request)
+        warn_of_discards(context, path)
+        push = SinglePush(
+            request,
+            open_journal(context, resume=on_clear == OnClear.RESUME.value, identity=identity, journal_path=path),
+            delivery=Delivery(delivery),
+            send_before=deadline,
+            changed_target=_CHANGED_TARGET,
+        )
+        return push.send(get_client)
+
+
+def _running_task(request: Request) -> Mapping[str, Any]:
+    from airflow.providers.common.compat.sdk import get_current_context
+
+    try:
+        context: Mapping[str, Any] = get_current_context()
+    except Exception as error:
+        raise SendRefusedError(
+            f"{request.method} {request.url_path}: nothing is sent. No task is running here, so send_once has no place "
+            "for its records. What you can do: call it in a task, or call send_notification, which keeps no records."
+        ) from error
+    return context
+
+
+def _path(journal_path: Any) -> str | None:
+    if journal_path is None:
+        return None
+    check_journal_path(journal_path)
+    return str(journal_path)
+
+
+def _identity(request: Request, dedupe_key: object) -> str:
+    if dedupe_key is None:
+        whom = f"target:{request.address}"
+    elif isinstance(dedupe_key, str) and dedupe_key.strip() and dedupe_key != "None":
+        whom = f"key:{dedupe_key}"
+    else:
+        raise ValueError(f"dedupe_key must be a text, or be left out; it is {dedupe_key!r:.80}.")
+    return path_segment(f"send_once/{whom}")  # no task id holds a slash
+
+
+def _check_same_message(messages: dict[str, bytes], identity: str, request: Request) -> None:
+    digest = hashlib.sha256(request.address.encode() + b"\n" + (request.body or b"")).digest()
+    if messages.setdefault(identity, digest) != digest:
+        raise InvalidNotificationError(
+            f"{request.method} {request.url_path}: nothing is sent. In this try send_once has sent another message "
+            "under the same key already, and a retry could not tell the two apart. What you can do: give each message "
+            "a dedupe_key of its own."
+        )
