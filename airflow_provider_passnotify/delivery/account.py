@@ -17,9 +17,9 @@ SINGLE = (
     "task state; delivery='at_least_once' sends again."
 )
 BATCH = (
-    "Send the rows that the report names as failed in a run of their own; or clear it with on_clear='resend', which "
-    "sends all of them again. For the next time: journal_path keeps the records on every Airflow version; where "
-    "Airflow 3.4 asks when you clear, keep the task state; delivery='at_least_once' sends again."
+    "Send the rows that the report does not name as sent or unknown in a run of their own; or clear the task with "
+    "on_clear='resend', which sends all of them again. For the next time: journal_path keeps the records on every "
+    "Airflow version; where Airflow 3.4 asks when you clear, keep the task state; delivery='at_least_once' sends again."
 )
 
 
