@@ -24,7 +24,7 @@ def batches(airflow: LocalAirflow, sandbox: RunningSandbox) -> RunResult:  # noq
 
 def test_rows_from_everywhere(batches: RunResult, sandbox: RunningSandbox) -> None:
     found = texts(sandbox)
-    assert set(found["123"]) == {"{{ run_id }} {points}", "5 in batches"}, batches.log_text
+    assert set(found["123"]) == {"{points} }} points", "5 in batches"}, batches.log_text
     assert found["124"] == ["6 in batches"]
     assert found["323"] == found["324"] == ["from mapped tasks"]
     assert found["223"] == found["224"] == found["225"] == ["shard"]

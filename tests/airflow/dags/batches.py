@@ -24,7 +24,7 @@ with DAG("batches", schedule=None, start_date=START):
 
     literal = SendNotificationBatchOperator(
         task_id="literal",
-        notifications=[{"pass_id": 123, "value": "{{ run_id }} {points}"}],
+        notifications=[{"pass_id": 123, "value": "{points} }} points"}],
         target_type="pass",
     )
     from_xcom = SendNotificationBatchOperator(
