@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class _NotificationsMixin(BatchOperator):
+class _NotificationsBatchOperator(BatchOperator):
     """Rows from the DAG file, an XCom or a file."""
 
     def __init__(self, *, notifications: Any, null_values: Sequence[str] = (), **kwargs: Any) -> None:
@@ -70,7 +70,7 @@ class _NotificationsMixin(BatchOperator):
 _NO_ROWS = "notifications must be a list of mappings, an XCom of one, or the path of a file; it is {kind}."
 
 
-class SendNotificationBatchOperator(_NotificationsMixin, SendingBatchOperator):
+class SendNotificationBatchOperator(_NotificationsBatchOperator, SendingBatchOperator):
     """Send many notifications, each to its own target with its own text; a push is never repeated by accident.
 
     :param notifications: rows (mappings with ``target_type``, ids, ``value``, ``label``, ``dedupe_key``): a list, an
@@ -81,7 +81,7 @@ class SendNotificationBatchOperator(_NotificationsMixin, SendingBatchOperator):
     template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "notifications")
 
 
-class DeleteNotificationBatchOperator(_NotificationsMixin, BatchOperator):
+class DeleteNotificationBatchOperator(_NotificationsBatchOperator, BatchOperator):
     """Take many notifications off the back of the passes. Deleting twice is as good as once, so Airflow may retry it.
 
     :param notifications: rows (mappings with ``target_type`` and ids; a message in them is ignored): a list, an XCom,

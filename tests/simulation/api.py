@@ -21,6 +21,7 @@ class Push:
     :param address: whom it is for.
     :param order: of which order of a person it is.
     :param ticket_failed: the API accepted it and nobody saw it; it may be sent again.
+    :param ticket_succeeded: somebody was told so; it cannot fail any more.
     """
 
     address: str
@@ -29,6 +30,7 @@ class Push:
     order: int
     process: Process
     ticket_failed: bool = False
+    ticket_succeeded: bool = False
 
 
 class TimedOut(BaseException):

@@ -73,14 +73,13 @@ def wait(world: World, process: Process, push: SinglePush, ticket_id: int) -> No
     error = FinalWaitError if push.retry_is_unsafe else WaitError
 
     def fail() -> bool:
-        world.fail_ticket(ticket_id)
-        return False
+        return world.end_ticket(ticket_id, fails=True)
 
     def time_out() -> None:
         raise error("the ticket did not end in time")
 
     def end() -> bool:
-        return not world.ticket_has_failed(ticket_id)
+        return world.end_ticket(ticket_id)
 
     fates: Fates = {"": (1.0, end), "ticket failed": (0.05, fail), "times out": (0.05, time_out)}
     if not process.do(Operation("wait", fates)):

@@ -98,15 +98,17 @@ class World:
         self.pushes.append(push)
         return ticket_id
 
-    def fail_ticket(self, ticket_id: int) -> None:
-        """Let what the API accepted come to nothing."""
+    def end_ticket(self, ticket_id: int, *, fails: bool = False) -> bool:
+        """Return whether a ticket has succeeded; how it ends is decided once, and everybody is told the same.
+
+        :param fails: whether it fails, should it not have ended yet.
+        """
         for push in self.pushes:
             if push.ticket_id == ticket_id:
-                push.ticket_failed = True
-
-    def ticket_has_failed(self, ticket_id: int) -> bool:
-        """Return what the API says of a ticket."""
-        return any(push.ticket_failed for push in self.pushes if push.ticket_id == ticket_id)
+                push.ticket_failed = push.ticket_failed or (fails and not push.ticket_succeeded)
+                push.ticket_succeeded = not push.ticket_failed
+                return push.ticket_succeeded
+        return not fails
 
     # What may happen
 
