@@ -44,6 +44,7 @@ class PassNotifyAsyncClient:
         self._tls = _tls(config.ca_bundle)
         self._pace = RateLimiter(config.requests_per_second)
         self._session: aiohttp.ClientSession | None = None
+        self._deadlines = _Deadlines(config.deadline)
 
     async def __aenter__(self) -> PassNotifyAsyncClient:
         self._session = _open_session(self.config, self._tls)
@@ -92,7 +93,7 @@ class PassNotifyAsyncClient:
             self._session = _open_session(self.config, self._tls)
         attempt = _AsyncAttempt(request, self.config)
         _current.set(attempt)
-        ends = asyncio.get_running_loop().time() + self.config.deadline
+        self._deadlines.start(attempt)
         verdict = None
         try:
             await self._exchange(attempt, self._session)
@@ -102,9 +103,10 @@ class PassNotifyAsyncClient:
             raise
         except Exception as error:  # noqa: BLE001 (by how far the attempt got, whatever the error is called)
             attempt.fail(error)
-            attempt.expired = asyncio.get_running_loop().time() >= ends
+            attempt.expired = attempt.expired or attempt.left() <= 0
             verdict = attempt.judge()
         finally:
+            self._deadlines.stop(attempt)
             attempt.let_go(reuse=verdict is not None and attempt.leaves_connection_clean(verdict))
         return verdict
 
@@ -135,6 +137,7 @@ class PassNotifyAsyncClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        self._deadlines.close()
 
 
 class _AsyncAttempt(Attempt):
@@ -144,6 +147,18 @@ class _AsyncAttempt(Attempt):
         super().__init__(request, config)
         self._connection: Connection | None = None
         self._give_back: Callable[[], None] | None = None
+        self.ends = 0.0
+        """When its deadline is, by the clock of the event loop."""
+
+    def left(self) -> float:
+        """Return the seconds until its deadline."""
+        return self.ends - asyncio.get_running_loop().time()
+
+    def expire(self) -> None:
+        """End it now, whatever it waits for on its connection."""
+        self.expired = True
+        if self._connection is not None and self._connection.transport is not None:
+            self._connection.transport.abort()
 
     def take(self, connection: Connection) -> None:
         """Take the connection that the request goes out on."""
@@ -164,6 +179,47 @@ class _AsyncAttempt(Attempt):
             self._connection.close()
 
 
+class _Deadlines:
+    """Ends the attempts that take too long. One timer serves all: they have the same time, so the oldest ends first.
+
+    (aiohttp's own limit for a whole request, ``total``, costs a timer for each.)
+
+    :param seconds: that each attempt has.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._running: dict[_AsyncAttempt, None] = {}  # the oldest first
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, attempt: _AsyncAttempt) -> None:
+        """Begin to count."""
+        loop = asyncio.get_running_loop()
+        attempt.ends = loop.time() + self._seconds
+        self._running[attempt] = None
+        if self._timer is None:
+            self._timer = loop.call_at(attempt.ends, self._look)
+
+    def stop(self, attempt: _AsyncAttempt) -> None:
+        """Count no more."""
+        self._running.pop(attempt, None)
+
+    def close(self) -> None:
+        """Take the timer out of the event loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        late = [attempt for attempt in self._running if attempt.left() <= 0]
+        for attempt in late:
+            del self._running[attempt]
+            attempt.expire()
+        if oldest := next(iter(self._running), None):
+            self._timer = asyncio.get_running_loop().call_at(oldest.ends, self._look)
+
+
 _current: ContextVar[_AsyncAttempt] = ContextVar("_current")
 
 
@@ -175,6 +231,7 @@ class _Connector(aiohttp.TCPConnector):
         self._factory: Any = partial(_Protocol, loop=asyncio.get_running_loop())
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        attempt = _current.get()
         while True:
             connection = await super().connect(*args, **kwargs)
             protocol = connection.protocol
@@ -183,9 +240,17 @@ class _Connector(aiohttp.TCPConnector):
             if protocol.is_idle and (protocol.should_close or _has_something_to_read(connection)):
                 connection.close()
                 continue
+            if attempt.expired:  # while it waited for a free connection
+                connection.close()
+                raise asyncio.TimeoutError
             protocol.is_idle = False
-            _current.get().take(connection)
+            attempt.take(connection)
             return connection
+
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
+        # A name server, a proxy and a TLS handshake have no limit of their own.
+        making = super()._create_connection(*args, **kwargs)
+        return await asyncio.wait_for(making, max(0.0, _current.get().left()))
 
 
 class _Protocol(ResponseHandler):
@@ -217,7 +282,7 @@ def _open_session(config: Config, tls: bool | ssl.SSLContext) -> aiohttp.ClientS
     return aiohttp.ClientSession(
         connector=connector,
         headers=config.headers,
-        timeout=aiohttp.ClientTimeout(total=config.deadline, sock_connect=connect, sock_read=read),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
     )
