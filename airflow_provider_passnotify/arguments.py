@@ -1,4 +1,4 @@
-"""The arguments that users give: what is known of them at parse time, and what is refused, then or at run time."""
+"""The arguments that users give: what is known when the DAG is parsed, and what is refused then or at run time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from airflow_provider_passnotify.exceptions import InvalidNotificationError
 R = TypeVar("R")
 
 MAX_DURATION = timedelta(days=3650)
-"""Ten years; what is much longer overflows somewhere between here and Airflow's database."""
+"""Ten years. Much longer times overflow, either here or in Airflow or in its database."""
 
 
 def is_resolved_at_runtime(value: object) -> bool:
-    """Whether only the run will tell a value: an XCom, a mapped argument, a Jinja template or a function."""
+    """Whether a value is only known at run time: an XCom, a mapped argument, a Jinja template or a function."""
     return (
         hasattr(value, "iter_references")
         or callable(value)
@@ -26,17 +26,17 @@ def is_resolved_at_runtime(value: object) -> bool:
 
 
 def materialize(value: Any) -> Any:
-    """Return a list of a generator, which can be read only once, and of a set, which has another order each time."""
+    """Make a list from a generator (it can be read only once) and from a set (its order is different each time)."""
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
     return list(value) if isinstance(value, Iterator) else value
 
 
 def check_stable(arguments: Mapping[str, Any]) -> None:
-    """Refuse what looks different each time the DAG is parsed; Airflow would store a new version of the DAG each time.
+    """Refuse what looks different each time the DAG is parsed. Airflow would store a new version of the DAG each time.
 
-    :param arguments: those of ``partial``, which are serialized as they are.
-    :raises ValueError: naming the argument.
+    :param arguments: the arguments of ``partial``. They are serialized unchanged.
+    :raises ValueError: it names the argument.
     """
     for name, value in arguments.items():
         if (odd := _unstable(value)) is not None:
@@ -54,24 +54,24 @@ def _unstable(value: object) -> object:
 
 
 def checked(build: Callable[[], R], where: str = "") -> R:
-    """Return what ``build`` returns; what it refuses becomes a failure that Airflow does not retry.
+    """Return what ``build`` returns. If ``build`` refuses a value, raise an error that Airflow does not retry.
 
-    :param where: what the message begins with, such as the task.
+    :param where: the beginning of the message, such as the name of the task.
     :raises InvalidNotificationError: with the message of the :class:`ValueError`.
     """
     try:
         return build()
     except InvalidNotificationError:
-        raise  # it says already where
+        raise  # its message already says where
     except ValueError as error:
         raise InvalidNotificationError(f"{where}{error}") from None
 
 
 def seconds_of(name: str, value: object, *, minimum: float = 0.0) -> float:
-    """Return seconds.
+    """Return the seconds.
 
     :param value: seconds or a timedelta.
-    :raises ValueError: naming the argument.
+    :raises ValueError: it names the argument.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not minimum <= seconds < float("inf"):
@@ -82,9 +82,9 @@ def seconds_of(name: str, value: object, *, minimum: float = 0.0) -> float:
 
 
 def check_flags(**flags: object) -> None:
-    """Refuse what is no bool: the text ``"false"`` would count as true.
+    """Refuse values that are not a bool. The text ``"false"`` would count as true.
 
-    :raises ValueError: naming the argument.
+    :raises ValueError: it names the argument.
     """
     for name, value in flags.items():
         if not isinstance(value, bool):
@@ -92,19 +92,19 @@ def check_flags(**flags: object) -> None:
 
 
 def check_conn_id(value: object) -> None:
-    """Refuse what is surely no connection's id.
+    """Refuse a value that certainly cannot be the id of a connection.
 
-    :raises ValueError: naming the argument.
+    :raises ValueError: it names the argument.
     """
     if not is_resolved_at_runtime(value) and (not isinstance(value, str) or not value.strip()):
         raise ValueError(f"passnotify_conn_id must be the id of a connection, not {value!r:.80}.")
 
 
 def parse_deadline(value: object) -> pendulum.DateTime | None:
-    """Return the moment in UTC; one without a time zone is taken as UTC.
+    """Return the time in UTC. A time without a time zone is taken as UTC.
 
     :param value: a datetime, an ISO 8601 string, or ``None`` for no deadline.
-    :raises ValueError: when it is anything else.
+    :raises ValueError: if it is anything else.
     """
     if value is None:
         return None
@@ -119,7 +119,7 @@ def parse_deadline(value: object) -> pendulum.DateTime | None:
 
 def _parse(text: str) -> object:
     if text == "now":
-        return None  # pendulum knows that word, and every try would have a deadline of its own
-    parsed = pendulum.parse(text, exact=True)  # so that "12:00" is a time, and not one of today
+        return None  # pendulum accepts this word, and then each try would have a different deadline
+    parsed = pendulum.parse(text, exact=True)  # so that "12:00" is only a time, without today's date
     is_day = isinstance(parsed, pendulum.Date) and not isinstance(parsed, datetime)
     return pendulum.parse(text) if is_day else parsed

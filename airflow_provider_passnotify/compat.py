@@ -1,4 +1,4 @@
-"""What older releases of Airflow's compatibility package lack. The newest of them that Python 3.10 can have is 1.20."""
+"""What older releases of Airflow's compatibility package do not have. The newest for Python 3.10 is 1.20."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _HOMES = {
     "RetryPolicy": ("airflow.providers.common.compat.sdk", "airflow.sdk"),
     "RetryDecision": ("airflow.providers.common.compat.sdk", "airflow.sdk"),
 }
-"""Where each name may be, the best place first."""
+"""The modules where each name may be, the best one first."""
 
 
 def find(name: str) -> Any:
-    """Return something of Airflow's, or ``None`` where this Airflow has nothing of that name.
+    """Return an object of Airflow by its name, or ``None`` if this Airflow does not have it.
 
-    :param name: one of those above.
+    :param name: one of the names above.
     """
     return next((found for home in _HOMES[name] if (found := _look(home, name)) is not None), None)
 
@@ -31,7 +31,7 @@ def _look(module: str, name: str) -> Any:
 def mask_secret(secret: str) -> None:
     """Register a secret with Airflow's masker.
 
-    :raises RuntimeError: when this Airflow has none: better no call than a secret in the log.
+    :raises RuntimeError: if this Airflow has no masker. It is better to make no call than to log a secret.
     """
     mask = find("mask_secret")
     if mask is None:

@@ -1,12 +1,12 @@
-"""How template fields are rendered: ids, and what people read, are text, whatever the DAG makes of other templates.
+"""How template fields are rendered. Ids and texts for people are always text, even if the DAG uses native types.
 
-Airflow's own rules, and where this provider departs from them:
+Airflow's own rules, and where this provider differs from them:
 
-* With ``render_template_as_native_obj`` Jinja turns ``"1_2_3"`` into the number 123. A text field stays text.
-* Airflow renders constants, too, and Jinja drops their last newline. A text without a template in it is left as it is.
-* Values that ``expand`` takes from upstream tasks are not rendered. That is kept: upstream data holds no templates.
-* Airflow 3.0 to 3.2 call no callables, and keep the template where it renders to nothing. Both are mended.
-* What the DAG file gives and what comes to nothing is noted here, so that it is never taken as "not given".
+* With ``render_template_as_native_obj``, Jinja turns ``"1_2_3"`` into the number 123. Here, a text field stays text.
+* Airflow also renders constants, and Jinja removes their last newline. Here, a text without a template is not changed.
+* Values that ``expand`` takes from upstream tasks are not rendered. This stays so: upstream data contains no templates.
+* Airflow 3.0 to 3.2 do not call callables, and keep the template if it renders to nothing. Both are corrected here.
+* If the DAG file gives an argument and it renders to nothing, this is noted here. It never counts as "not given".
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class TextFields:
-    """Renders the template fields of an operator, a sensor or a notifier. It stands in front of Airflow's base class.
+    """Renders the template fields of an operator, a sensor or a notifier. Put it before Airflow's class in the bases.
 
-    After rendering, :meth:`check_given` refuses what came to nothing.
+    After rendering, :meth:`check_given` refuses arguments that rendered to nothing.
     """
 
     template_fields: Any
@@ -33,25 +33,25 @@ class TextFields:
     text_fields: ClassVar[frozenset[str]] = frozenset()
     """The template fields that are text."""
     never_none: ClassVar[frozenset[str]] = frozenset()
-    """Arguments that are no template fields, and must not be ``None`` when ``expand`` gives them."""
+    """Arguments that are not template fields, and must not be ``None`` if ``expand`` gives them."""
     may_be_empty: ClassVar[frozenset[str]] = frozenset()
-    """Fields that may come to nothing; an empty label is no label."""
+    """Fields that may render to nothing. For example, an empty label means "no label"."""
 
     _came_to_nothing: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def partial(cls, *, task_id: str, **kwargs: Any) -> Any:
-        """Begin a mapped operator, as Airflow's own ``partial``.
+        """Begin a mapped operator, like Airflow's own ``partial``.
 
-        :raises InvalidNotificationError: when an argument looks different each time the DAG is parsed.
+        :raises InvalidNotificationError: if an argument looks different each time the DAG is parsed.
         """
         checked(lambda: check_stable(kwargs), f"Task {task_id!r}: ")
         return super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
 
     def check_given(self) -> None:
-        """Refuse an argument that was given and came to nothing.
+        """Refuse an argument that was given but rendered to nothing.
 
-        :raises ValueError: naming it.
+        :raises ValueError: it names the argument.
         """
         for name, value in self._came_to_nothing.items():
             raise ValueError(
@@ -69,11 +69,11 @@ class TextFields:
         seen_oids: set[int],
         **more: Any,
     ) -> None:
-        if parent is not self:  # an object in a field that has fields of its own
+        if parent is not self:  # an object in a field, which has its own template fields
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids, **more)  # type: ignore[misc]
             return
         nothing: dict[str, Any] = {}
-        if id(None) in seen_oids:  # ``expand`` gave at least one None; Airflow keeps which arguments were given
+        if id(None) in seen_oids:  # ``expand`` gave at least one None; Airflow knows which arguments were given
             given_arguments = getattr(self, "_BaseOperator__init_kwargs", {})
             names = {name for name, value in given_arguments.items() if value is None}
             nothing = dict.fromkeys(sorted(names & {*self.template_fields, *self.never_none} - self.may_be_empty))
@@ -101,7 +101,7 @@ class TextFields:
         if id(given) in seen_oids or all(kind == "data" for _, kind, _ in env.lex(given)):
             return given
         template = env.from_string(given)
-        # Not template.render(), which copies the context: on Airflow 2 that resolves everything in it.
+        # Not template.render(), because it copies the context. On Airflow 2, a copy resolves everything in the context.
         variables = template.new_context(ChainMap(context, template.globals), shared=True)  # type: ignore[arg-type]
         return "".join(template.root_render_func(variables))
 

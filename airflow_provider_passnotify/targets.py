@@ -1,6 +1,6 @@
-"""What can be notified: six target types, their ids, and where each lies in the API.
+"""What can be notified: six target types, their ids, and the path of each type in the API.
 
-No I/O and no Airflow here. The paths are those of the API reference, "Push Notifications".
+This module has no I/O and no Airflow. The paths come from the API reference, "Push Notifications".
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Id: TypeAlias = str | int
 _SLASHES = re.compile(r"[/\\]")
 
 EXTERNAL_TEMPLATE_PREFIX = "id/"
-"""``template_id="id/12345"``: how the API reference writes the external id of a template."""
+"""``template_id="id/12345"``: the API reference writes the external id of a template like this."""
 
 
 NUMBERED_IDS = frozenset({"pass_id", "template_id", "project_id", "segment_id"})
-"""Ids that the API gives out; the others, and tags, are the user's own and may look like anything."""
+"""Ids that the API creates. The other ids, and tags, are chosen by the user and can be any text."""
 _FLOAT_TEXT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE][+-]))([eE][+-]?\d+)?")
 _FLOAT_ID = (
     " A float cannot hold every id: 16777217.0 may have been another id once. Make it text or a whole number where it "
@@ -33,7 +33,7 @@ _FLOAT_ID = (
 
 
 class TargetType(str, Enum):
-    """The kinds of target; the value is what ``target_type=`` takes."""
+    """The target types. The values are what you write for ``target_type=``."""
 
     PASS = "pass"  # noqa: S105 (a wallet pass, not a password)
     EXTERNAL_PASS = "external_pass"  # noqa: S105
@@ -47,16 +47,16 @@ class TargetType(str, Enum):
 
 
 def clean_id(name: str, value: object) -> str:
-    """Return an id as text, or refuse what could reach another address than the one that was meant.
+    """Return an id as text. Refuse an id that could lead to another address than the intended one.
 
-    :param name: the argument's name, for the error.
+    :param name: the name of the argument, for the error.
     :param value: a string or an int.
-    :raises ValueError: naming the argument, what is wrong with it and what to do.
+    :raises ValueError: it names the argument, and says what is wrong with it and what to do.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         why = _FLOAT_ID.format(name=name) if isinstance(value, Real) and not isinstance(value, Rational) else ""
         raise ValueError(f"{name} must be a string or an int, not {type(value).__name__} ({value!r:.80}).{why}")
-    text = str.__str__(value) if isinstance(value, str) else int.__repr__(value)  # of an enum: what it stands for
+    text = str.__str__(value) if isinstance(value, str) else int.__repr__(value)  # for an enum: its value
     if not text.strip():
         raise ValueError(f"{name} is empty; give the id of what is to be notified.")
     if name in NUMBERED_IDS and not text.isdigit() and _FLOAT_TEXT.fullmatch(text):
@@ -75,7 +75,7 @@ def clean_id(name: str, value: object) -> str:
 
 @dataclass(frozen=True)
 class _Target:
-    """One thing to notify; its fields are the ids, under the names that users write."""
+    """One target to notify. Its fields are the ids, with the names that users write."""
 
     target_type: ClassVar[TargetType]
     optional: ClassVar[frozenset[str]] = frozenset()
@@ -100,13 +100,13 @@ class _Target:
 
     @property
     def address(self) -> str:
-        """Path and query after ``/v1``, quoted: the target's identity, equal for two spellings of one target."""
+        """Path and query after ``/v1``, quoted. It identifies the target: two spellings of one target have the same."""
         path = "".join(f"/{_quoted(segment)}" for segment in (*self.segments, "notify"))
         query = "&".join(f"{key}={_quoted(value)}" for key, value in self.query)
         return f"{path}?{query}" if query else path
 
     def check_sendable(self) -> None:
-        """Raise :class:`ValueError` where the target is enough to delete from, but not to send to."""
+        """Raise :class:`ValueError` if the ids of the target are enough to delete, but not enough to send."""
 
     def __str__(self) -> str:
         ids = ((name, getattr(self, name)) for name in ids_of(self.target_type))
@@ -144,7 +144,7 @@ class ExternalPassTarget(_Target):
 
 @dataclass(frozen=True)
 class SegmentTarget(_Target):
-    """The passes of a segment; ``template_id`` is required to send and optional to delete."""
+    """The passes of a segment. ``template_id`` is required to send and optional to delete."""
 
     target_type = TargetType.SEGMENT
     optional = frozenset({"template_id"})
@@ -176,7 +176,7 @@ class TagTarget(_Target):
 
 @dataclass(frozen=True)
 class TemplateTarget(_Target):
-    """All passes of a template. ``id/...`` is understood as the reference has it: an external id follows."""
+    """All passes of a template. ``id/...`` means the same as in the API reference: an external id follows."""
 
     target_type = TargetType.TEMPLATE
     template_id: Id
@@ -218,12 +218,12 @@ _CLASSES: dict[TargetType, type[Target]] = {
 }
 
 ID_NAMES: tuple[str, ...] = tuple(dict.fromkeys(field.name for cls in _CLASSES.values() for field in fields(cls)))
-"""Every id that some target type takes, in the order of the reference."""
+"""All ids that any target type uses, in the order of the API reference."""
 
 
 @functools.cache
 def ids_of(target_type: TargetType) -> tuple[str, ...]:
-    """The names of the ids that a target type takes."""
+    """The names of the ids that a target type uses."""
     return tuple(field.name for field in fields(_CLASSES[target_type]))
 
 
@@ -241,7 +241,7 @@ def make_target(target_type: str | TargetType, ids: Mapping[str, object]) -> Tar
 
     :param target_type: one of :class:`TargetType`.
     :param ids: ids by name; ``None`` means "not given".
-    :raises ValueError: naming the id that is missing, not used by this target type, unknown or unusable.
+    :raises ValueError: it names the id that is missing, not used by this target type, not known, or wrong.
     """
     kind = parse_target_type(target_type)
     cls = _CLASSES[kind]
@@ -257,9 +257,9 @@ def make_target(target_type: str | TargetType, ids: Mapping[str, object]) -> Tar
 
 
 def as_target(target: Target | Mapping[str, object]) -> Target:
-    """Return a target; a mapping is one in the shared vocabulary, such as ``{"target_type": "pass", "pass_id": 123}``.
+    """Return a target. A mapping uses the shared vocabulary, such as ``{"target_type": "pass", "pass_id": 123}``.
 
-    :raises ValueError: as :func:`make_target`.
+    :raises ValueError: as in :func:`make_target`.
     """
     if isinstance(target, Mapping):
         ids = {name: value for name, value in target.items() if name != "target_type"}
@@ -270,7 +270,7 @@ def as_target(target: Target | Mapping[str, object]) -> Target:
 
 
 def _means_another_path(text: str) -> bool:
-    """Whether an id would name something else once a gateway had decoded its slashes (and perhaps its dots)."""
+    """Whether an id would mean something else after a gateway decoded its slashes (and perhaps its dots)."""
     for decoded in {text, unquote(text), unquote(unquote(text))}:
         segments = _SLASHES.split(decoded)
         if any(segment.partition(";")[0] in {".", ".."} for segment in segments):  # (";" begins a parameter)
@@ -279,7 +279,7 @@ def _means_another_path(text: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    # Most ids are digits, and quoting is what takes longest when rows are read.
+    # Most ids are only digits, and quoting takes the most time when rows are read. So it is done only if needed.
     return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 

@@ -35,7 +35,7 @@ class Delivery:
     :param pass_id: the pass.
     :param value: the text.
     :param label: its header, ``None`` where none was sent.
-    :param ticket_id: the ticketId that the sender was given.
+    :param ticket_id: the ticketId that the sender received.
     :param at: when, in UTC.
     """
 
@@ -57,12 +57,12 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where it listens, such as ``http://127.0.0.1:45678``. Its page is there, too."""
+        """The URL of the service, such as ``http://127.0.0.1:45678``. Its web page is there too."""
         return self._running.url
 
     @property
     def connection(self) -> str:
-        """The Airflow connection to it, as JSON: the value of an environment variable ``AIRFLOW_CONN_...``."""
+        """The Airflow connection to it, as JSON: the value for an environment variable ``AIRFLOW_CONN_...``."""
         return self._running.connection
 
     def add_pass(
@@ -75,15 +75,15 @@ class Sandbox:
         tags: Iterable[int | str] = (),
         segments: Iterable[tuple[int | str, int | str]] = (),
     ) -> None:
-        """Create a pass; one with the same id gets these names in addition.
+        """Create a pass. If there is one with the same id already, these names are added to it.
 
-        :param pass_id: a whole number from 1, as the API has them.
-        :param template_id: the template it is made from; the other names need it.
+        :param pass_id: a whole number from 1, as in the API.
+        :param template_id: the template that the pass is made from. The other names need it.
         :param external_id: your own id for the pass, unique in its template.
         :param template_external_id: your own id for the template.
         :param tags: the tags that the pass carries.
-        :param segments: the segments it is in, each ``(project_id, segment_id)``.
-        :raises ValueError: naming what is wrong.
+        :param segments: the segments that the pass is in, each one as ``(project_id, segment_id)``.
+        :raises ValueError: it names what is wrong.
         """
         self._running.add_pass(
             pass_id=pass_id,
@@ -95,7 +95,7 @@ class Sandbox:
         )
 
     def deliveries(self, pass_id: int | str | None = None) -> list[Delivery]:
-        """Return the notifications that were delivered, in order of their tickets.
+        """Return the notifications that were delivered, in the order of their tickets.
 
         :param pass_id: only those of this pass; ``None`` for all passes.
         """
@@ -109,7 +109,7 @@ class Sandbox:
         return sorted(found, key=lambda delivery: (delivery.ticket_id, delivery.pass_id))
 
     def shows(self, pass_id: int | str) -> str | None:
-        """Return the message on the back of a pass; ``None`` if there was none, or if it was deleted."""
+        """Return the message on the back of a pass. ``None`` if there was none, or if it was deleted."""
         number = int(pass_id)
         passes: dict[str, Any] = self._running.call(lambda state: state.deliveries.as_json(number))["passes"]
         shown = passes.get(str(number), {}).get("shows")
@@ -124,11 +124,11 @@ class Sandbox:
         """Let the next request fail.
 
         :param how: a status, such as ``404`` or ``503``: the API's own error, and nothing is delivered. Or an action of
-            the sandbox, such as ``"close_after"``: delivered, and the connection is cut without an answer.
-        :param times: so many requests; ``None`` for all of them. (The hook itself tries a 429 and a 503 again.)
-        :param fields: of the fault: ``method="POST"``, ``path="/pass/124/"`` (a regular expression), ``retry_after=2``
-            and the like; see "The sandbox" in the guide.
-        :raises ValueError: naming the field that is wrong.
+            the sandbox, such as ``"close_after"``: it delivers, and then cuts the connection without an answer.
+        :param times: how many requests fail; ``None`` for all of them. (The hook itself tries a 429 and a 503 again.)
+        :param fields: fields of the fault: ``method="POST"``, ``path="/pass/124/"`` (a regular expression),
+            ``retry_after=2`` and the like. See "The sandbox" in the guide.
+        :raises ValueError: it names the field that is wrong.
         """
         if isinstance(how, int):
             how, fields = "status", {"status": how, **fields}
@@ -137,19 +137,19 @@ class Sandbox:
         self._running.add_fault(how, **fields)
 
     def clear_faults(self) -> None:
-        """Let nothing fail any more."""
+        """Let no more requests fail."""
         self._running.clear_faults()
 
     def set_tickets(self, ticket_id: int | None = None, **fields: Any) -> None:
-        """Say how tickets go on.
+        """Set how tickets continue and end.
 
-        :param ticket_id: one that was given out; ``None`` for all that will be.
-        :param fields: ``final="FAILED"``, ``seconds=2``, ``hang=True`` and the like; see "The sandbox" in the guide.
+        :param ticket_id: an existing ticket; ``None`` for all future tickets.
+        :param fields: ``final="FAILED"``, ``seconds=2``, ``hang=True`` and the like. See "The sandbox" in the guide.
         """
         self._running.set_tickets(ticket_id, **fields)
 
     def reset(self) -> None:
-        """Forget what was delivered and asked, every ticket and fault. Passes that were added stay."""
+        """Forget all deliveries, requests, tickets and faults. Passes that were added stay."""
         self._running.reset()
 
 
@@ -157,10 +157,11 @@ class Sandbox:
 def running_sandbox(*, passes: int = 0, ticket_seconds: float = 0, **options: Any) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process, on a free port, and stop it at the end.
 
-    :param passes: so many more passes: ids from 1000001, in template 20000, external ids ``customer-1`` and on.
-    :param ticket_seconds: until a ticket ends; by default it has ended as soon as somebody asks.
+    :param passes: how many more passes to create: ids from 1000001, in template 20000, with external ids from
+        ``customer-1``.
+    :param ticket_seconds: seconds until a ticket ends. By default it has already ended at the first look-up.
     :param options: see :class:`airflow_provider_passnotify.sandbox.state.Options`.
-    :raises ImportError: when the extra ``sandbox`` is not installed.
+    :raises ImportError: if the extra ``sandbox`` is not installed.
     """
     try:
         from airflow_provider_passnotify.sandbox.server import running_sandbox as run
@@ -178,7 +179,7 @@ else:
 
     @pytest.fixture
     def passnotify_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-        """A new :class:`Sandbox` for each test; the connection ``passnotify_default`` points at it."""
+        """A new :class:`Sandbox` for each test. The connection ``passnotify_default`` points to it."""
         with running_sandbox() as sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_PASSNOTIFY_DEFAULT", sandbox.connection)
             yield sandbox

@@ -27,16 +27,16 @@ from airflow_provider_passnotify.api.rate_limit import RateLimiter
 
 log = logging.getLogger(__name__)
 LATE_SECONDS = 0.05
-"""Whoever wakes up later than this after his turn waits for another one."""
+"""A call that wakes up more than this after its turn waits for a new turn."""
 
 
 class PassNotifyAsyncClient:
     """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.api.protocol.Verdict`.
 
-    Use it as an asynchronous context manager, within one event loop. Making one reads the CA bundle, which takes tens
-    of milliseconds: a loop that must not be blocked makes it in a thread.
+    Use it as an asynchronous context manager, within one event loop. The constructor reads the CA bundle, which takes
+    tens of milliseconds. If your event loop must not be blocked, create the client in a thread.
 
-    :param config: the connection, read.
+    :param config: the settings of the connection, already read.
     """
 
     def __init__(self, config: Config) -> None:
@@ -56,9 +56,9 @@ class PassNotifyAsyncClient:
         await self.close()
 
     async def call(self, request: Request, before_attempt: Callable[[], None] | None = None) -> Verdict:
-        """Do a request, again where that is safe and may help.
+        """Make a request, and repeat it where that is safe and may help.
 
-        :param before_attempt: called right before anything is written; it stops the call by raising.
+        :param before_attempt: called right before anything is written. It can raise an exception to stop the call.
         """
         attempt = 1
         while True:
@@ -81,12 +81,13 @@ class PassNotifyAsyncClient:
             await asyncio.sleep(moment - loop.time())
             if loop.time() - moment < LATE_SECONDS:
                 break
-            # The loop was blocked: all whose turn came meanwhile are awake now, and must not call at once.
+            # The event loop was blocked. All calls whose turn came in that time are awake now. They must not all start
+            # at the same moment.
 
     async def attempt(self, request: Request) -> Verdict:
-        """Do a request once.
+        """Make one attempt of a request.
 
-        When it is cancelled, the :class:`asyncio.CancelledError` says in ``not_connected`` whether surely nothing was
+        When it is cancelled, ``not_connected`` of the :class:`asyncio.CancelledError` is true if certainly nothing was
         sent.
         """
         if self._session is None:
@@ -101,7 +102,7 @@ class PassNotifyAsyncClient:
         except asyncio.CancelledError as error:
             error.not_connected = not attempt.on_its_way  # type: ignore[attr-defined]
             raise
-        except Exception as error:  # noqa: BLE001 (by how far the attempt got, whatever the error is called)
+        except Exception as error:  # noqa: BLE001 (what counts is how far the attempt got, not the class of the error)
             attempt.fail(error)
             attempt.expired = attempt.expired or attempt.left() <= 0
             verdict = attempt.judge()
@@ -141,7 +142,7 @@ class PassNotifyAsyncClient:
 
 
 class _AsyncAttempt(Attempt):
-    """An attempt that keeps its connection until its answer has been judged; aiohttp gives it back before that."""
+    """An attempt that keeps its connection until its answer has been judged. aiohttp would release it earlier."""
 
     def __init__(self, request: Request, config: Config) -> None:
         super().__init__(request, config)
@@ -161,17 +162,17 @@ class _AsyncAttempt(Attempt):
             self._connection.transport.abort()
 
     def take(self, connection: Connection) -> None:
-        """Take the connection that the request goes out on."""
+        """Take the connection on which the request is sent."""
         self._connection, self._give_back = connection, connection.release
         connection.release = lambda: None  # type: ignore[method-assign]
-        self.on_its_way = True  # aiohttp writes without a further look at the event loop
+        self.on_its_way = True  # aiohttp now writes without going back to the event loop
 
     def let_go(self, *, reuse: bool) -> None:
         """Give the connection back, or close it."""
         if self._connection is None or self._give_back is None:
             return
         protocol, transport = self._connection.protocol, self._connection.transport
-        is_written = transport is not None and not transport.get_write_buffer_size()  # else: an early answer
+        is_written = transport is not None and not transport.get_write_buffer_size()  # if not: the answer came early
         if reuse and is_written and isinstance(protocol, _Protocol):
             protocol.is_idle = True
             self._give_back()
@@ -224,7 +225,7 @@ _current: ContextVar[_AsyncAttempt] = ContextVar("_current")
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells the attempt when it has a connection, and hands out none on which something came unasked."""
+    """Tells the attempt when it has a connection. Never gives out a connection on which unrequested data came."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -254,10 +255,10 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Protocol(ResponseHandler):
-    """A connection that is not used again once something came on it while nobody had asked."""
+    """A connection that is not used again after data came on it without a request."""
 
     is_idle = False
-    """Whether it has been used and given back."""
+    """Whether it has been used and is now back in the pool."""
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
@@ -266,7 +267,7 @@ class _Protocol(ResponseHandler):
 
 
 def _has_something_to_read(connection: Connection) -> bool:
-    """Whether the operating system holds something, if only an end, that the event loop has not looked at yet."""
+    """Whether the operating system holds data, or the end of the connection, that the event loop has not read yet."""
     transport = connection.transport
     sock: Any = None if transport is None else transport.get_extra_info("socket")
     if sock is None:
@@ -291,7 +292,7 @@ def _open_session(config: Config, tls: bool | ssl.SSLContext) -> aiohttp.ClientS
 def _tls(ca_bundle: bool | str) -> bool | ssl.SSLContext:
     if ca_bundle is False:
         return False
-    path = certifi.where() if ca_bundle is True else str(ca_bundle)  # as requests has it
+    path = certifi.where() if ca_bundle is True else str(ca_bundle)  # the same as requests does
     if Path(path).is_dir():
         return ssl.create_default_context(capath=path)
     return ssl.create_default_context(cafile=path)

@@ -1,12 +1,12 @@
-"""One attempt of a request, whichever client makes it: how far it got, what came back, and what follows from both.
+"""One attempt of a request, for both clients: how far it got, what came back, and what follows from both.
 
-The clients only note what they see. What it means is decided here, by one rule for both:
+The clients only note what they see. This module decides what it means, by the same rules for both:
 
-* Before a byte of the request may have been handed to the network, whatever goes wrong means "not sent".
-* From then on, whatever goes wrong means "no answer", and so does an answer that came after the deadline: when a
-  connection is shut down, a cut answer can look like a whole one.
-* An error status counts although its body was cut or cannot be decoded; a success needs its whole body.
-* A connection is used again only after an answer that came whole, alone, and was understood.
+* As long as certainly no byte of the request was given to the network, every error means "not sent".
+* After that, every error means "no answer". An answer that came after the deadline also means "no answer": when a
+  connection is shut down, a cut answer can look like a complete one.
+* An error status counts even if its body was cut or cannot be decoded. A success needs its complete body.
+* A connection is used again only if the answer was complete and was understood, and nothing else came with it.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ class Attempt:
     """What a client notes of one attempt.
 
     :param request: what is asked.
-    :param config: where, and with which secrets, which no text of a server may repeat.
+    :param config: the connection. Its secrets must not appear in any text that comes from a server.
     """
 
     def __init__(self, request: Request, config: Config) -> None:
         self.request, self._config = request, config
         self.on_its_way = False
-        """Whether a byte of the request may have been handed to the network."""
+        """Whether a byte of the request may have been given to the network."""
         self.expired = False
-        """Whether the deadline had passed before the answer was read to its end."""
+        """Whether the deadline passed before the answer was completely read."""
         self._status: int | None = None
         self._headers: Mapping[str, str] = {}
         self._body: bytes | None = None
         self._error: Exception | None = None
 
     def begin_answer(self, status: int, headers: Mapping[str, str]) -> None:
-        """Note the head of the answer.
+        """Note the status and the headers of the answer.
 
         :param headers: with case-insensitive look-up.
         """
         self._status, self._headers = status, headers
 
     def end_answer(self, body: bytes) -> None:
-        """Note that the whole body has come.
+        """Note that the complete body has come.
 
         :raises ValueError: when it cannot be decoded.
         """
@@ -59,7 +59,7 @@ class Attempt:
         self._error = error
 
     def judge(self) -> Verdict:
-        """Return what it came to."""
+        """Return the outcome of the attempt."""
         cut = self._body is None
         if self._status is None or self.expired or (cut and self._status < 400):
             return self._judge_failure()
@@ -67,7 +67,7 @@ class Attempt:
         return protocol.judge(self.request, self._status, self._headers, self._body or b"", redact=redact)
 
     def leaves_connection_clean(self, verdict: Verdict) -> bool:
-        """Whether the connection may be used again, as far as the answer tells."""
+        """Whether the answer allows the connection to be used again."""
         return self._body is not None and not self.expired and verdict.outcome is not Outcome.UNKNOWN
 
     def _judge_failure(self) -> Verdict:
@@ -80,7 +80,7 @@ class Attempt:
         if self.expired:
             detail = f"it took longer than its deadline, {self._config.deadline:g} s"
         else:
-            # The innermost cause says what happened; the wrappers repeat URLs and object addresses.
+            # The innermost cause says what happened. The exceptions around it only repeat URLs and object addresses.
             *_, cause = _chain(self._error)
             detail = f"{type(cause).__name__}: {cause}"
         return protocol.judge_failure(failure, detail, redact=self._config.redact)
@@ -93,7 +93,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decode a body that was compressed although nobody had asked for it; a small one may hold gigabytes."""
+    """Decode a body that was compressed although we did not ask for that. A small body may decode to gigabytes."""
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"} or not body:
         return body

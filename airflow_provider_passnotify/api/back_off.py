@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, where the server does not say it."""
+"""How long to wait before the next attempt, if the server does not say it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _FIRST, _MAX = 0.5, 30.0
 
 
 def back_off(attempt: int) -> float:
-    """Return seconds: they double from attempt to attempt up to a limit, less up to a half at random.
+    """Return the seconds to wait. They double with each attempt, up to a limit. Up to half is taken off at random.
 
     :param attempt: how many attempts have failed, from 1.
     """

@@ -1,4 +1,4 @@
-"""Where requests go: host, schema and port of a connection, as people paste them, made into one base URL."""
+"""Where requests go: makes one base URL from host, schema and port of a connection, in the forms that people paste."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def read_base_url(host: str | None, schema: str | None, port: int | None, *, all
     """Return scheme, host and port, without ``/v1``.
 
     :param allow_http: whether plain http to another machine is allowed.
-    :raises ValueError: naming the field, what is wrong with it and what to do.
+    :raises ValueError: it names the field, and says what is wrong with it and what to do.
     """
     url, hostname = _split_host(host)
     scheme = (schema or "").strip().lower() or url.scheme or "https"
@@ -41,7 +41,7 @@ def read_base_url(host: str | None, schema: str | None, port: int | None, *, all
 
 
 def is_loopback(hostname: str) -> bool:
-    """Whether a host is this machine for certain, without asking a name server."""
+    """Whether a host is certainly this machine. No name server is asked."""
     if hostname.lower() == "localhost":
         return True
     try:
@@ -54,7 +54,7 @@ def _split_host(host: str | None) -> tuple[SplitResult, str]:
     text = (host or "").strip()
     if not text:
         raise ValueError("it has no host. Give the API's host, such as https://wallet-api.example.com.")
-    if any(char.isspace() for char in text):  # (urlsplit would take some of them out)
+    if any(char.isspace() for char in text):  # (urlsplit would silently remove some of them)
         raise ValueError(f"its host {text!r:.100} is not a host: it holds white space.")
     if "@" in text:
         raise ValueError("its host holds '@'. Put login and password into their own fields.")

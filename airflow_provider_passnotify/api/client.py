@@ -25,8 +25,8 @@ _PIECE = 65536
 class PassNotifyClient:
     """Calls the API; every call ends in a :class:`~airflow_provider_passnotify.api.protocol.Verdict`.
 
-    :param config: the connection, read.
-    :param rate_limiter: its rate, where another client has begun to use it up.
+    :param config: the settings of the connection, already read.
+    :param rate_limiter: the rate limiter of another client for this connection, if both share one rate.
     """
 
     def __init__(self, config: Config, rate_limiter: RateLimiter | None = None) -> None:
@@ -38,10 +38,10 @@ class PassNotifyClient:
         """Whether the last request may have been on its way when the call was interrupted."""
 
     def call(self, request: Request, before_attempt: Callable[[], None] | None = None) -> Verdict:
-        """Do a request, again where that is safe and may help.
+        """Make a request, and repeat it where that is safe and may help.
 
-        :param before_attempt: called right before anything is written, and now and then during waits; it stops the
-            call by raising.
+        :param before_attempt: called right before anything is written, and from time to time during waits. It can
+            raise an exception to stop the call.
         """
         attempt = 1
         self.in_flight = False
@@ -55,12 +55,12 @@ class PassNotifyClient:
             if delay is None:
                 return verdict
             log.warning(protocol.RETRY_MESSAGE, request.method, request.url_path, verdict.reason, delay, attempt)
-            self.in_flight = False  # not before it is certain that nothing was done
+            self.in_flight = False  # only when it is certain that nothing was done
             wait(delay, before_attempt)
             attempt += 1
 
     def attempt(self, request: Request) -> Verdict:
-        """Do a request once."""
+        """Make one attempt of a request."""
         attempt = Attempt(request, self.config)
         verdict, clean = None, False
         try:
@@ -79,7 +79,7 @@ class PassNotifyClient:
             self._session.close()
 
     def _exchange(self, attempt: Attempt) -> bool:
-        """Send the request and read the answer, and tell whether that was all that came."""
+        """Send the request and read the answer. Return whether nothing else came after the answer."""
         request = attempt.request
         try:
             session = self._get_session()
@@ -91,7 +91,7 @@ class PassNotifyClient:
                     data=request.body,
                 )
             )
-            # The adapter's, not the session's: that one looks into redirects and cookies, whatever they hold.
+            # The adapter's send(), not the session's: the session also processes redirects and cookies, even bad ones.
             with session.get_adapter(self.config.base_url).send(
                 prepared,
                 stream=True,
@@ -108,7 +108,7 @@ class PassNotifyClient:
                 clean = ended_clean(response.raw)
                 attempt.end_answer(bytes(body))
                 return clean
-        except Exception as error:  # noqa: BLE001 (by how far the attempt got, whatever the error is called)
+        except Exception as error:  # noqa: BLE001 (what counts is how far the attempt got, not the class of the error)
             attempt.fail(error)
             return False
 
@@ -123,7 +123,7 @@ class PassNotifyClient:
 
 
 def wait(seconds: float, check: Callable[[], None] | None) -> None:
-    """Sleep in naps, as a signal does not end a sleep: a task that was told to stop has only moments to say so."""
+    """Sleep in short steps. A signal does not end a sleep, and a task that must stop has very little time to react."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _NAP_SECONDS))
@@ -133,7 +133,7 @@ def wait(seconds: float, check: Callable[[], None] | None) -> None:
 
 def _open_session(config: Config) -> requests.Session:
     session = requests.Session()
-    session.trust_env = False  # no .netrc in place of our credential; config has read proxy and CA bundle
+    session.trust_env = False  # .netrc must not replace our credential; config has already read proxy and CA bundle
     session.headers.update(config.headers)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     if config.proxy:

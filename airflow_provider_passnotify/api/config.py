@@ -1,7 +1,8 @@
-"""A PassNotify connection, read strictly: where requests go, with which credential, within which limits.
+"""A PassNotify connection, read strictly: where requests go, with which credential, and within which limits.
 
-No Airflow here: the hooks hand over the plain fields of their connection. It is strict because a typing error must not
-send a credential elsewhere. Host, schema and port are read in :mod:`.base_url`, Extra in :mod:`.options`.
+This module does not import Airflow: the hooks pass the plain fields of their connection. It is strict because a typing
+error must not send a credential to a wrong address. :mod:`.base_url` reads host, schema and port, :mod:`.options` reads
+Extra.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ class Config:
     :param base_url: scheme, host and port, without ``/v1``.
     :param key: the Base64 key of Basic authentication.
     :param timeout: seconds to connect, seconds to wait for an answer.
-    :param max_retries: how often a request that surely was not done, or may be done twice, is repeated.
-    :param requests_per_second: the most that one process asks of the API.
-    :param max_connections: connections at once, 1 to 256.
+    :param max_retries: how often a request is repeated. Only a request that certainly was not done, or that may safely
+        be done twice, is repeated.
+    :param requests_per_second: the highest number of requests per second that one process makes.
+    :param max_connections: connections at the same time, 1 to 256.
     :param verify: whether to check TLS certificates, or the CA bundle to check them with.
-    :param proxies: proxy URLs by scheme; ``None`` means those of the environment.
+    :param proxies: proxy URLs by scheme. ``None`` means the proxies of the environment.
     """
 
     base_url: str
@@ -56,20 +58,20 @@ class Config:
             "Authorization": f"Basic {self.key}",
             "Api-Revision": self.api_revision,
             "Accept": "application/json",
-            "Accept-Encoding": "identity",  # the answers are small, and what is not compressed is no bomb
+            "Accept-Encoding": "identity",  # answers are small; an uncompressed one cannot be a decompression bomb
             "User-Agent": USER_AGENT,
         }
 
     @property
     def deadline(self) -> float:
-        """Seconds that one attempt may take as a whole, whatever drips, floods or stands still."""
+        """Seconds that one attempt may take in total, whether the server is slow, sends too much or sends nothing."""
         return sum(self.timeout)
 
     @functools.cached_property
     def proxy(self) -> str | None:
-        """The proxy for this host: the connection's own, else the environment's (read once, not per request).
+        """The proxy for this host: from the connection, or else from the environment (read once, not per request).
 
-        :raises ValueError: naming the environment variable that holds no proxy that can be used.
+        :raises ValueError: it names the environment variable whose proxy cannot be used.
         """
         url = urlsplit(self.base_url)
         if self.proxies is not None:
@@ -78,14 +80,14 @@ class Config:
 
     @functools.cached_property
     def ca_bundle(self) -> str | bool:
-        """``verify`` for the transports: the environment's bundle where the connection names none.
+        """``verify`` for the transports: the CA bundle of the environment if the connection names none.
 
-        :raises ValueError: naming the environment variable that names no CA bundle.
+        :raises ValueError: it names the environment variable whose value is not a CA bundle.
         """
         return environment.ca_bundle() or True if self.verify is True else self.verify
 
     def redact(self, text: str) -> str:
-        """Return the text without the credentials, should a server have echoed them."""
+        """Return the text without the credentials. A server may have echoed them."""
         for form in self._secret_forms:
             text = text.replace(form, "***")
         return text
@@ -108,7 +110,7 @@ def read_config(
     """Read the fields of an Airflow connection.
 
     :param extra: its Extra as text (a JSON object, or nothing).
-    :raises ValueError: naming the field, or the environment variable, what is wrong with it and what to do; it never
+    :raises ValueError: it names the field or the environment variable, and says what is wrong and what to do. It never
         repeats a secret.
     """
     if conn_type != CONN_TYPE:
@@ -118,10 +120,10 @@ def read_config(
     base_url = read_base_url(host, schema, port, allow_http=allow_http)
     key = _read_key(login, password)
     of_proxies = (secret for url in (options.get("proxies") or {}).values() for secret in proxy_secrets(url))
-    # (Base64 without its padding, too: that is how it is quoted in some places.)
+    # (Also the Base64 key without its padding: some servers and tools quote it like that.)
     secrets = {text for text in (key, key.rstrip("="), password, _password_in(key), *of_proxies) if text}
     config = Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
-    _ = config.proxy, config.ca_bundle  # what is wrong with the environment is told before anything is sent
+    _ = config.proxy, config.ca_bundle  # report errors of the environment before anything is sent
     return config
 
 

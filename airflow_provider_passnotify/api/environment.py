@@ -1,4 +1,4 @@
-"""What the environment says about proxies and certificates. Both clients read it here, and so alike."""
+"""What the environment says about proxies and certificates. Both clients read it here, so both read it the same way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 def proxy_for(scheme: str, host: str) -> str | None:
     """Return the proxy that the environment names for a host.
 
-    :raises ValueError: naming the variable; it never repeats what it holds, which may be a password.
+    :raises ValueError: it names the variable. It never repeats the value, which may contain a password.
     """
     if is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
@@ -22,7 +22,7 @@ def proxy_for(scheme: str, host: str) -> str | None:
     kind = next((kind for kind in (scheme, "all") if proxies.get(kind)), None)
     if kind is None:
         return None
-    url = proxies[kind] if "://" in proxies[kind] else f"http://{proxies[kind]}"  # many name just host:port
+    url = proxies[kind] if "://" in proxies[kind] else f"http://{proxies[kind]}"  # many write only host:port
     if not is_proxy_url(url):
         variable = next((name for name in os.environ if name.lower() == f"{kind}_proxy"), f"{kind}_proxy")
         raise ValueError(
@@ -34,9 +34,9 @@ def proxy_for(scheme: str, host: str) -> str | None:
 
 
 def ca_bundle() -> str | None:
-    """Return the CA bundle that the environment names, as requests has it.
+    """Return the CA bundle that the environment names, by the same rules as requests.
 
-    :raises ValueError: naming the variable.
+    :raises ValueError: it names the variable.
     """
     variable = next((name for name in _CA_BUNDLES if os.environ.get(name)), None)
     if variable is None:

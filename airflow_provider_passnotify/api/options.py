@@ -1,6 +1,6 @@
-"""The options of a connection's Extra: each one's name, type, default and help, and how it is read.
+"""The options in the Extra of a connection: name, type, default and help of each option, and how it is read.
 
-Read strictly, because a connection URI delivers ``"false"`` on one Airflow and ``False`` on another.
+They are read strictly: a connection URI gives ``"false"`` on one Airflow version and ``False`` on another.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Option:
-    """One option of the connection's Extra: the parser, the connection form and the guide all come from here.
+    """One option of the connection's Extra. The parser, the connection form and the guide all use this definition.
 
     :param name: its key in Extra.
     :param label: its name in the form.
     :param help: what it does, in one or two sentences.
-    :param read: returns its value, or raises what it must be.
-    :param default: what to write for the default; ``None`` where no text stands for it.
-    :param default_words: what happens without it, where ``default`` is ``None``.
+    :param read: returns its value, or raises an error that says what the value must be.
+    :param default: what to write to get the default; ``None`` if no text can be written for it.
+    :param default_words: what happens without the option, if ``default`` is ``None``.
     :param kind: its JSON type in the form.
     """
 
@@ -45,7 +45,7 @@ class Option:
 
     @property
     def explanation(self) -> str:
-        """What it does and its default, as the form shows it."""
+        """What it does, and its default, in the words of the connection form."""
         return f"{self.help} Default: {self.default or self.default_words}."
 
 
@@ -54,7 +54,7 @@ def read_extra(extra: str | None) -> dict[str, Any]:
 
     :param extra: a JSON object as text, or nothing.
     :return: the value of each option that is given.
-    :raises ValueError: naming the option, and what it must be.
+    :raises ValueError: it names the option and says what it must be.
     """
     try:
         given = json.loads(extra) if extra and extra.strip() else {}
@@ -137,7 +137,7 @@ def _verify(value: object) -> bool | str:
 
 
 def is_ca_bundle(path: str) -> bool:
-    """Whether certificates can be read from a file; of a folder, OpenSSL reads them when it needs them."""
+    """Whether certificates can be read from a file. A folder is not read here: OpenSSL reads it when it needs it."""
     try:
         if not Path(path).is_dir():
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)

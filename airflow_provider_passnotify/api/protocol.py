@@ -1,6 +1,6 @@
 """The PassNotify protocol without I/O: notification -> request, answer -> verdict, verdict -> retry or not.
 
-Both clients use this module, so a rule about what may have been sent stands here and nowhere else.
+Both clients use this module. So every rule about what may have been sent is here, and only here.
 Sources: API reference, "Push Notifications"; the ticket and status calls of the same API.
 """
 
@@ -21,19 +21,19 @@ from airflow_provider_passnotify.targets import Target
 
 API_PREFIX = "/v1"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""A ticket larger than this is not read to its end (it may list a hundred thousand children)."""
+"""The answer to a ticket look-up is read up to this size (a ticket may list a hundred thousand children)."""
 MAX_TICKET_ID_BYTES = 1024 * 1024
-"""The same for the answer to a POST or DELETE (a ticketId takes 20 bytes, a gateway's error page a few thousand)."""
+"""The limit for the answer to a POST or DELETE (a ticketId has 20 bytes, a gateway's error page a few thousand)."""
 MAX_TICKET_ID = 2**63 - 1
-"""More, neither Airflow nor a database can hand on."""
+"""The largest ticketId. Airflow and databases cannot store larger numbers."""
 MAX_IDLE_SECONDS = 4.0
-"""A server may close a connection that was idle for longer at any moment, and a POST on it would end unknown."""
+"""A connection that was idle for longer is not used: the server may close it, and a POST on it would be unknown."""
 MAX_RETRY_AFTER_IN_WORKER = 60.0
-"""Seconds that a worker's slot is held for one ``Retry-After``; a longer one becomes Airflow's retry delay."""
+"""A worker slot waits at most these seconds for one ``Retry-After``. A longer one becomes Airflow's retry delay."""
 RETRY_MESSAGE = "%s %s: %s. Trying again in %.1f s (attempt %d did not succeed)."
 _MAX_TEXT_LENGTH = 2000
 _REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 413})
-"""What refuses by its meaning, whoever says it. Any other 4xx may be a gateway's that had passed the request on."""
+"""These mean "rejected", whoever sends them. A gateway may send another 4xx although it passed the request on."""
 _UNREADABLE_KEY = re.compile(r"\s*error\s+reading\s+(the\s+)?api\s*key", re.IGNORECASE)
 
 
@@ -52,30 +52,30 @@ class Request:
 
     @property
     def idempotent(self) -> bool:
-        """Whether doing it twice is as good as once: everything but a push."""
+        """Whether doing it twice has the same effect as doing it once. This is true for everything except a push."""
         return self.method != "POST"
 
     @property
     def max_answer_bytes(self) -> int:
-        """How much of an answer is read."""
+        """How many bytes of an answer are read."""
         return MAX_ANSWER_BYTES if self.method == "GET" else MAX_TICKET_ID_BYTES
 
     @property
     def url_path(self) -> str:
-        """Path and query as they stand on the request line."""
+        """Path and query, as they are written on the request line."""
         return API_PREFIX + self.address
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that belong to this request alone."""
+        """The headers that only this request has."""
         return {} if self.body is None else {"Content-Type": "application/json"}
 
 
 def check_message(value: object, label: object = None, *, label_name: str = "label") -> None:
     """Refuse a message that the API's "Pass Notification Request" does not allow.
 
-    :param label_name: what the caller's users call the label.
-    :raises ValueError: naming ``value`` or the label.
+    :param label_name: the name that the label has for the caller's users.
+    :raises ValueError: it names ``value`` or the label.
     """
     if value is None:
         raise ValueError("value is missing: it is the text of the notification.")
@@ -95,8 +95,8 @@ def send_request(target: Target, *, value: str, label: str | None = None) -> Req
     """Build "Send notification by ..." for any target.
 
     :param value: the text of the message.
-    :param label: its optional header; left out of the body when ``None`` or empty.
-    :raises ValueError: naming what is missing or unusable.
+    :param label: its optional header. It is left out of the body if it is ``None`` or empty.
+    :raises ValueError: it names what is missing or cannot be used.
     """
     check_message(value, label)
     target.check_sendable()
@@ -122,15 +122,15 @@ class Outcome(str, Enum):
 
     ACCEPTED = "accepted"
     NOT_SENT = "not_sent"
-    """Surely not done, and trying again may help: not connected, or told to come back later."""
+    """Certainly not done, and trying again may help: there was no connection, or the server said "later"."""
     REJECTED = "rejected"
-    """Surely not done, and trying again cannot help."""
+    """Certainly not done, and trying again cannot help."""
     UNKNOWN = "unknown"
     """May have been done."""
 
 
 class TransportFailure(Enum):
-    """Why there is no answer, as far as it matters."""
+    """Why there is no answer. Only the difference that matters is made."""
 
     UNREACHABLE = "not connected"
     TLS = "TLS handshake failed"
@@ -140,7 +140,7 @@ class TransportFailure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer, or the lack of one, says.
+    """What an answer means, or what it means that there is none.
 
     :param reason: one line for people.
     :param ticket_id: of an accepted send or delete.
@@ -161,17 +161,17 @@ class Verdict:
 
     @property
     def may_have_been_sent(self) -> bool:
-        """The question that everything else follows from."""
+        """Whether the request may have been sent. Everything else depends on this."""
         return self.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
 
     @property
     def is_throttled(self) -> bool:
-        """Whether the API answered that it should be asked later (429, or a 503 of its own)."""
+        """Whether the API answered that it should be asked later (429, or a 503 that comes from the API itself)."""
         return self.outcome is Outcome.NOT_SENT and self.status_code is not None
 
     @property
     def credentials_refused(self) -> bool:
-        """Whether the API refused who asks, not what was asked."""
+        """Whether the API rejected the credential, not the content of the request."""
         return self.status_code == 401 or (self.status_code == 500 and self.outcome is Outcome.REJECTED)
 
 
@@ -192,14 +192,14 @@ def judge(
     """Judge an answer by the error table ("Did it go out?" in the guide).
 
     :param headers: with case-insensitive look-up, as both HTTP libraries give them.
-    :param redact: takes out of a text what a server may have echoed, before the text is cut or quoted.
+    :param redact: removes from a text the secrets that a server may have echoed, before the text is cut or quoted.
     """
     try:
         payload = _parse_json(body)
         if 200 <= status_code < 300:
             return _judge_success(request, status_code, payload, body, redact)
         return _judge_error(request, status_code, headers, payload, body, redact)
-    except Exception as error:  # noqa: BLE001 (no answer, however it is built, may end more than its own row)
+    except Exception as error:  # noqa: BLE001 (a strange answer may fail only its own row, never the other rows)
         reason = f"HTTP {status_code}, but its answer cannot be judged ({type(error).__name__})"
         return Verdict(Outcome.UNKNOWN, reason, status_code=status_code)
 
@@ -214,20 +214,20 @@ def parse_ticket_id(value: object) -> int | None:
 
 
 def encodable(text: str) -> str:
-    """Return a text that UTF-8 can hold: half an emoji can neither be logged nor stored."""
+    """Return a text that UTF-8 can hold. Half an emoji (a lone surrogate) cannot be logged or stored."""
     return text.encode("utf-8", "replace").decode()
 
 
 def shorten(text: str, length: int = _MAX_TEXT_LENGTH) -> str:
-    """Cut a text of a server: none is logged or kept at full length, however long the server makes it."""
+    """Cut a text that comes from a server. Such a text may be very long, and is never logged or kept in full length."""
     return encodable(text[:length])
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for, or ``None`` if it says nothing usable.
+    """Return the seconds that a ``Retry-After`` header asks for, or ``None`` if it cannot be used.
 
     :param value: seconds or an HTTP date (RFC 9110, section 10.2.3).
-    :param date: the answer's own ``Date``, so that two clocks that differ do no harm.
+    :param date: the ``Date`` header of the same answer. With it, a difference between the two clocks does no harm.
     """
     if not value:
         return None
@@ -240,10 +240,10 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
 
 
 def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries: int) -> float | None:
-    """Return the seconds to wait before doing the request again, or ``None`` if it must not or cannot be.
+    """Return the seconds to wait before the next attempt, or ``None`` if there must not be one.
 
-    :param attempt: how often it has been tried, from 1.
-    :param max_retries: how many times more than once it may be tried.
+    :param attempt: how many attempts there have been, from 1.
+    :param max_retries: how many attempts are allowed after the first.
     """
     may_repeat = verdict.outcome is Outcome.NOT_SENT or (verdict.outcome is Outcome.UNKNOWN and request.idempotent)
     if not may_repeat or attempt > max_retries:
@@ -307,7 +307,7 @@ def _judge_error(
 
 
 def _says_key_is_unreadable(request: Request, verdict: Verdict) -> bool:
-    """Whether a text begins with the API's own words, and is no echo of the message that was to be sent."""
+    """Whether the text begins with the API's own words, and does not just echo the message that was to be sent."""
     said = (text for text in (verdict.description, verdict.details) if text)
     is_echo = b"api" in (request.body or b"").lower() and b"reading" in (request.body or b"").lower()
     return not is_echo and any(_UNREADABLE_KEY.match(text) for text in said)
@@ -316,7 +316,7 @@ def _says_key_is_unreadable(request: Request, verdict: Verdict) -> bool:
 def _read_http_date(text: str) -> float | None:
     try:
         moment = email.utils.parsedate_to_datetime(text)
-        # One of the three forms of RFC 9110 names no zone; all three mean GMT.
+        # One of the three date forms of RFC 9110 has no time zone. All three mean GMT.
         return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, OverflowError):
         return None
@@ -340,7 +340,7 @@ def _short(value: Any, redact: Callable[[str], str]) -> str | None:
 
 
 def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return JSON without what a server has echoed in its texts."""
+    """Return JSON, without the secrets that a server has echoed in its texts."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list):
@@ -351,5 +351,5 @@ def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
 
 
 def _one_line(text: str) -> str:
-    """Return a text without line ends and control characters: a server must not write lines of its own into a log."""
+    """Return a text without line ends and control characters. A server must not be able to add lines to a log."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -1,10 +1,10 @@
-"""A rate limit without I/O: it says how long to wait, the transports wait."""
+"""A rate limit without I/O. It says how long to wait. The transports do the waiting."""
 
 from __future__ import annotations
 
 
 class RateLimiter:
-    """Spaces calls evenly, so that a limit per second holds in every part of a second.
+    """Puts equal time between calls, so that the limit per second also holds within parts of a second.
 
     :param per_second: the rate; ``None`` for no limit.
     """
@@ -14,7 +14,7 @@ class RateLimiter:
         self._next = 0.0
 
     def reserve(self, now: float) -> float:
-        """Take the next free moment and return the seconds until it comes.
+        """Reserve the next free moment and return the seconds until then.
 
         :param now: a monotonic clock, in seconds.
         """

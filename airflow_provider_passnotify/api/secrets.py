@@ -1,6 +1,6 @@
-"""How a credential may be spelt by a server that echoes it, so that it can be cut out of every text.
+"""All spellings in which a server may echo a credential. They are used to remove the credential from every text.
 
-Not covered: a part of a credential, one that is encrypted, hashed or encoded twice, and one with other white space.
+Not covered: a part of a credential; one that is encrypted, hashed or encoded twice; one with other white space.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MIN_LENGTH = 5
-"""Shorter ones are not cut out, as by Airflow's own masker: every text would be full of holes."""
+"""Shorter secrets are not removed, or every text would be full of gaps. Airflow's own masker does the same."""
 _FOR_HTML = re.compile("[<>&'+=]")
-"""What some libraries escape in JSON, so that it may stand in HTML."""
+"""Characters that some libraries escape in JSON, so that the JSON can be put into HTML."""
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
 
 
 def spellings(secrets: Iterable[str]) -> list[str]:
-    """Return every plausible spelling of each secret, the longest first, as it must be cut out."""
+    """Return every likely spelling of each secret, the longest first. They must be removed in this order."""
     long = (secret for secret in secrets if len(secret) >= MIN_LENGTH)
     return sorted({form for secret in long for form in _spellings(secret)}, key=len, reverse=True)
 
 
 def proxy_secrets(url: str | None) -> tuple[str, ...]:
-    """Return the password in a proxy's URL, and what Basic authentication makes of user and password."""
+    """Return the password in the URL of a proxy, and the key that Basic authentication makes of user and password."""
     parts = urlsplit(url or "")
     if not parts.password:
         return ()
     user, password = unquote(parts.username or ""), unquote(parts.password)
-    # aiohttp and requests write Latin-1 where they can.
+    # aiohttp and requests use Latin-1 where it can hold the text.
     keys = {base64.b64encode(f"{user}:{password}".encode(codec, "replace")).decode() for codec in ("utf-8", "latin-1")}
     return (password, parts.password, *(key.rstrip("=") for key in keys))
 

@@ -1,7 +1,7 @@
-"""The state of a tracker as JSON: the trigger's event, and what the worker hands to the trigger.
+"""The state of a tracker as JSON. It is the event of the trigger, and also what the worker passes to the trigger.
 
-Airflow stores it in its database, so a task that was deferred by one release is resumed by another: no key changes its
-name or its meaning.
+Airflow stores it in its database. So one release can defer a task and another release resume it. For this reason, no
+key may change its name or its meaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _MAX_CHILDREN_LENGTH = 40_000
 def as_event(tracker: TicketTracker) -> dict[str, Any]:
     """Return the state of a tracker as an event: JSON, and small (2,000 tickets: about 30 KB).
 
-    ``tickets`` holds :meth:`.Ticket.as_dict` of those with details, ``others`` the ids of the rest by status.
+    ``tickets`` holds :meth:`.Ticket.as_dict` of the tickets with details. ``others`` holds the ids of the rest, by
+    status.
     """
     tickets: list[dict[str, Any]] = []
     others: dict[tuple[str, str], list[int]] = {}
@@ -59,7 +60,7 @@ def as_event(tracker: TicketTracker) -> dict[str, Any]:
 
 
 def load_event(tracker: TicketTracker, event: Mapping[str, Any]) -> None:
-    """Take an event into a tracker, or what was known before a task deferred."""
+    """Load a state into a tracker: from the trigger's event, or from what was known before the task deferred."""
     for fields in event["tickets"]:
         at = fields["created_at"]
         created_at = pendulum.instance(datetime.fromisoformat(at)).in_timezone("UTC") if at else None

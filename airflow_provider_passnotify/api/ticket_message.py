@@ -16,7 +16,7 @@ def summary(total: int, *, left: list[Ticket], failed: list[Ticket], problem: st
     :param total: how many tickets there are.
     :param left: those that have not ended.
     :param failed: those that failed.
-    :param problem: the last one that a poll met.
+    :param problem: the last problem that a poll had.
     """
     parts = []
     if left:
@@ -31,7 +31,7 @@ def summary(total: int, *, left: list[Ticket], failed: list[Ticket], problem: st
 
 
 def as_json(value: Any) -> str:
-    """Return JSON as people read it."""
+    """Return JSON in a form that is easy to read."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -1,7 +1,7 @@
-"""Polling, without I/O and without a clock: what one poll cycle said of the server, and when the next one is due.
+"""Polling, without I/O and without a clock: what one poll cycle says about the server, and when the next one starts.
 
-A poll cycle asks once for each ticket that has not ended; :mod:`.ticket_tracker` has the tickets. Operators and the
-sensor poll from the worker, the trigger from an event loop.
+A poll cycle asks once for each ticket that has not ended. :mod:`.ticket_tracker` holds the tickets. Operators and the
+sensor poll from the worker, the trigger polls from an event loop.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from airflow_provider_passnotify.api.protocol import Verdict
 
 MAX_BACK_OFF = 300.0
-"""Seconds: problems make the interval no longer than this (or than ``poll_interval``, if that is more)."""
+"""Seconds. Problems make the interval longer, but not longer than this (or ``poll_interval``, if that is more)."""
 MAX_RETRY_AFTER_BETWEEN_POLLS = 900.0
-"""Seconds of a ``Retry-After`` that are obeyed between two polls."""
+"""The most seconds that a ``Retry-After`` can add between two polls. A longer one is cut to this."""
 LAST_POLL_SECONDS = 10.0
-"""How long the last poll cycle may take, once the time is up."""
+"""How many seconds the last poll cycle may take after the time is up."""
 NO_ANSWER = "no answer in the time that was left (the API is slow, or requests_per_second holds the look-ups back)"
 MIN_INTERVAL = 0.1
 
 
 @dataclass
 class PollCycle:
-    """What one poll cycle said of the server.
+    """What one poll cycle says about the server.
 
     :param answered: whether the status of a ticket was read in this cycle.
-    :param server_failed: whether the cycle was cut short because the server did not answer as it should.
-    :param retry_after: seconds that the server asked for, as far as they are obeyed.
-    :param problem: the last problem, for people.
+    :param server_failed: whether the cycle ended early because the server did not answer as it should.
+    :param retry_after: seconds that the server asked for, cut to the limit.
+    :param problem: the last problem, in words for people.
     """
 
     answered: bool = False
@@ -37,25 +37,25 @@ class PollCycle:
     problem: str = ""
 
     def note_failure(self, ticket_id: int, verdict: Verdict) -> bool:
-        """Note a poll that was not answered as it should be; return whether the cycle goes on."""
+        """Note a poll that was not answered as it should be. Return whether the cycle goes on."""
         self.problem = f"ticket {ticket_id}: {verdict.reason}"
         if verdict.status_code is not None and 200 <= verdict.status_code < 300:
-            return True  # a body that cannot be read is this ticket's problem
+            return True  # a body that cannot be read is a problem of this ticket only
         self.server_failed = True
         self.retry_after = max(self.retry_after, min(verdict.retry_after or 0.0, MAX_RETRY_AFTER_BETWEEN_POLLS))
         return False
 
     def note_server_problem(self, problem: str) -> None:
-        """Note that nothing could be asked at all."""
+        """Note that no ticket could be asked at all."""
         self.problem, self.server_failed = problem, True
 
 
 class PollSchedule:
-    """The seconds between two cycles: ``poll_interval``, 10 % more or less, longer while the server answers nothing.
+    """The seconds between two cycles: ``poll_interval``, plus or minus 10 %. Longer while the server does not answer.
 
     :param interval: seconds.
-    :param growth: what the interval is multiplied by after each cycle.
-    :param longest: seconds at which the growth ends.
+    :param growth: the interval is multiplied by this after each cycle.
+    :param longest: the interval does not grow beyond these seconds.
     """
 
     def __init__(self, interval: float, *, growth: float = 1.0, longest: float | None = None) -> None:
@@ -64,12 +64,13 @@ class PollSchedule:
         self._failed_cycles = 0
 
     def first(self) -> float:
-        """Return a wait that spreads many who begin at the same moment over one interval."""
+        """Return the first wait. It is random, so that many tasks that start together are spread over one interval."""
         return random.uniform(0, self._interval)  # noqa: S311 (jitter)
 
     def next(self, cycle: PollCycle) -> float:
         """Return the wait after a cycle."""
-        # A cycle that was cut short after some answers made progress: its Retry-After says all there is to wait for.
+        # A cycle that ended early, but after some answers, made progress. It causes no back-off, but its
+        # Retry-After is obeyed.
         no_progress = cycle.server_failed and not cycle.answered
         self._failed_cycles = min(self._failed_cycles + 1, 16) if no_progress else 0
         wait = self._interval

@@ -1,12 +1,12 @@
-"""The tickets that a task waits for: what to ask next, and what the answers add up to.
+"""The tickets that a task waits for: what to ask next, and what all answers together mean.
 
-No I/O, no clock and no Airflow here. What a poll means:
+This module has no I/O, no clock and no Airflow. What a poll means:
 
-* a status that ends the ticket ends it; any other is noted as the last one;
-* a poll that is rejected (404, 401 and the like) ends the waiting, for asking again cannot help;
-* everything else (408, 425, 429, 5xx, no connection, a body that cannot be read) is a *problem*: the ticket is asked
-  again in the next poll cycle until the time is up, and the last problem is named then. A problem of the server, not of
-  the ticket, also ends the cycle (:class:`.PollCycle`).
+* A final status ends the ticket. Any other status is noted as the last one.
+* A poll that is rejected (404, 401 and the like) ends the waiting, because asking again cannot help.
+* Everything else (408, 425, 429, 5xx, no connection, a body that cannot be read) is a *problem*. The ticket is asked
+  again in the next poll cycle, until the time is up. The error then names the last problem. If it is a problem of the
+  server and not of the ticket, it also ends the cycle (:class:`.PollCycle`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from airflow_provider_passnotify.api.ticket_poll import PollCycle
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket, TicketState, read_ticket
 
 MAX_TICKETS_WITH_DETAILS = 100
-"""Among more tickets than this, ``created_at`` and ``children`` are kept of those that failed only (the first 100)."""
+"""With more tickets than this, ``created_at`` and ``children`` are kept only for failed tickets (the first 100)."""
 _TIMING_STATUS_CODES = (408, 425)
-"""Request Timeout and Too Early blame the moment, not the question."""
+"""Request Timeout and Too Early: the moment was wrong, not the request."""
 
 
 class End(str, Enum):
-    """How the waiting ended; the ``status`` of the trigger's event."""
+    """How the waiting ended. It is the ``status`` in the event of the trigger."""
 
     SUCCESS = "success"
     FAILED = "failed"
@@ -39,8 +39,8 @@ class End(str, Enum):
 class TicketTracker:
     """The state of the tickets that are waited for.
 
-    :param ticket_ids: theirs; one that is named twice is asked once.
-    :param words: what ends a ticket.
+    :param ticket_ids: the ids of the tickets. An id that is given twice is asked once.
+    :param words: the status words that end a ticket.
     """
 
     def __init__(self, ticket_ids: Iterable[int] = (), words: StatusWords | None = None) -> None:
@@ -58,22 +58,22 @@ class TicketTracker:
         self.rejected: tuple[int, Verdict] | None = None
         """The ticket that cannot be looked up, and why."""
         self.error = ""
-        """Why the waiting cannot go on, where that is not a ticket's fault."""
+        """Why the waiting cannot go on, if the reason is not a ticket."""
         self.timed_out = False
         self.by_execution_timeout = False
-        """Whether the time that is up is the task's ``execution_timeout``."""
+        """Whether it was the ``execution_timeout`` of the task that ended the waiting."""
 
     @property
     def left(self) -> list[int]:
-        """The tickets to ask, the one that was asked longest ago first.
+        """The tickets to ask. The ticket whose last poll is the oldest comes first.
 
-        So a server that answers only some polls of each cycle gets to every ticket in time.
+        So every ticket gets an answer in time, even if the server answers only some polls of each cycle.
         """
         return sorted(self._left, key=lambda ticket_id: self._asked_at.get(ticket_id, 0))
 
     @property
     def end(self) -> End | None:
-        """How it ended, or ``None`` while there is something to wait for."""
+        """How the waiting ended, or ``None`` while there is still something to wait for."""
         if self.rejected or self.error:
             return End.ERROR
         if self._left:
@@ -86,7 +86,7 @@ class TicketTracker:
         return self.left
 
     def take(self, ticket_id: int, verdict: Verdict) -> bool:
-        """Take in what a poll came to; return whether the cycle goes on."""
+        """Note the outcome of a poll. Return whether the cycle goes on."""
         self._asked_at[ticket_id] = next(self._polls)
         if verdict.outcome is Outcome.REJECTED and verdict.status_code not in _TIMING_STATUS_CODES:
             self.rejected = (ticket_id, verdict)
@@ -121,7 +121,7 @@ class TicketTracker:
 
     @property
     def message(self) -> str:
-        """What came of it so far, in one line."""
+        """The result so far, in one line."""
         if self.error:
             return self.error
         if self.rejected:

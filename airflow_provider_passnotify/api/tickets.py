@@ -1,7 +1,7 @@
-"""What a ticket's status says: running, succeeded or failed.
+"""What the status of a ticket means: running, succeeded or failed.
 
-No I/O and no Airflow here. Source: the API's ticket look-up, ``GET /ticket/{ticketId}``; only ``COMPLETED`` is
-published, so the words are sets that the user can extend.
+This module has no I/O and no Airflow. Source: the API's ticket look-up, ``GET /ticket/{ticketId}``. The API documents
+only the status ``COMPLETED``, so the words are sets that the user can extend.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _logged: set[str] = set()
 _MAX_STATUS_LENGTH = 200
 _MAX_TIME_LENGTH = 100
 _MAX_DEPTH = 100
-_MAX_LOGGED = 100  # a status such as "37 %" would be a new word each time
+_MAX_LOGGED = 100  # with a status such as "37 %", every poll may bring a new word
 
 
 class TicketState(str, Enum):
-    """What a status means for whoever waits."""
+    """What a status means for a task that waits."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -45,10 +45,10 @@ class TicketState(str, Enum):
 
 @dataclass(frozen=True)
 class StatusWords:
-    """The words that end a ticket.
+    """The status words that end a ticket.
 
-    :param success: more words that mean success, in any case.
-    :param failure: more words that mean failure, in any case.
+    :param success: more words that mean success, in upper or lower case.
+    :param failure: more words that mean failure, in upper or lower case.
     """
 
     success: Iterable[str] = ()
@@ -62,12 +62,12 @@ class StatusWords:
         success, failure = _normal(self.success), _normal(self.failure)
         if both := success & failure:
             raise ValueError(f"{', '.join(sorted(both))} cannot mean success and failure.")
-        # What the user says of a word outweighs the default.
+        # If the user gives a meaning to a word, it replaces the default meaning.
         object.__setattr__(self, "_success", (SUCCESS_STATUSES | success) - failure)
         object.__setattr__(self, "_failure", (FAILURE_STATUSES | failure) - success)
 
     def state(self, status: str) -> TicketState:
-        """Return what a status means; a word that nobody knows counts as running and is logged once."""
+        """Return what a status means. A word that is in neither set counts as running and is logged once."""
         word = status.strip().upper()
         if word in self._success:
             return TicketState.SUCCEEDED
@@ -88,10 +88,10 @@ class Ticket:
     """The state of one send or delete.
 
     :param id: the ticketId.
-    :param status: the API's word, as given.
+    :param status: the word of the API, unchanged.
     :param state: what it means.
-    :param created_at: in UTC; ``None`` where the API gives none that can be read.
-    :param children: as given; their shape is not published.
+    :param created_at: in UTC; ``None`` if the API gives no time that can be read.
+    :param children: unchanged; the API does not document their structure.
     """
 
     id: int
@@ -114,7 +114,7 @@ class Ticket:
 def clean_ticket_id(value: object, name: str = "ticket_id") -> int:
     """Return a ticketId as an int.
 
-    :raises ValueError: naming the argument and what it holds instead.
+    :raises ValueError: it names the argument and shows its value.
     """
     ticket_id = parse_ticket_id(value.strip() if isinstance(value, str) else value)
     if ticket_id is None:
@@ -124,13 +124,14 @@ def clean_ticket_id(value: object, name: str = "ticket_id") -> int:
 
 
 def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = None, *, brief: bool = False) -> Ticket:
-    """Read the body of a ticket look-up: both spellings of its keys, any case.
+    """Read the body of a ticket look-up. Both spellings of its keys are understood, in upper or lower case.
 
-    Of keys that differ by case only, the spelling of the API's schema counts, then that of its example, then the first.
+    If several keys differ only by case, the spelling of the API's schema is used, else that of its example, else the
+    first key.
 
-    :param brief: whether the children of a ticket that runs are left out: they tell nothing yet, and there may be a
-        hundred thousand, in each poll.
-    :raises ValueError: when it is no object or has no status.
+    :param brief: whether to leave out the children of a running ticket. They say nothing yet, and there may be a
+        hundred thousand of them in each poll.
+    :raises ValueError: if it is not an object or has no status.
     """
     if not isinstance(payload, dict):
         raise ValueError(f"ticket {ticket_id}: the answer is {type(payload).__name__}, not a JSON object.")
@@ -147,7 +148,8 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     created = _field(payload, "createdAt")
     children = None if brief and state is TicketState.RUNNING else _field(payload, "children")
     if state is TicketState.FAILED and own_id is None and created is None and children is None:
-        # After a failure a push may be sent again: that takes the API's word, not a gateway's {"status": "error"}.
+        # After a failed ticket, a push may be sent again. So the failure must come from the API. A gateway's answer
+        # {"status": "error"} is not enough.
         raise ValueError(f"ticket {ticket_id}: the answer says {status!r} and nothing else that a ticket has.")
     created_at = _read_time(created)
     return Ticket(ticket_id, status, state, created_at, children)
@@ -163,7 +165,7 @@ def _field(payload: Mapping[str, Any], *spellings: str) -> Any:
 
 
 def _storable(value: Any, depth: int = _MAX_DEPTH) -> Any:
-    """Return JSON that Airflow can carry: half an emoji, or a number beyond 64 bits, would end the whole triggerer."""
+    """Return JSON that Airflow can store. Half an emoji, or a number over 64 bits, would stop the whole triggerer."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, dict | list) and not depth:
@@ -183,14 +185,14 @@ def _read_time(value: object) -> pendulum.DateTime | None:
     if not isinstance(value, str) or len(value) > _MAX_TIME_LENGTH:
         return None
     try:
-        parsed = pendulum.parse(value, tz="UTC", exact=True)  # a time of day alone is no date
+        parsed = pendulum.parse(value, tz="UTC", exact=True)  # only a time of day, without a date, is not accepted
         return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None
-    except Exception:  # noqa: BLE001 (of odd texts pendulum raises TypeErrors and AttributeErrors, too)
+    except Exception:  # noqa: BLE001 (with strange texts, pendulum also raises TypeError and AttributeError)
         return None
 
 
 def _as_words(name: str, value: object) -> tuple[str, ...]:
-    """Return words to keep: a generator can be read only once."""
+    """Return the words as a tuple, because a generator can be read only once."""
     words = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
     if words is None or not all(isinstance(word, str) for word in words):
         raise ValueError(f"{name} must be a list of words, not {value if words is None else words!r:.80}.")

@@ -1,7 +1,7 @@
-"""Connections of ``requests`` that tell how far an attempt got, keep its deadline, and read answers strictly.
+"""Connections for ``requests`` that report how far an attempt got, keep its deadline, and read answers strictly.
 
-Without them, ``requests`` bounds each wait but not their sum, takes an interim answer (103) for the final one, takes a
-head that was cut for a whole one, and forgets what follows an answer.
+Without them, ``requests`` has four problems. It limits each wait, but not the sum of all waits. It treats an interim
+answer (103) as the final one. It treats headers that were cut as complete. It ignores data that follows an answer.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _current = threading.local()
 
 
 class Watchdog:
-    """Ends an attempt at its deadline by shutting its socket down, whatever the thread is doing with it.
+    """Ends an attempt at its deadline: it shuts the socket down, whatever the thread is doing with it at that moment.
 
-    :param attempt: which is told that it has expired.
-    :param seconds: from now on.
+    :param attempt: the attempt, which is told when it has expired.
+    :param seconds: the time until the deadline, from now.
     """
 
     def __init__(self, attempt: Attempt, seconds: float) -> None:
@@ -72,10 +72,10 @@ class Watchdog:
         return left
 
     def watch(self, fileno: int) -> None:
-        """Take a socket to watch, in place of the one before.
+        """Watch this socket, instead of the one before.
 
-        It is a handle of our own: the number alone may belong to another socket by the time of the deadline, and a
-        socket that speaks TLS must not be touched by a second thread.
+        The watchdog makes its own handle for the socket, for two reasons. At the deadline, the same number may belong
+        to another socket. And a second thread must not use a socket that speaks TLS.
         """
         with self._lock:
             self._let_go()
@@ -96,7 +96,7 @@ class Watchdog:
             self._attempt.on_its_way = True
 
     def check(self) -> None:
-        """Raise :class:`TimeoutError` when the deadline has passed: there may be megabytes that came and are unread."""
+        """Raise :class:`TimeoutError` if the deadline has passed. Megabytes may have come that are not read yet."""
         if self._attempt.expired:
             raise TimeoutError("the deadline has passed")
 
@@ -118,10 +118,10 @@ class Watchdog:
 
 
 def ended_clean(raw: Any) -> bool:
-    """Whether an answer that was read to its end is all that came.
+    """Whether nothing came after the answer, which must be completely read.
 
-    :param raw: the answer as urllib3 has it.
-    :raises http.client.IncompleteRead: when its last chunk was cut.
+    :param raw: the answer, as an object of urllib3.
+    :raises http.client.IncompleteRead: if the last part of a chunked answer was cut.
     """
     answer = raw._original_response
     if not isinstance(answer, _Answer):
@@ -158,7 +158,7 @@ class _Wire(io.BufferedReader):
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer that is whole, final and unambiguous, or an exception."""
+    """An answer that is complete, final and unambiguous. For any other answer, an exception is raised."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -176,11 +176,11 @@ class _Answer(http.client.HTTPResponse):
                 raise http.client.IncompleteRead(b"", None)
             if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 break
-            self.headers = None  # type: ignore[assignment]  # an interim answer: begin anew
+            self.headers = None  # type: ignore[assignment]  # an interim answer: start again
         self._check_framing()
 
     def _check_framing(self) -> None:
-        """Refuse what two readers may read differently: such an answer may be another's."""
+        """Refuse headers that two programs may read differently: the answer may belong to another request."""
         lengths = {part.strip() for value in self.headers.get_all("Content-Length", []) for part in value.split(",")}
         encodings = [value.strip().lower() for value in self.headers.get_all("Transfer-Encoding", [])]
         if (
@@ -213,7 +213,7 @@ class _Watched:
     def send(self, data: Any) -> None:
         if self.sock is None:  # type: ignore[attr-defined]
             self.connect()
-        if self._is_ready:  # not the words to a proxy that lead to a connection
+        if self._is_ready:  # not for the CONNECT request to a proxy, which only opens the connection
             _current.watchdog.begin_request(self.sock.fileno())  # type: ignore[attr-defined]
         super().send(data)  # type: ignore[misc]
 
@@ -232,7 +232,7 @@ _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class WatchedAdapter(HTTPAdapter):
-    """The stock adapter, which repeats nothing by itself, over watched connections."""
+    """The standard adapter of requests, with watched connections. It never repeats a request by itself."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -245,7 +245,7 @@ class WatchedAdapter(HTTPAdapter):
 
 
 def _connect(connection: Any, watchdog: Watchdog) -> socket.socket:
-    """Connect to the first address that answers; neither the name server nor many addresses outlast the deadline."""
+    """Connect to the first address that answers. A slow name server or many addresses cannot exceed the deadline."""
     error: OSError = OSError("the host has no address")
     for family, kind, protocol, _, address in _resolve(connection._dns_host, connection.port, watchdog.left):
         sock = socket.socket(family, kind, protocol)
@@ -264,13 +264,13 @@ def _connect(connection: Any, watchdog: Watchdog) -> socket.socket:
 
 
 def _resolve(host: str, port: int, seconds: float) -> list[Any]:
-    """Ask for a host's addresses, in a thread, as nothing else bounds how long that takes."""
+    """Ask for the addresses of a host, in a thread, because there is no other way to limit the time."""
     found: list[Any] = []
 
     def ask() -> None:
         try:
             found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as problem:  # noqa: BLE001 (raised in the thread that asked)
+        except Exception as problem:  # noqa: BLE001 (it is raised again in the thread that asked)
             found.append(problem)
 
     thread = threading.Thread(target=ask, daemon=True)

@@ -1,4 +1,4 @@
-"""The notifier: tells somebody, on the phone, that a task or a DAG failed, or that a deadline was missed."""
+"""The notifier: it tells people on their phones that a task or a DAG failed, or that a deadline was missed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Alert:
-    """What one callback asks for, rendered and checked."""
+    """The notification that one callback asks for, rendered and checked."""
 
     target: Target
     value: str
@@ -41,11 +41,11 @@ class _Alert:
 class PassNotifyNotifier(BaseNotifier):
     """Send a notification from a callback: ``on_failure_callback`` and the like, or a deadline alert.
 
-    It never raises when it is called, as that would disturb Airflow's scheduler: what became of the alert is in the
-    log. It keeps no journal: whoever must not be notified twice is notified by a task.
+    It never raises when it is called, because that would disturb Airflow's scheduler. The outcome of the alert is in
+    the log. It keeps no journal. If somebody must not be notified twice, send the notification from a task.
 
-    All arguments but ``at_most_every`` are templates, rendered with what the callback knows, always as text. The
-    triggerer knows little about a missed deadline: ``dag_run`` (a dictionary) and ``deadline``.
+    All arguments except ``at_most_every`` are templates. They are rendered with the context of the callback, and always
+    as text. For a missed deadline, the triggerer knows only little: ``dag_run`` (a dictionary) and ``deadline``.
 
     :param target_type: ``pass``, ``external_pass``, ``segment``, ``tag``, ``template`` or ``external_template``.
     :param pass_id: for ``pass``.
@@ -58,13 +58,13 @@ class PassNotifyNotifier(BaseNotifier):
     :param value: the text of the message.
     :param label: its optional header.
     :param passnotify_conn_id: the Airflow connection.
-    :param at_most_every: seconds or a timedelta: of alerts with the same ``dedupe_key`` to the same target, at most one
-        is sent in so long a time, whatever number of tasks fail. It needs ``journal_path``.
-    :param dedupe_key: which alerts count as the same, such as ``"{{ dag_run.dag_id }}"``.
-    :param journal_path: the folder in which that is remembered, local or in an object storage; by default the option
-        ``journal_path`` in the section ``[passnotify]`` of Airflow's configuration.
+    :param at_most_every: seconds or a timedelta. In this time, at most one alert with the same ``dedupe_key`` is sent
+        to the same target, even if many tasks fail. It needs ``journal_path``.
+    :param dedupe_key: alerts with the same text here count as the same alert. Example: ``"{{ dag_run.dag_id }}"``.
+    :param journal_path: the folder that remembers which alerts were sent, local or in an object storage. The default is
+        the option ``journal_path`` in the section ``[passnotify]`` of Airflow's configuration.
     :param context: given by Airflow for a deadline alert.
-    :raises InvalidNotificationError: while the DAG is parsed, for what is known to be wrong then.
+    :raises InvalidNotificationError: while the DAG is parsed, if an argument is known to be wrong then.
     """
 
     template_fields: Sequence[str] = (
@@ -118,21 +118,22 @@ class PassNotifyNotifier(BaseNotifier):
             raise InvalidNotificationError(f"PassNotifyNotifier: {error}") from None
 
     def __call__(self, *args: Any) -> None:
-        """Send, as :meth:`notify`.
+        """Send, like :meth:`notify`.
 
-        :param args: the context; or what Airflow 2 gives a callback for a missed SLA, of which the first is the DAG.
+        :param args: the context; or the arguments that Airflow 2 gives to a callback for a missed SLA (the first one is
+            the DAG).
         """
         context: Any = args[0] if len(args) == 1 else {"dag": args[0]} if args else self.context
         self.notify(context)
 
     def __await__(self) -> Generator[Any, Any, None]:
-        """Send, as :meth:`async_notify`, with the context that was given to the constructor."""
+        """Send, like :meth:`async_notify`, with the context that was given to the constructor."""
         return self.async_notify(self.context).__await__()
 
     def notify(self, context: Context) -> None:
-        """Send, and log what became of it.
+        """Send, and log the outcome.
 
-        :param context: of the callback.
+        :param context: the context of the callback.
         """
         alert = None
         try:
@@ -149,9 +150,9 @@ class PassNotifyNotifier(BaseNotifier):
             self._sent(alert, ticket_id, started)
 
     async def async_notify(self, context: Context) -> None:
-        """Send from the triggerer (deadline alerts), and log what became of it.
+        """Send from the triggerer (for deadline alerts), and log the outcome.
 
-        :param context: of the callback.
+        :param context: the context of the callback.
         """
         alert = None
         try:
@@ -207,7 +208,7 @@ class PassNotifyNotifier(BaseNotifier):
             log.error("%s NOT sent, as far as is known.", self._headline(alert), exc_info=error)
         if alert is not None and alert.limit is not None and isinstance(error, PassNotifyError):
             try:
-                alert.limit.release()  # the next one may try
+                alert.limit.release()  # the next alert may try
             except Exception as problem:  # noqa: BLE001
                 log.error("The next alerts are held back all the same: %s", problem)
 
@@ -231,11 +232,11 @@ class PassNotifyNotifier(BaseNotifier):
         environment: jinja2.Environment
         dag: Any = context.get("dag")
         if hasattr(dag, "get_template_env"):
-            # Sandboxed: the other kind, which a DAG may ask for, makes numbers and lists of text.
+            # The sandboxed environment: the native one, which a DAG may ask for, turns text into numbers and lists.
             environment = dag.get_template_env(force_sandboxed=True)
-        else:  # the triggerer knows no DAG, and a DAG's callback under dag.test() its stored form only
+        else:  # no DAG in the triggerer; only its serialized form for a DAG's callback in dag.test()
             environment = self.get_template_env()
-            environment.undefined = StrictUndefined  # as in a DAG: a message with a gap could be a wrong one
+            environment.undefined = StrictUndefined  # as in a DAG: a message with a gap could be wrong
         return environment
 
     def _render_field(self, name: str, value: str, context: Context, environment: jinja2.Environment) -> str | None:
@@ -255,7 +256,7 @@ class PassNotifyNotifier(BaseNotifier):
         return text
 
     def _render(self, template: Any, context: Any, dag: Any = None) -> Any:  # noqa: ARG002
-        return super(BaseNotifier, self)._render(template, context)  # without the DAG: always text
+        return super(BaseNotifier, self)._render(template, context)  # without the DAG, so it is always text
 
     def _check_what_is_known(self) -> None:
         known = {
@@ -299,7 +300,7 @@ def _configured_path() -> str:
 
 
 def _about(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what names the callback's task, for the person who looks into the folder."""
+    """Return what identifies the task of the callback, for people who look into the folder."""
     run, instance = context.get("dag_run"), context.get("ti")
     dag_id, run_id = (
         (run.get("dag_id"), run.get("dag_run_id") or run.get("run_id"))

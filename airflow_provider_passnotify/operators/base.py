@@ -1,4 +1,4 @@
-"""What all operators have in common: tickets that may be waited for, and the arguments that name a target."""
+"""What all operators have in common: they can wait for tickets, and they have the arguments that name a target."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ R = TypeVar("R")
 
 
 class TicketOperator(TextFields, BaseOperator):
-    """An operator that gets tickets and may wait for them to end.
+    """An operator that gets tickets and may wait until they end.
 
-    A subclass checks its arguments in ``_check_arguments`` and calls ``_check`` at the end of its ``__init__``; it
-    returns ``self.wait_for_tickets(context, ticket_ids, result)`` from ``execute``.
+    A subclass checks its arguments in ``_check_arguments``, and calls ``_check`` at the end of its ``__init__``. Its
+    ``execute`` returns ``self.wait_for_tickets(context, ticket_ids, result)``.
 
     :param passnotify_conn_id: the Airflow connection.
-    :param wait_for_completion: wait until the API has carried out what it accepted. A ticket that failed fails the
-        task with :class:`TicketFailedError`, one that does not end in time with :class:`TicketTimeoutError`.
+    :param wait_for_completion: wait until the API has done what it accepted. If a ticket failed, the task fails with
+        :class:`TicketFailedError`. If a ticket does not end in time, it fails with :class:`TicketTimeoutError`.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param poll_interval: seconds (or a timedelta) between two polls of a ticket.
-    :param timeout: seconds (or a timedelta) to wait at most, from the moment the API accepted.
+    :param timeout: the longest time to wait, in seconds (or a timedelta), from the moment when the API accepted.
     :param success_statuses: more words that mean that a ticket succeeded.
     :param failure_statuses: more words that mean that it failed.
     """
@@ -69,13 +69,13 @@ class TicketOperator(TextFields, BaseOperator):
 
     @cached_property
     def hook(self) -> PassNotifyHook:
-        """The hook, made once, so that connections are reused within the task."""
+        """The hook. It is created once, so that connections are reused within the task."""
         return PassNotifyHook(self.passnotify_conn_id)
 
     def _check(self) -> None:
-        """Refuse what is surely wrong; called while the DAG is parsed, and again when the task runs.
+        """Refuse what is certainly wrong. Called while the DAG is parsed, and again when the task runs.
 
-        :raises InvalidNotificationError: naming the task and the argument.
+        :raises InvalidNotificationError: it names the task and the argument.
         """
         self._checked(self.check_given)
         self._checked(self._check_arguments)
@@ -84,9 +84,9 @@ class TicketOperator(TextFields, BaseOperator):
         return checked(build, f"Task {self.task_id!r}: ")
 
     def _check_arguments(self) -> None:
-        """Refuse arguments that nobody can connect or wait by; what only the run will tell passes.
+        """Refuse wrong arguments for the connection and the waiting. Values known only at run time are accepted here.
 
-        :raises ValueError: naming the argument.
+        :raises ValueError: it names the argument.
         """
         check_conn_id(self.passnotify_conn_id)
         check_flags(wait_for_completion=self.wait_for_completion, deferrable=self.deferrable)
@@ -95,13 +95,13 @@ class TicketOperator(TextFields, BaseOperator):
         self._new_tracker([])
 
     def wait_for_tickets(self, context: Context, ticket_ids: Iterable[int], result: R) -> R:
-        """Wait for the tickets if ``wait_for_completion`` says so, here or deferred, and return ``result``.
+        """Wait for the tickets if ``wait_for_completion`` is set, here or deferred, and return ``result``.
 
-        :param result: what ``execute`` returns in the end; JSON, as it is kept while the task is deferred. (What must
-            be in XCom in any case is pushed before.)
-        :raises TicketFailedError: when tickets failed, once all have ended.
-        :raises TicketTimeoutError: when they did not end in time.
-        :raises TicketError: when the task was told to stop.
+        :param result: what ``execute`` returns in the end. It must be JSON, because it is stored while the task is
+            deferred. (What must be in XCom in any case is pushed before.)
+        :raises TicketFailedError: if tickets failed; it is raised after all have ended.
+        :raises TicketTimeoutError: if they did not end in time.
+        :raises TicketError: if the task was told to stop.
         """
         if not self.wait_for_completion:
             return result
@@ -117,7 +117,7 @@ class TicketOperator(TextFields, BaseOperator):
         with closing(polling.polling_client(self.hook)) as client:
             if not self.deferrable:
                 polling.wait_here(tracker, client, PollSchedule(interval), until=until, check=check)
-            else:  # once: what has ended already needs no triggerer
+            else:  # poll once: tickets that have already ended need no triggerer
                 polling.poll(tracker, client, until=time.monotonic(), check=check)
         if tracker.end is None:
             polling.defer(
@@ -135,7 +135,7 @@ class TicketOperator(TextFields, BaseOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any], result: Any = None) -> Any:
         """Go on after the triggerer has waited.
 
-        :param result: as given to :meth:`wait_for_tickets`; ``None`` in Airflow's ``dag.test()``, which drops it.
+        :param result: as given to :meth:`wait_for_tickets`. ``None`` in Airflow's ``dag.test()``, which loses it.
         """
         tracker = self._new_tracker([])
         load_event(tracker, event)
@@ -143,14 +143,14 @@ class TicketOperator(TextFields, BaseOperator):
         return result
 
     def on_kill(self) -> None:
-        """Wait no longer; a retry goes on."""
+        """Stop waiting. A retry continues."""
         self._killed = True
 
     def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
-        """Do what must be done before the task fails because tickets did."""
+        """Do what must be done before the task fails because of failed tickets."""
 
     def is_final(self, context: Context) -> bool:  # noqa: ARG002
-        """Whether a task that failed by its tickets must not be retried."""
+        """Whether a task that failed because of its tickets must not be retried."""
         return False
 
     def _conclude(self, context: Context, tracker: TicketTracker) -> None:
@@ -180,8 +180,8 @@ class TargetArgumentsOperator(TicketOperator):
     :param segment_id: for ``segment``.
     :param tag: for ``tag``.
     :param template_external_id: for ``external_template``.
-    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.base.TicketOperator`: the connection, and
-        whether and how to wait for tickets.
+    :param kwargs: the arguments of :class:`~airflow_provider_passnotify.operators.base.TicketOperator`: the connection,
+        and whether and how to wait for tickets.
     """
 
     template_fields: Sequence[str] = ("target_type", *ID_NAMES, "passnotify_conn_id")

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class _NotificationsBatchOperator(BatchOperator):
-    """Rows from the DAG file, an XCom or a file."""
+    """Rows from the DAG file, from an XCom or from a file."""
 
     def __init__(self, *, notifications: Any, null_values: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.null_values = null_values
         notifications = materialize(notifications)
-        # Rows that stand in the DAG file are not for Jinja: it would render what people are called, too.
+        # Rows that are written in the DAG file are not rendered with Jinja. It would also render people's names.
         self.notifications = LiteralRows(notifications) if isinstance(notifications, list | tuple) else notifications
         self._check()
 
@@ -55,7 +55,7 @@ class _NotificationsBatchOperator(BatchOperator):
         if isinstance(rows, LiteralRows):
             return read_list(rows.rows)
         if self._is_file():
-            path = str(rows)  # of an ObjectStoragePath or a Path, too
+            path = str(rows)  # also for an ObjectStoragePath or a Path
             return read_file(path, lambda: open_for_reading(path))
         if hasattr(rows, "to_dict"):
             raise ValueError(
@@ -71,22 +71,24 @@ _NO_ROWS = "notifications must be a list of mappings, an XCom of one, or the pat
 
 
 class SendNotificationBatchOperator(_NotificationsBatchOperator, SendingBatchOperator):
-    """Send many notifications, each to its own target with its own text; a push is never repeated by accident.
+    """Send many notifications, each to its own target with its own text. A push is never repeated by accident.
 
     :param notifications: rows (mappings with ``target_type``, ids, ``value``, ``label``, ``dedupe_key``): a list, an
         XCom, or the path of a ``.jsonl`` or ``.csv`` file, also ``.gz``, local or in any object storage.
-    :param null_values: texts that count as absent in a file, beside ``\\N``, such as ``["NULL"]``.
+    :param null_values: texts that count as absent in a file, in addition to ``\\N``, such as ``["NULL"]``.
     """
 
     template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "notifications")
 
 
 class DeleteNotificationBatchOperator(_NotificationsBatchOperator, BatchOperator):
-    """Take many notifications off the back of the passes. Deleting twice is as good as once, so Airflow may retry it.
+    """Remove many notifications from the back of the passes.
+
+    Deleting twice has the same effect as deleting once, so Airflow may retry it.
 
     :param notifications: rows (mappings with ``target_type`` and ids; a message in them is ignored): a list, an XCom,
         or the path of a ``.jsonl`` or ``.csv`` file, also ``.gz``, local or in any object storage.
-    :param null_values: texts that count as absent in a file, beside ``\\N``, such as ``["NULL"]``.
+    :param null_values: texts that count as absent in a file, in addition to ``\\N``, such as ``["NULL"]``.
     """
 
     template_fields: Sequence[str] = (*BatchOperator.template_fields, "notifications")
@@ -94,7 +96,7 @@ class DeleteNotificationBatchOperator(_NotificationsBatchOperator, BatchOperator
 
 
 def _refuse_what_is_not_rendered(rows: LiteralRows) -> None:
-    """Refuse XComs and Jinja in rows of the DAG file: they would go out as they stand."""
+    """Refuse XComs and Jinja in rows of the DAG file. They would be sent unrendered."""
     for number, row in enumerate(rows.rows, 1):
         values = list(row.values()) if isinstance(row, Mapping) else []
         if is_resolved_at_runtime(row) or any(hasattr(value, "iter_references") for value in values):

@@ -1,4 +1,4 @@
-"""What the batch operators have in common: rows into a ledger, the ledger through the sender, the summary out."""
+"""What the batch operators have in common: put rows into a ledger, send what is in the ledger, return the summary."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_TICKETS = 10_000
-"""Above this, the tickets are in the report only: an XCom is no place for a million numbers."""
+"""With more tickets than this, they are only in the report. A million numbers are too many for an XCom."""
 MAX_FAILURES = 100
 
 
 class BatchOperator(TargetArgumentsOperator):
     """What all batches have in common: rows, defaults for their keys, limits and a report.
 
-    :param max_notifications: the number of rows above which nothing is sent: a wrong WHERE clause must not ring a
+    :param max_notifications: if there are more rows than this, nothing is sent. A wrong WHERE clause must not ring a
         million phones.
-    :param max_failures: how many rows (an int), or which share of them (a float up to 1.0), may fail or stay unknown
-        before the task fails. It fails at the end, after everything that could be sent was sent.
-    :param report_path: where to write what became of each row, as JSON Lines: a local path, or any URL or path of
+    :param max_failures: how many rows (an int), or which share of them (a float up to 1.0), may fail or stay unknown.
+        If there are more, the task fails. It fails at the end, after everything that could be sent was sent.
+    :param report_path: where to write the outcome of each row, as JSON Lines: a local path, or any URL or path of
         Airflow's object storage.
-    :param kwargs: those of :class:`~airflow_provider_passnotify.operators.base.TargetArgumentsOperator`:
+    :param kwargs: the arguments of :class:`~airflow_provider_passnotify.operators.base.TargetArgumentsOperator`:
         ``target_type`` and ids for rows that have none, the connection, and whether and how to wait for the tickets (at
         most 10,000 of them).
     """
@@ -68,7 +68,7 @@ class BatchOperator(TargetArgumentsOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.multiple_outputs = True  # also: a key that was not pushed is None to whoever takes output["..."]
+        self.multiple_outputs = True  # also so that output["..."] gives None for a key that was not pushed
         self.max_notifications = max_notifications
         self.max_failures = max_failures
         self.report_path = report_path
@@ -78,10 +78,10 @@ class BatchOperator(TargetArgumentsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Send or delete what the rows say.
 
-        :return: the summary, each key of which is an XCom of its own too.
-        :raises BatchIncompleteError: when more rows than ``max_failures`` failed or are unknown.
+        :return: the summary. Each of its keys is also an XCom of its own.
+        :raises BatchIncompleteError: if more rows than ``max_failures`` failed or are unknown.
         """
-        journal = self._begin(context)  # first of all: what fails after it is known to have sent nothing
+        journal = self._begin(context)  # first of all: if anything fails after this, it is known that nothing was sent
         try:
             self._check()
             config = self.hook.get_config()
@@ -98,7 +98,7 @@ class BatchOperator(TargetArgumentsOperator):
         return _without_none(super().execute_complete(context, event, result) or {}) or None
 
     def on_kill(self) -> None:
-        """Start nothing more, and wait no longer; what is in flight gets 3 s."""
+        """Start no new request and stop waiting. Requests that are on their way get 3 s."""
         super().on_kill()
         if self._run is not None:
             self._run.stop()
@@ -106,8 +106,8 @@ class BatchOperator(TargetArgumentsOperator):
     def _send(
         self, context: Context, config: Config, journal: ChunkJournal | None, report: ReportFile | None
     ) -> tuple[dict[str, Any], list[int]]:
-        """Send, report and push; raise if too much was lost, else return the summary and the tickets to wait for."""
-        # Imported here, as a DAG file that is parsed needs neither SQLite nor an event loop.
+        """Send, write the report, push XComs. Raise if too much failed, else return the summary and the tickets."""
+        # Imported here, because parsing a DAG file needs neither SQLite nor an event loop.
         from airflow_provider_passnotify.delivery.batch.ledger import Ledger
         from airflow_provider_passnotify.delivery.batch.run import BatchRun
 
@@ -156,11 +156,11 @@ class BatchOperator(TargetArgumentsOperator):
             log.warning("%s Until a later try has ended, clearing the task goes on where it stood.", error)
 
     def _rows(self, context: Context) -> Iterable[Any]:
-        """Return the rows; nothing has been sent yet, and if it raises, nothing is."""
+        """Return the rows. Nothing has been sent yet, and if this raises, nothing will be sent."""
         raise NotImplementedError
 
     def _null_values(self) -> Collection[str] | None:
-        """Return the texts that count as absent; ``None`` where the rows come from no file."""
+        """Return the texts that count as absent. ``None`` if the rows do not come from a file."""
         return None
 
     def _defaults(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class BatchOperator(TargetArgumentsOperator):
         return None
 
     def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:  # noqa: ARG002
-        """Mark what needs no sending, and return the moment after which nothing is sent."""
+        """Mark the rows that need no sending, and return the time after which nothing is sent."""
         return None
 
     def _check_arguments(self) -> None:
@@ -239,7 +239,7 @@ class BatchOperator(TargetArgumentsOperator):
         self, run: BatchRun, counts: Counts, summary: dict[str, Any], *, durable: bool
     ) -> BatchIncompleteError | None:
         lost = counts.failed + counts.unknown
-        # Decimal: 0.29 of 100 are 29, and 28.999999999999996 as a float
+        # Decimal, because 0.29 of 100 is 29; with floats it would be 28.999999999999996
         share = isinstance(self.max_failures, float)
         allowed = Decimal(float.__repr__(self.max_failures)) * counts.total if share else self.max_failures
         if lost <= allowed and not run.must_fail:
@@ -256,7 +256,7 @@ class BatchOperator(TargetArgumentsOperator):
         return BatchFailedError(message, summary)
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
-        """Whether a retry can send a row that is lost."""
+        """Whether a retry may be able to send a row that failed."""
         return run.retryable > 0 or run.ended_early is not None or (self.deletes and counts.unknown > 0)
 
     def _write(self, report: ReportFile | None, ledger: Ledger) -> None:
@@ -264,13 +264,13 @@ class BatchOperator(TargetArgumentsOperator):
             report.write(ledger.report())
 
     def _push(self, context: Context, summary: dict[str, Any]) -> None:
-        """Push the summary and each of its keys before anything raises: Airflow pushes nothing of a task that fails."""
+        """Push the summary and each of its keys before anything raises. If a task fails, Airflow pushes nothing."""
         if self.do_xcom_push:
             for key, value in {**summary, "return_value": summary}.items():
                 context["ti"].xcom_push(key=key, value=value)
 
     def _keep(self, context: Context, ledger: Ledger, report: ReportFile | None) -> None:
-        """Keep what is known when the task is being ended; what goes wrong here must not hide why."""
+        """Save what is known when the task is being stopped. An error here must not hide the reason for the stop."""
         try:
             self._write(report, ledger)
             self._push(context, self._summary(ledger, ledger.counts()))
@@ -279,5 +279,5 @@ class BatchOperator(TargetArgumentsOperator):
 
 
 def _without_none(summary: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what there is not: Airflow 3.0 cannot push ``None``; what was not pushed is ``None`` when pulled."""
+    """Leave out ``None``, which Airflow 3.0 cannot push. A key that was not pushed is ``None`` when it is pulled."""
     return {key: value for key, value in summary.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What the batches that send have in common: a message, and the care that nobody gets it twice."""
+"""What batches that send have in common: a message, and the rules so that nobody gets it twice."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ log = logging.getLogger(__name__)
 
 
 class SendingBatchOperator(SendingOperator, BatchOperator):
-    """What batches that send have in common: a message, and the care that nobody gets it twice.
+    """What batches that send have in common: a message, and the rules so that nobody gets it twice.
 
     :param value: the text for rows that have none; ``{column}`` stands for another column of the row.
     :param notification_label: the header for rows that have no ``label``.
-    :param dedupe_key: for rows that have none: what tells one message from another where not the target does, such as
-        ``"{order_id}"``.
-    :param delivery: ``at_most_once`` (default), or ``at_least_once``: what to do with rows of which nobody knows
-        whether an earlier try sent them.
-    :param on_clear: ``resume`` (default): a cleared task goes on where it stood; ``resend``: it sends all again.
-    :param send_before: a datetime or ISO string; what has not been sent by then is not sent.
+    :param dedupe_key: for rows that have none: what makes a message different from others, if it is not the target.
+        Example: ``"{order_id}"``.
+    :param delivery: ``at_most_once`` (default), or ``at_least_once``: what to do with rows if nobody knows whether an
+        earlier try sent them.
+    :param on_clear: ``resume`` (default): a cleared task continues where it stopped. ``resend``: it sends all rows
+        again.
+    :param send_before: a datetime or ISO string. Rows that are not sent by then are not sent at all.
     """
 
     template_fields: Sequence[str] = (
@@ -98,11 +99,11 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         return send_before
 
     def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
-        """Let a retry send again to whom these tickets were for."""
+        """Let a retry send again to the targets of these tickets."""
         self._open_journal(context).write_failed(ticket.id for ticket in tickets)
 
     def is_final(self, context: Context) -> bool:
-        """Whether a retry would have to refuse."""
+        """Whether a retry would have to refuse to send."""
         return self.delivery == Delivery.AT_MOST_ONCE.value and not self._open_journal(context).is_durable
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:

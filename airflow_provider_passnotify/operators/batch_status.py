@@ -1,4 +1,4 @@
-"""What a running batch asks of Airflow, and tells it: does the task still run, and its metrics."""
+"""What a running batch asks Airflow (does the task still run?), and what it tells Airflow (its metrics)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """Airflow metrics: ``passnotify.sent`` and the like, counted up as the batch goes on.
+    """Airflow metrics: ``passnotify.sent`` and the like. They are increased while the batch runs.
 
-    :param before: what stood when this try began to send; earlier tries have counted what they sent.
+    :param before: the counts when this try began to send. Earlier tries have already counted what they sent.
     """
 
     def __init__(self, before: Counts) -> None:
@@ -33,7 +33,7 @@ class Metrics:
 
 
 def still_running(ti: Any) -> Callable[[], bool] | None:
-    """Return what tells whether Airflow has the task as running; ``None`` where a task cannot ask (2.11)."""
+    """Return a function that asks Airflow whether the task is running. ``None`` if a task cannot ask (Airflow 2.11)."""
     if not hasattr(ti, "get_task_states"):
         return None
     was_running = False
@@ -44,11 +44,11 @@ def still_running(ti: Any) -> Callable[[], bool] | None:
             found = ti.get_task_states(
                 ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
             ).get(ti.run_id, {})
-        except Exception as error:  # noqa: BLE001 (the heartbeat tells the same, later)
+        except Exception as error:  # noqa: BLE001 (the heartbeat will find out the same, later)
             log.debug("Airflow did not say whether the task is running: %s", error)
             return True
         is_running = "running" in found.values()
         was_running = was_running or is_running
-        return is_running or not was_running  # a task that is run by hand ("airflow tasks test") never is
+        return is_running or not was_running  # "airflow tasks test" never marks its task as running
 
     return ask

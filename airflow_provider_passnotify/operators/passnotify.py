@@ -32,9 +32,9 @@ __all__ = [
 class _TargetOperator(TargetArgumentsOperator):
     """What sending and deleting have in common: a target, and a ticket to wait for.
 
-    :param target_type: and its ids: see
+    :param target_type: for this and the ids, see
         :class:`~airflow_provider_passnotify.operators.base.TargetArgumentsOperator`.
-    :raises InvalidNotificationError: while the DAG is parsed where the value is known then, else when the task starts.
+    :raises InvalidNotificationError: while the DAG is parsed, if the value is known then; else when the task starts.
     """
 
     def __init__(self, *, target_type: str | TargetType, **kwargs: Any) -> None:
@@ -70,21 +70,22 @@ class _TargetOperator(TargetArgumentsOperator):
 
 
 def _known(value: Any) -> Any:
-    """Return a value, or something that passes every check in the place of what only the run will tell."""
+    """Return the value. If it is known only at run time, return something that passes every check instead."""
     return "later" if is_resolved_at_runtime(value) else value
 
 
 class SendNotificationOperator(SendingOperator, _TargetOperator):
-    """Send a notification to a pass, a tag, a segment or a template; the ticketId is the task's XCom.
+    """Send a notification to a pass, a tag, a segment or a template. The ticketId is the task's XCom.
 
     A push is never repeated by accident: see "Delivery guarantees" in the guide.
 
     :param value: the text of the message.
-    :param notification_label: its optional header (``label`` in the API; on an operator that is the task's own name).
-    :param delivery: ``at_most_once`` (default), or ``at_least_once``: where nobody knows whether an earlier try sent
-        it, fail, or send it again.
-    :param on_clear: ``resend`` (default): a cleared task sends again; ``resume``: only if it was not sent.
-    :param send_before: a datetime or ISO string; when it has passed, nothing is sent and the task is skipped.
+    :param notification_label: its optional header (``label`` in the API; on an operator, ``label`` is the name of the
+        task).
+    :param delivery: what to do if nobody knows whether an earlier try sent it. ``at_most_once`` (default): fail.
+        ``at_least_once``: send it again.
+    :param on_clear: ``resend`` (default): a cleared task sends again. ``resume``: it sends only if it was not sent.
+    :param send_before: a datetime or ISO string. After this time, nothing is sent and the task is skipped.
     """
 
     def __init__(self, *, value: str, **kwargs: Any) -> None:
@@ -93,7 +94,7 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
         self._check()
 
     def execute(self, context: Context) -> int:
-        """Send, unless an earlier try of this task did, and wait if asked to.
+        """Send, unless an earlier try of this task has sent, and wait for the ticket if asked to.
 
         :return: the ticketId.
         """
@@ -104,7 +105,7 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
         except InvalidNotificationError as error:
             self._open_journal(context).write_refusal(str(error))
             raise
-        self._push.stopped = self._killed  # told before there was anything to stop
+        self._push.stopped = self._killed  # it may have been told to stop before there was anything to stop
         with retry_after_told(self):
             ticket_id = self._push.send(self.hook.get_conn)
         try:
@@ -113,18 +114,18 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
             self._push.waiting_ended()
 
     def on_kill(self) -> None:
-        """Send nothing that is not on its way yet, and wait no longer."""
+        """Send nothing that is not on its way yet, and stop waiting."""
         super().on_kill()
         if self._push is not None:
             self._push.stopped = True
 
     def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
         """Let a retry send again."""
-        push = self._push or self._new_push(context)  # none after a deferral
+        push = self._push or self._new_push(context)  # after a deferral there is none
         push.ticket_failed(", ".join(f"ticket {ticket.id}: {ticket.status}" for ticket in tickets))
 
     def is_final(self, context: Context) -> bool:
-        """Whether a retry would have to refuse."""
+        """Whether a retry would have to refuse to send."""
         return (self._push or self._new_push(context)).retry_is_unsafe
 
     def _new_push(self, context: Context) -> SinglePush:
@@ -151,9 +152,10 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
 
 
 class DeleteNotificationOperator(_TargetOperator):
-    """Take a notification off the back of the passes; the ticketId is the task's XCom.
+    """Remove a notification from the back of the passes. The ticketId is the task's XCom.
 
-    It does not recall a push that a phone has shown. Deleting twice is as good as once, so Airflow may retry it.
+    It cannot take back a push that a phone has already shown. Deleting twice has the same effect as deleting once, so
+    Airflow may retry it.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -161,7 +163,7 @@ class DeleteNotificationOperator(_TargetOperator):
         self._check()
 
     def execute(self, context: Context) -> int:
-        """Delete, and wait if asked to.
+        """Delete, and wait for the ticket if asked to.
 
         :return: the ticketId.
         """

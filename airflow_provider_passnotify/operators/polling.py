@@ -1,6 +1,6 @@
-"""Follow tickets to their end inside an Airflow task: what the operators and the sensor share.
+"""Poll tickets until they end, inside an Airflow task. The operators and the sensor share this code.
 
-The steps of a waiting are in :mod:`.waiting`; here they meet the clock, the client and Airflow's errors.
+The steps of the waiting are in :mod:`.waiting`. This module adds the clock, the client and Airflow's errors.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
 TRIGGERER_GRACE = timedelta(minutes=1)
-"""How much later than the trigger Airflow itself gives up: only where no triggerer runs."""
+"""Airflow itself gives up this much later than the trigger. This matters only if no triggerer is running."""
 _LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
 
 
 class _TimeUpError(Exception):
-    """The poll cycle has taken as long as it may."""
+    """The poll cycle has used all the time that it may take."""
 
 
 def polling_client(hook: PassNotifyHook) -> PassNotifyClient:
-    """Return a client that asks once: the next poll is the retry."""
+    """Return a client that makes only one attempt. The next poll takes the place of a retry."""
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
     client = hook.get_conn()
@@ -60,9 +60,9 @@ def poll(
 ) -> None:
     """Ask once for each ticket that has not ended.
 
-    :param until: the monotonic moment when the time is up; the poll cycle may take :data:`LAST_POLL_SECONDS` beyond it.
-        Before a task defers that is now: what cannot be asked that quickly, the triggerer asks, many at a time.
-    :param check: called before each is asked, and now and then; it ends the cycle by raising.
+    :param until: the time (monotonic clock) when the time is up. The poll cycle may take :data:`LAST_POLL_SECONDS`
+        longer. Before a task defers, this is now: the triggerer then asks for the remaining tickets, many at a time.
+    :param check: called before each ticket is asked, and from time to time. It can raise an exception to end the cycle.
     """
     last_moment = max(until, time.monotonic()) + LAST_POLL_SECONDS
 
@@ -84,10 +84,10 @@ def poll(
 def wait_here(
     tracker: TicketTracker, client: PassNotifyClient, schedule: PollSchedule, *, until: float, check: Callable[[], None]
 ) -> None:
-    """Poll, and hold the worker's slot, until all tickets have ended or the time is up.
+    """Poll, and keep the worker slot, until all tickets have ended or the time is up.
 
-    :param until: a monotonic moment.
-    :param check: called now and then; it ends the waiting by raising.
+    :param until: a time of the monotonic clock.
+    :param check: called from time to time. It can raise an exception to end the waiting.
     """
     from airflow_provider_passnotify.api.client import wait
 
@@ -109,11 +109,11 @@ def defer(
     kwargs: dict[str, Any] | None = None,
     **more: Any,
 ) -> None:
-    """Let the triggerer poll what is left; it resumes the operator's ``execute_complete``.
+    """Let the triggerer poll the remaining tickets. After that, ``execute_complete`` of the operator is called.
 
-    :param timeout: seconds; ``execution_timeout`` counts too, which Airflow 3 does not see to while a task is deferred.
-    :param kwargs: for ``execute_complete``; none of them arrives in Airflow's ``dag.test()``, the event does.
-    :param more: for the trigger.
+    :param timeout: seconds. ``execution_timeout`` is applied too: Airflow 3 ignores it while a task is deferred.
+    :param kwargs: for ``execute_complete``. In Airflow's ``dag.test()`` they do not arrive there; only the event does.
+    :param more: more arguments for the trigger.
     """
     from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
 
@@ -144,11 +144,11 @@ def defer(
 def conclude(tracker: TicketTracker, *, final: bool) -> None:
     """Return if every ticket succeeded.
 
-    :param final: whether Airflow shall not retry.
-    :raises TicketFailedError: when a ticket failed.
-    :raises TicketTimeoutError: when one did not end in time; ``AirflowTaskTimeout`` where Airflow would raise that.
-    :raises RejectedError: when the API rejected a look-up.
-    :raises PassNotifyConfigError: when the connection cannot be used.
+    :param final: whether Airflow must not retry.
+    :raises TicketFailedError: if a ticket failed.
+    :raises TicketTimeoutError: if a ticket did not end in time; ``AirflowTaskTimeout`` if Airflow would raise that.
+    :raises RejectedError: if the API rejected a look-up.
+    :raises PassNotifyConfigError: if the connection cannot be used.
     """
     if tracker.end is None:
         raise TicketError(f"What is to be waited for has changed while the task was deferred. {tracker.message}")
@@ -168,7 +168,7 @@ def conclude(tracker: TicketTracker, *, final: bool) -> None:
 
 
 def states_of(context: Mapping[str, Any], task_ids: list[str]) -> list[str | None]:
-    """Return the states of tasks of this run; of mapped ones beside this task, of the one with its index."""
+    """Return the states of tasks of this run. For tasks mapped together with this one, the same map index is used."""
     ti = context["ti"]
     if hasattr(ti, "get_task_states"):
         states = ti.get_task_states(ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id]).get(ti.run_id, {})

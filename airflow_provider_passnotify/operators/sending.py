@@ -1,4 +1,4 @@
-"""What every operator that sends has in common, one notification or many: the message, and how carefully to send."""
+"""What all operators that send have in common, for one notification or many: the message, and how carefully to send."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class SendingOperator(TargetArgumentsOperator):
     """An operator that sends.
 
     :param value: the text of the message.
-    :param notification_label: its optional header (``label`` in the API; on an operator that is the task's own name).
-    :param delivery: ``at_most_once`` (default) or ``at_least_once``: what to do where nobody knows whether an earlier
-        try has sent.
+    :param notification_label: its optional header (``label`` in the API; on an operator, ``label`` is the name of the
+        task).
+    :param delivery: ``at_most_once`` (default) or ``at_least_once``: what to do if nobody knows whether an earlier try
+        has sent.
     :param on_clear: ``resend`` or ``resume``: what a cleared task does.
-    :param send_before: a datetime or ISO string; what has not been sent by then is not sent.
+    :param send_before: a datetime or ISO string. What is not sent by then is not sent at all.
     :param journal_path: a folder, local or in any object storage, for the records of what was sent. It gives full
-        at-most-once on every Airflow version, and outlives what Airflow's own memory does not. ``None``:
-        ``[passnotify] journal_path`` of Airflow's configuration, if that is set.
+        at-most-once on every Airflow version, and its records stay when Airflow's own memory is lost. ``None``:
+        ``[passnotify] journal_path`` of Airflow's configuration is used, if it is set.
     """
 
     template_fields: Sequence[str] = (
@@ -66,7 +67,7 @@ class SendingOperator(TargetArgumentsOperator):
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Begin a mapped operator, as Airflow's own ``partial``."""
+        """Begin a mapped operator, like Airflow's own ``partial``."""
         _refuse_label(kwargs)
         return super().partial(**kwargs)
 
@@ -79,9 +80,9 @@ class SendingOperator(TargetArgumentsOperator):
             self._own_journal_path()
 
     def _claim(self, context: Context) -> None:
-        """Begin to send: first of all check what the journal goes by, then see that this is the only send.
+        """Begin to send: first check the values that the journal depends on, then make sure that this is the only send.
 
-        :raises InvalidNotificationError: naming the argument.
+        :raises InvalidNotificationError: it names the argument.
         :raises SendRefusedError: see :func:`~airflow_provider_passnotify.delivery.session.claim`.
         """
         self._checked(lambda: check_choices(self.delivery, self.on_clear))

@@ -1,4 +1,4 @@
-"""CSV: a header, and a row a line."""
+"""CSV: a header, then one row per line."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from airflow_provider_passnotify.rows.source import BadRow
 
 _FIELD = r' *"[^"]*(?:""[^"]*)*"|[^",]*'
 _WELL_QUOTED = re.compile(rf"(?:{_FIELD})(?:,(?:{_FIELD}))*")
-"""Quotes stand around a whole field; inside one they are doubled."""
+"""Quotes must be around a whole field. Inside a quoted field they must be doubled."""
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
-    """Read the rows of a CSV file. Blanks after a comma are skipped, as are lines that hold nothing.
+    """Read the rows of a CSV file. Blanks after a comma are skipped. Lines without any value are skipped too.
 
-    :raises ValueError: when the header cannot be read, or a quote that is not closed swallows what follows.
+    :raises ValueError: if the header cannot be read, or if a quote is not closed, so that it includes later rows.
     """
     text = _CsvText(lines)
     reader = csv.reader(iter(text), strict=True, skipinitialspace=True)
-    # The limit is the process's; the default of 128 KB would refuse a message that the API may take.
+    # The limit applies to the whole process. The default of 128 KB would refuse messages that the API may accept.
     before = csv.field_size_limit(source.MAX_LINE_BYTES)
     try:
         header = _read_header(reader, text)
@@ -38,14 +38,14 @@ def read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
 
 
 class _CsvText:
-    """Decodes lines for the CSV reader, which cannot go on after an error; so it notes them instead."""
+    """Decodes lines for the CSV reader. The reader cannot go on after an error, so errors are noted, not raised."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
         self._number = 0
         self._fault = ""
         self.quoted: list[str] = []
-        """The lines of a row that has quotes."""
+        """The lines of the current row, if it has quotes."""
 
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
@@ -68,7 +68,7 @@ class _CsvText:
     def take_fault(self, columns: int | None = None) -> str:
         """Return what was wrong with the lines since the last call.
 
-        :param columns: how many the header has.
+        :param columns: the number of columns in the header.
         """
         if not self._fault and not self.quoted:
             return ""
@@ -95,7 +95,7 @@ class _CsvText:
 
 
 def _is_quoted_throughout(line: str) -> bool:
-    """Whether each field is in quotes and holds none, as most programs write a CSV. (Quicker than the pattern.)"""
+    """Whether every field is in quotes and contains none, as in most CSV files. (This is faster than the pattern.)"""
     return line[:1] == line[-1:] == '"' and line.count('"') == 2 * line.count('","') + 2
 
 
@@ -142,7 +142,7 @@ def _next_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, An
             fields = next(reader, None)
     except csv.Error as error:
         text.take_fault()
-        if reader.line_num > begins:  # what a quote has swallowed may be a thousand rows that nobody would name
+        if reader.line_num > begins:  # a quote may have included a thousand rows, which no report would name
             raise ValueError(
                 f"The CSV cannot be read from line {begins} on (a quote that is not closed?): {error}."
             ) from None

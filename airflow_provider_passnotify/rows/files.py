@@ -1,4 +1,4 @@
-"""Files of rows: which format one has, and its lines. No Airflow here."""
+"""Files of rows: the format of a file, and its lines. This module does not import Airflow."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def check_file_name(name: str) -> None:
-    """Refuse a file whose name does not say what it holds.
+    """Refuse a file whose name does not show its format.
 
-    :raises ValueError: naming the endings that are known, or saying that it is a folder or a pattern.
+    :raises ValueError: it names the known endings, or says that the name is a folder or a pattern.
     """
     if "*" in name:
         raise ValueError(f"{name!r:.200} is a pattern; give the path of one file.")
@@ -32,9 +32,9 @@ def check_file_name(name: str) -> None:
 def read_file(name: str, open_file: Callable[[], IO[bytes]]) -> Iterator[Mapping[str, Any] | BadRow]:
     """Read the rows of a file, line by line.
 
-    :param name: tells JSON Lines, CSV and gzip apart by its ending.
+    :param name: its ending says whether it is JSON Lines or CSV, and whether it is compressed with gzip.
     :param open_file: opens it for reading bytes.
-    :raises ValueError: when the file as a whole is not what its name says.
+    :raises ValueError: if the file as a whole does not have the format that its name shows.
     """
     check_file_name(name)
     read, packed = _format_of(name)
@@ -62,8 +62,8 @@ def _format_of(name: str) -> tuple[Callable[[Iterator[bytes]], Iterator[Mapping[
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield lines without the byte-order mark; of one that is too long only its beginning, longer than allowed."""
-    read_line = file.readline  # looked up once: Airflow's object storage wraps each look-up
+    """Yield lines without the byte-order mark. A line that is too long is cut to one byte more than the limit."""
+    read_line = file.readline  # looked up only once: Airflow's object storage wraps the method at each look-up
     line = read_line(source.MAX_LINE_BYTES + 1)
     if line.startswith(_UTF16):
         raise ValueError("The file is UTF-16; save it as UTF-8.")

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line."""
+"""JSON Lines: one object per line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_BRACKETS = 8
 
 
 class _KeyTwiceError(ValueError):
-    """A key stands twice in one object, and nothing tells which one is meant."""
+    """A key is in one object twice, and nobody can know which value is meant."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -30,19 +30,20 @@ _STRICT = json.JSONDecoder(object_pairs_hook=_object)
 def _decode(line: bytes) -> Any:
     """Return the value of a line.
 
-    :raises _KeyTwiceError: when a key stands twice in one object.
+    :raises _KeyTwiceError: if a key is in one object twice.
     """
     value = json.loads(line.decode())
-    # A key has one colon: where there are no more colons than keys, no key stands twice, and looking would take longer.
+    # Each key has one colon. If there are not more colons than keys, no key is there twice, and the slower check is
+    # not needed.
     if isinstance(value, dict) and line.count(b":") > len(value):
         return _STRICT.decode(line.decode())
     return value
 
 
 def read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
-    """Read the rows of a JSON Lines file; empty lines are skipped.
+    """Read the rows of a JSON Lines file. Empty lines are skipped.
 
-    :raises ValueError: when the file is another kind of JSON, of which only some lines could be read.
+    :raises ValueError: if the file is another kind of JSON. Then only some of its lines could be read as rows.
     """
     is_first = True
     for number, line in enumerate(lines, 1):
@@ -68,9 +69,9 @@ _ONE_A_LINE = "write one object a line (JSON Lines)."
 
 
 def _explain(number: int, line: bytes, error: Exception, *, is_first: bool) -> Iterator[BadRow]:
-    """Yield a line's bad rows.
+    """Yield the bad rows of a line.
 
-    :raises ValueError: when the line shows that the file is one JSON document.
+    :raises ValueError: if the line shows that the file is one JSON document.
     """
     if isinstance(error, UnicodeDecodeError):
         yield BadRow(f"line {number} is not UTF-8: {error.reason} at byte {error.start}.")
@@ -99,7 +100,7 @@ def _explain(number: int, line: bytes, error: Exception, *, is_first: bool) -> I
 
 
 def _count_objects(text: str) -> tuple[int, bool]:
-    """Return how many whole values stand in a text one after the other, and whether a comma follows the last."""
+    """Return how many complete values follow each other in a text, and whether there is a comma after the last one."""
     count, at = 0, 0
     try:
         while at < len(text):

@@ -1,4 +1,4 @@
-"""What columns are called: the shared vocabulary, and the spellings of it that are understood."""
+"""The names of columns: the shared vocabulary, and which spellings of it are understood."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from difflib import SequenceMatcher
 from airflow_provider_passnotify.targets import ID_NAMES
 
 KEYS = ("target_type", *ID_NAMES, "value", "label", "dedupe_key")
-"""What a row may hold; every other column is for templates, or a mistake."""
+"""The keys that a row may have. Every other column is for templates, or is a mistake."""
 NEAR = 0.8
-"""From this similarity on, a column's name may be a misspelt key."""
+"""A column name that is at least this similar to a key may be a misspelt key."""
 
 _SEPARATORS = re.compile(r"[\s_-]+")
 
@@ -24,7 +24,7 @@ _MISTAKEN = {"notificationlabel": "label", "targetid": "target_type"}
 
 
 def column_name(name: str) -> str:
-    """Return the key that a column's name means, in any case and with or without blanks, ``_`` and ``-``.
+    """Return the key that a column name means. Upper and lower case, blanks, ``_`` and ``-`` make no difference.
 
     :return: one of :data:`KEYS`, or the name of another column in lower case.
     """
@@ -32,12 +32,12 @@ def column_name(name: str) -> str:
 
 
 def nearest_key(name: str) -> str | None:
-    """Return the key for which a column's name may be a mistake, or ``None``."""
+    """Return the key that a misspelt column name may mean, or ``None``."""
     squeezed = _squeezed(name)
     if squeezed in _MISTAKEN:
         return _MISTAKEN[squeezed]
     best, found = NEAR, None
-    matcher = SequenceMatcher(b=squeezed)  # which prepares its second text
+    matcher = SequenceMatcher(b=squeezed)  # SequenceMatcher prepares its second text, so it is set only once
     for spelling, key in _BY_SPELLING.items():
         matcher.set_seq1(spelling)
         if matcher.real_quick_ratio() >= best and matcher.quick_ratio() >= best and matcher.ratio() >= best:

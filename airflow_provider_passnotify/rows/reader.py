@@ -1,9 +1,9 @@
-"""A row of a batch -> a request, or the reason why it is none. No I/O and no Airflow here.
+"""A row of a batch -> a request, or the reason why the row cannot be used. This module has no I/O and no Airflow.
 
-A row is a mapping in the shared vocabulary: ``target_type``, the ids, ``value``, ``label``, ``dedupe_key``. A key that
-a row lacks, or that is ``NULL`` or empty, takes the operator's default; ``value`` and ``dedupe_key`` may be filled from
-the row's other columns (``"You have {points} points"``). Text is never changed;
-:mod:`.texts` has how a number becomes text.
+A row is a mapping in the shared vocabulary: ``target_type``, the ids, ``value``, ``label``, ``dedupe_key``. If a key is
+missing, ``NULL`` or empty, the default of the operator is used. The defaults for ``value`` and ``dedupe_key`` may
+contain other columns of the row (``"You have {points} points"``). Text is never changed. :mod:`.texts` says how a
+number becomes text.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _MAX_DECIMALS = 6
 class Message(NamedTuple):
     """A row that can be sent or deleted.
 
-    :param recipient_digest: a digest of whom it is for: of the target, or of the ``dedupe_key``.
-    :param content_digest: a digest of target, label and value: rows that share it are equal.
+    :param recipient_digest: a digest of the recipient: of the target, or of the ``dedupe_key``.
+    :param content_digest: a digest of target, label and value. Rows with the same digest are equal.
     """
 
     target: Target
@@ -50,10 +50,10 @@ class Message(NamedTuple):
 
 
 class Template:
-    """A text with ``{column}`` in it. Plain names only, so that a row can reach nothing but its own columns.
+    """A text with ``{column}`` in it. Only plain names are allowed, so a row can use nothing except its own columns.
 
-    :param name: the argument, for errors.
-    :raises ValueError: saying what is wrong.
+    :param name: the name of the argument, for errors.
+    :raises ValueError: it says what is wrong.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -77,8 +77,8 @@ class Template:
     def fill(self, column: Callable[[str], Any], as_text: Callable[[str, Any], str] = as_text) -> str:
         """Return the text.
 
-        :param column: gives a column by name, ``None`` where there is none.
-        :param as_text: makes text of a column's value.
+        :param column: returns the value of a column by its name, ``None`` if there is no such column.
+        :param as_text: makes text from the value of a column.
         """
         texts = []
         for literal, field in self._parts:
@@ -94,8 +94,8 @@ class Template:
 class _Shape(NamedTuple):
     """What rows with the same columns have in common.
 
-    :param names: the row's keys by the name that they mean.
-    :param misspelt: columns that may be meant for a key, by that key.
+    :param names: the column names as they are in the row, by the key or column that they mean.
+    :param misspelt: columns whose names may be misspelt keys, by that key.
     """
 
     names: dict[str, Any]
@@ -105,11 +105,11 @@ class _Shape(NamedTuple):
 class RowReader:
     """Reads rows.
 
-    :param defaults: the operator's, by key; ``value`` and ``dedupe_key`` are templates.
+    :param defaults: the defaults of the operator, by key. ``value`` and ``dedupe_key`` are templates.
     :param delete: whether the rows are deletions, which need no message.
-    :param null_values: texts that count as absent, beside ``\\N``; ``None`` where the rows come from no file: there, a
-        text is a text.
-    :raises ValueError: when a default can be right for no row.
+    :param null_values: texts that count as absent, in addition to ``\\N``. ``None`` if the rows do not come from a
+        file: then a text such as ``\\N`` is ordinary text.
+    :raises ValueError: if a default is wrong for every row.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class RowReader:
     def read(self, row: Mapping[str, Any]) -> Message:
         """Return what a row asks for.
 
-        :raises ValueError: saying why the row cannot be used.
+        :raises ValueError: it says why the row cannot be used.
         """
         shape = self._shape(row)
         names = shape.names
@@ -163,14 +163,14 @@ class RowReader:
         return Message(target, request, _digest(whom), _digest(address + b"\n" + (request.body or b"")))
 
     def name(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """Return whom a row that cannot be read is for, as far as it says."""
+        """Return the target of a row that cannot be used, as far as the row says it."""
         given = {column_name(key): value for key, value in row.items() if isinstance(key, str)}
         known = {**self._defaults, **{key: value for key, value in given.items() if not is_absent(value)}}
         return {key: shown(known[key]) for key in ("target_type", *ID_NAMES) if key in known}
 
     @property
     def warnings(self) -> list[str]:
-        """What to tell the user about all rows together."""
+        """Warnings for the user about all rows together."""
         found = list(self._hints.values())
         if self._unused:
             words = []
@@ -191,7 +191,7 @@ class RowReader:
             if name in self._defaults:
                 ids[name] = self._defaults[name]
         for name in shape.names:
-            # A column that only fills a template is no id.
+            # A column that is only used in a template is not an id.
             if name in takes or (name in _ID_NAMES and name not in self._used):
                 value = column(name)
                 if not is_absent(value):
@@ -205,7 +205,7 @@ class RowReader:
 
     def _text(self, key: str, column: Callable[[str], Any], shape: _Shape) -> str | None:
         template = self._templates.get(key)
-        if template is None or key not in template.columns:  # in "Balance: {value}" the column only fills
+        if template is None or key not in template.columns:  # in "Balance: {value}" the column only fills the template
             given = column(key)
             if not is_absent(given):
                 text = self._as_text(key, given)
@@ -222,9 +222,9 @@ class RowReader:
         return default if template is None else template.fill(column, self._fill_text)
 
     def _default(self, key: str, shape: _Shape) -> Any:
-        """Return the operator's default.
+        """Return the default of the operator.
 
-        :raises ValueError: when one of the row's columns may have been meant instead.
+        :raises ValueError: if a column of the row may be a misspelt name of this key.
         """
         if key in shape.misspelt:
             raise ValueError(
@@ -243,7 +243,7 @@ class RowReader:
         return self._as_text(name, value)
 
     def _as_text(self, name: str, value: Any) -> str:
-        if type(value) is str:  # most are text or whole numbers, and the rest takes longer
+        if type(value) is str:  # a quick check: most values are text or whole numbers
             return value
         text = as_text(name, value)
         if type(value) is not int and is_number(value) and len(text.partition(".")[2]) > _MAX_DECIMALS:
@@ -258,7 +258,7 @@ class RowReader:
         self._hints.setdefault(kind, text)
 
     def _shape(self, row: Mapping[str, Any]) -> _Shape:
-        """Return what is known of rows with these columns; they are looked at once."""
+        """Return what is known of rows with these columns. The columns are examined only once."""
         columns = tuple(row)
         shape = self._shapes.get(columns)
         if shape is None:

@@ -1,7 +1,7 @@
-"""What a source of rows gives: mappings, or what cannot be read as one. No Airflow here.
+"""What a source of rows gives: mappings, or rows that cannot be read. This module does not import Airflow.
 
-What cannot be read as a row becomes a :class:`BadRow`, so that the others go out; what breaks the source as a whole
-raises, before anything is sent.
+A row that cannot be read becomes a :class:`BadRow`, so that the other rows are sent. An error in the source as a whole
+is raised, before anything is sent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
-"""A longer line is no row: it would take the worker's memory with it."""
+"""A longer line is not accepted as a row: it could use up the memory of the worker."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ Rows: TypeAlias = Iterable[Mapping[str, Any] | BadRow]
 
 
 class LiteralRows:
-    """Rows that are written in the DAG file. Not a list, so that Airflow does not render them with Jinja."""
+    """Rows that are written in the DAG file. This is not a list, so that Airflow does not render them with Jinja."""
 
     def __init__(self, rows: Iterable[Any]) -> None:
         self.rows = list(rows)

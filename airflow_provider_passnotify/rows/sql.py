@@ -1,8 +1,8 @@
-"""The rows of a query, read through the hook's own connection: read-only, and streamed where the driver can.
+"""The rows of a query, read through the hook's own connection: read-only, and streamed if the driver can do that.
 
-What a connection of Airflow says (schema, TLS, time-outs, the hook's parameters) is what ``hook.get_conn()`` makes of
-it, so the rows are read with that connection and a plain DB-API cursor. How to stream, and how to make the session
-read-only, differs from driver to driver.
+Only ``hook.get_conn()`` knows how to use all settings of an Airflow connection (schema, TLS, time-outs, parameters of
+the hook). So the rows are read with that connection and a plain DB-API cursor. How to stream, and how to make the
+session read-only, is different for each driver.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 _FETCH = 2000
 _NOT_FOR_A_CURSOR = {"42601", "0A000"}
-"""SQLSTATEs with which PostgreSQL refuses to declare a cursor for a statement, before it runs anything of it."""
+"""With these SQLSTATEs, PostgreSQL refuses to declare a cursor for a statement. No part of the statement has run."""
 
 
 class SqlHook(Protocol):
-    """What is needed of a hook of Airflow's common SQL provider."""
+    """The part of a hook of Airflow's common SQL provider that is needed here."""
 
     def get_conn(self) -> Any:
         """Return a DB-API connection."""
@@ -38,16 +38,16 @@ class SqlHook(Protocol):
 def stream_rows(
     hook: SqlHook, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of a query; its connection is closed at the end.
+    """Yield the rows of a query. The connection is closed at the end.
 
-    :param hook: of Airflow's common SQL provider.
-    :param sql: one statement that returns rows. It cannot write where the database has read-only sessions.
-    :param parameters: in the driver's own style.
-    :raises ValueError: when it is more than one statement, returns no rows at all, as an UPDATE, or two columns of
-        one name.
+    :param hook: a hook of Airflow's common SQL provider.
+    :param sql: one statement that returns rows. It cannot write if the database has read-only sessions.
+    :param parameters: in the style of the driver.
+    :raises ValueError: if there is more than one statement, if the statement cannot return rows (such as an UPDATE), or
+        if two columns have the same name.
     """
     sql = sql.strip("; \t\r\n")
-    given = (tuple(parameters) if isinstance(parameters, list) else parameters) or None  # else a driver looks for %
+    given = (tuple(parameters) if isinstance(parameters, list) else parameters) or None  # or a driver would look for %
     with _connected(hook) as connection:
         driver = driver_of(connection)
         if driver.check is not None:
@@ -62,7 +62,7 @@ def stream_rows(
         if cursor.description is None and not getattr(cursor, "name", None):
             raise ValueError("sql returns no rows; it must be a query.")
         rows = cursor.fetchmany(_FETCH)
-        columns = _columns_of(cursor)  # psycopg2's streaming cursor knows them when it has fetched
+        columns = _columns_of(cursor)  # psycopg2's streaming cursor knows them only after it has fetched
         while rows:
             for row in rows:
                 if isinstance(row, Mapping):
@@ -79,10 +79,10 @@ def stream_rows(
 
 @contextmanager
 def _connected(hook: SqlHook) -> Iterator[Any]:
-    """Give the hook's connection and close it.
+    """Give the connection of the hook, and close it at the end.
 
-    It is closed before any cursor is: closing a cursor of MySQL reads all rows that are left. What goes wrong while
-    closing is logged, so that the reason for closing stays what is raised.
+    The connection is closed before any cursor, because closing a MySQL cursor reads all remaining rows. An error during
+    closing is only logged, so that it does not replace the error that was the reason for closing.
     """
     connection = hook.get_conn()
     try:
@@ -90,7 +90,7 @@ def _connected(hook: SqlHook) -> Iterator[Any]:
     finally:
         try:
             connection.close()
-        except Exception as error:  # noqa: BLE001 (each driver has its own)
+        except Exception as error:  # noqa: BLE001 (each driver has its own exceptions)
             log.warning("The query's connection could not be closed: %s: %s", type(error).__name__, error)
 
 
@@ -119,7 +119,7 @@ def _columns_of(cursor: Any) -> list[str]:
 
 
 def _check_no_more(cursor: Any, sql: str) -> None:
-    """Refuse a second result: its rows would be left out in silence."""
+    """Refuse a second result. Its rows would be left out and nobody would notice."""
     nextset = getattr(cursor, "nextset", None)
     try:
         while nextset is not None and nextset():

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module  # of drivers: the one in use is there, and it is not ours to require
+from importlib import import_module  # for drivers: the one in use is installed, and we cannot require one
 from typing import Any, NamedTuple
 
 BYTES_FROM_HERE_ON = "SET client_encoding TO 'SQL_ASCII'"
-"""Whether bytes are text is not looked at by a server that is told this, so one row cannot fail the query."""
+"""After this statement, the server does not check whether bytes are valid text. So one row cannot fail the query."""
 
 
 class Driver(NamedTuple):
     """What differs between drivers.
 
-    :param check: refuses several statements before anything runs, where ``nextset()`` would not tell of the second.
+    :param check: refuses several statements before anything runs, if ``nextset()`` would not show the second one.
     :param prepare: makes the session read-only.
     :param cursor: opens a cursor that streams tuples.
-    :param plain_cursor: opens one for statements that cannot be streamed, where there are such.
-    :param knows_no_encoding: whether the database may hold text that is none. If so, the query is sent as UTF-8, and
-        texts come as bytes after :data:`BYTES_FROM_HERE_ON`.
+    :param plain_cursor: opens a cursor for statements that cannot be streamed, if there are such statements.
+    :param knows_no_encoding: whether the database may hold bytes in text columns that are not valid text. If so, the
+        query is sent as UTF-8, and texts come as bytes after :data:`BYTES_FROM_HERE_ON`.
     """
 
     check: Callable[[Any, str], None] | None = None
@@ -29,7 +29,7 @@ class Driver(NamedTuple):
 
 
 def driver_of(connection: Any) -> Driver:
-    """Return what is known of a connection's driver; of most, nothing."""
+    """Return what is known of the driver of a connection. For most drivers, nothing is known."""
     for kind in type(connection).__mro__:
         if driver := _DRIVERS.get(kind.__module__.partition(".")[0].lstrip("_")):
             return driver
@@ -39,8 +39,8 @@ def driver_of(connection: Any) -> Driver:
 def check_one_statement(sql: str, dialect: str = "") -> None:
     """Refuse several statements, by counting them.
 
-    :param dialect: sqlglot's name of it.
-    :raises ValueError: when there is more than one, or it cannot be told.
+    :param dialect: the name of the SQL dialect in sqlglot.
+    :raises ValueError: if there is more than one statement, or if they cannot be counted.
     """
     if ";" not in sql:
         return
@@ -59,7 +59,7 @@ def check_one_statement(sql: str, dialect: str = "") -> None:
 
 
 def text_or_bytes(data: bytes) -> str | bytes:
-    """Return text; what is none stays bytes, which only its own row cannot use."""
+    """Return text. Bytes that are not valid text stay bytes; then only the row that has them cannot be used."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -67,7 +67,7 @@ def text_or_bytes(data: bytes) -> str | bytes:
 
 
 def _check_postgres(connection: Any, sql: str) -> None:  # noqa: ARG001
-    check_one_statement(sql, "postgres")  # DECLARE runs several: what follows a COMMIT would write
+    check_one_statement(sql, "postgres")  # DECLARE can run several: those after a COMMIT could write
 
 
 def _prepare_psycopg2(connection: Any) -> None:
@@ -110,7 +110,7 @@ def _knows_no_encoding_psycopg(connection: Any) -> bool:
     is_set = connection.info.encoding not in {"ascii", "utf-8"}
     if is_set or connection.info.parameter_status("server_encoding") != "SQL_ASCII":
         return False
-    connection.autocommit = True  # a rollback would take the setting back
+    connection.autocommit = True  # a rollback would undo the setting
     connection.execute("SET client_encoding TO 'UTF8'")
     connection.autocommit = False
     loader = type("BytesLoader", (import_module("psycopg.adapt").Loader,), {"load": lambda _, data: bytes(data)})
@@ -164,4 +164,4 @@ _DRIVERS = {
     "sqlite3": Driver(None, _prepare_sqlite),
     "duckdb": Driver(_check_duckdb, _prepare_duckdb, lambda connection: connection),
 }
-"""By the module of a connection's class. (DuckDB's ``cursor()`` is another connection, outside the transaction.)"""
+"""By the module of the connection class. (DuckDB's ``cursor()`` is a new connection, outside the transaction.)"""

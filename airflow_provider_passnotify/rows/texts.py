@@ -1,4 +1,4 @@
-"""What a value of a list, a file or a database is as text, or as an id. Text itself is never changed."""
+"""How a value from a list, a file or a database becomes text or an id. Text itself is never changed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from uuid import UUID
 
 
 def is_absent(value: object) -> bool:
-    """Whether a value stands for nothing: ``None``, empty text, or what pandas writes for ``NULL``."""
+    """Whether a value means "no value": ``None``, empty text, or what pandas uses for ``NULL``."""
     if isinstance(value, str):
         return not value
-    if type(value) is int:  # most are, and the rest takes longer
+    if type(value) is int:  # a quick check: most values are whole numbers
         return False
-    # NaN, NaT and NA are how pandas writes NULL; NaT is a date that equals nothing.
+    # pandas uses NaN, NaT and NA for NULL. NaT is a date that is not equal to anything, not even to itself.
     return (
         value is None
         or (isinstance(value, float | date | numbers.Real) and value != value)
@@ -26,9 +26,9 @@ def is_absent(value: object) -> bool:
 
 
 def as_id(name: str, value: Any) -> Any:
-    """Return an id as text or int, where a database made something else of it.
+    """Return an id as text or int, also if a database returned it as another type.
 
-    :raises ValueError: when it is nothing that can be one. (A float is left to what checks ids everywhere.)
+    :raises ValueError: if it cannot be an id. (A float is not refused here; the general check of ids does that.)
     """
     if isinstance(value, str):
         if value != value.strip() and value.strip():
@@ -47,13 +47,13 @@ def as_id(name: str, value: Any) -> Any:
 
 
 def as_text(name: str, value: Any) -> str:
-    """Return a value as text: a whole number in digits, a float as short as it can be, a Decimal with its own scale.
+    """Return a value as text: a whole number in digits, a float as short as possible, a Decimal with all its decimals.
 
-    :param name: of the column, for errors.
-    :raises ValueError: when it is neither text nor a number, a date, a time or a UUID.
+    :param name: the name of the column, for errors.
+    :raises ValueError: if it is not text, a number, a date, a time or a UUID.
     """
     if isinstance(value, str):
-        return str.__str__(value)  # of an enum: what it stands for
+        return str.__str__(value)  # for an enum: its value
     if type(value) is int:
         return str(value)
     if isinstance(value, numbers.Integral) and value is not True and value is not False:
@@ -61,8 +61,8 @@ def as_text(name: str, value: Any) -> str:
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
     if is_number(value) and math.isfinite(value):
-        number = Decimal(repr(value) if type(value) is float else str(value))  # numpy's repr names the type
-        text = format(number, "f").removesuffix(".0")  # 1250.0 points are 1250
+        number = Decimal(repr(value) if type(value) is float else str(value))  # numpy's repr contains the type
+        text = format(number, "f").removesuffix(".0")  # 1250.0 points become 1250
         return "0" if text == "-0" else text
     if isinstance(value, UUID | date | time):
         return str(value)
@@ -79,8 +79,8 @@ def is_number(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value as text for a report, whatever it is."""
+    """Return any value as text for a report."""
     try:
         return f"{value!s:.200}"
-    except ValueError:  # a number of more digits than Python writes
+    except ValueError:  # a number with more digits than Python allows in text
         return type(value).__name__

@@ -1,4 +1,4 @@
-"""The sensor: it waits for tickets that other tasks got."""
+"""The sensor: it waits for tickets that other tasks received."""
 
 from __future__ import annotations
 
@@ -35,24 +35,26 @@ if TYPE_CHECKING:
 
 
 class NotificationTicketSensor(TextFields, BaseSensorOperator):
-    """Wait until tickets have ended; a ticket that failed fails the sensor once all have ended.
+    """Wait until all tickets have ended. If one of them failed, the sensor then fails.
 
-    The XCom is always a list: the final state of each ticket in the order given, as
-    :meth:`~airflow_provider_passnotify.api.tickets.Ticket.as_dict` has it. It is pushed before a failed ticket fails
-    the sensor. Among more than 100 tickets, ``created_at`` and ``children`` are kept of the failed ones only.
+    The XCom is always a list: the final state of each ticket, in the order in which they were given, as
+    :meth:`~airflow_provider_passnotify.api.tickets.Ticket.as_dict` returns it. It is pushed before a failed ticket
+    fails the sensor. With more than 100 tickets, ``created_at`` and ``children`` are kept only for failed tickets.
 
-    A poll that fails for the moment (429, 5xx, no connection) or cannot be read is made again after the next
-    interval; a ticket that the API does not know, and a refused credential, fail at once. What fails is not retried by
-    Airflow, for a ticket's end does not change, and ``soft_fail`` skips it; both hold in every mode.
+    If a poll fails for a reason that may pass (429, 5xx, no connection), or if its answer cannot be read, the ticket is
+    asked again after the next interval. If the API does not know a ticket, or rejects the credential, the sensor fails
+    at once. Airflow does not retry a failed sensor, because the end of a ticket does not change. With ``soft_fail`` it
+    is skipped instead. Both are true in every mode.
 
-    :param ticket_id: one ticketId, a list of them, or an XCom of either; a list may hold XComs. An empty list succeeds
-        at once. What was to come from a task that was skipped is left out; from one that failed, it fails the sensor.
+    :param ticket_id: one ticketId, a list of them, or an XCom with one or the other. A list may contain XComs. With an
+        empty list, the sensor succeeds at once. If the task that gives an XCom was skipped, that XCom is left out. If
+        that task failed, the sensor fails.
     :param passnotify_conn_id: the Airflow connection.
     :param success_statuses: more words that mean that a ticket succeeded.
     :param failure_statuses: more words that mean that it failed.
-    :param deferrable: wait in the triggerer, without a worker slot; ``poke_interval``, ``timeout``, ``soft_fail``,
-        ``exponential_backoff`` and ``max_wait`` mean the same there.
-    :param kwargs: those of Airflow's ``BaseSensorOperator``.
+    :param deferrable: wait in the triggerer, without a worker slot. ``poke_interval``, ``timeout``, ``soft_fail``,
+        ``exponential_backoff`` and ``max_wait`` have the same meaning there.
+    :param kwargs: the arguments of Airflow's ``BaseSensorOperator``.
     """
 
     template_fields: Sequence[str] = ("ticket_id", "passnotify_conn_id")
@@ -85,26 +87,26 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
 
     @cached_property
     def hook(self) -> PassNotifyHook:
-        """The hook, made once, so that the connection is looked up once."""
+        """The hook. It is created once, so that the connection is looked up only once."""
         return PassNotifyHook(self.passnotify_conn_id)
 
     @cached_property
     def client(self) -> PassNotifyClient:
-        """The client, made once, so that its rate holds from poke to poke."""
+        """The client. It is created once, so that its rate limit also holds between pokes."""
         return polling.polling_client(self.hook)
 
     def pre_execute(self, context: Context) -> None:
-        """Begin afresh; what is no ticketId is refused here, where ``soft_fail`` does not hide it."""
+        """Start again from nothing. A wrong ticketId is refused here, because here ``soft_fail`` does not hide it."""
         super().pre_execute(context)
         self._tracker = self._new_tracker(self.ticket_id)
         self._until = time.monotonic() + self.timeout
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask once for each ticket that has not ended; if one is left and ``deferrable`` says so, defer."""
+        """Ask once for each ticket that has not ended. If one is still left and ``deferrable`` is set, defer."""
         tracker = self._tracker
         if tracker.end is None:
             self._poll(tracker)
-            # Airflow would end a time-out itself, but without a word on the tickets.
+            # Airflow would also raise a time-out, but its error would say nothing about the tickets.
             tracker.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
         if tracker.end is not None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, tracker))
@@ -129,9 +131,9 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
         return self._conclude(context, tracker)
 
     def check_given(self) -> None:
-        """Refuse what came to nothing, saying what a list of XComs can do that ``expand`` cannot.
+        """Refuse a ``ticket_id`` without a value. The error says what a list of XComs can do and ``expand`` cannot.
 
-        :raises ValueError: naming the argument.
+        :raises ValueError: it names the argument.
         """
         if "ticket_id" in self._came_to_nothing:
             raise ValueError(
@@ -142,7 +144,7 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
         super().check_given()
 
     def _render_text(self, given: Any, context: Mapping[str, Any], env: jinja2.Environment, seen_oids: set[int]) -> Any:
-        """Render ticketIds; where an XCom is that of a skipped task there is none."""
+        """Render the ticketIds. An XCom of a skipped task gives no ticketId."""
         if isinstance(given, list | tuple) and id(given) not in seen_oids:
             found: list[Any] = []
             for part in given:
@@ -192,7 +194,7 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
 
     @staticmethod
     def _ticket_ids(value: object, *, later: bool = False) -> list[int]:
-        """Return the ids, in order; ``later`` leaves out what only the run will tell."""
+        """Return the ids, in order. ``later`` leaves out values that are only known when the task runs."""
         if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
             try:
                 value = ast.literal_eval(value)  # a list that Jinja has rendered

@@ -22,24 +22,24 @@ _SQL_FILE = ".sql"
 
 
 class SqlToPassNotifyOperator(SendingBatchOperator):
-    """Send a notification for each row of a query; a push is never repeated by accident.
+    """Send a notification for each row of a query. A push is never repeated by accident.
 
-    The columns have the names of the shared vocabulary, in any case: ``target_type``, the ids, ``value``, ``label``,
-    ``dedupe_key``; others fill ``{column}`` in ``value``. All rows are spooled to a temporary file first: a query that
-    fails sends nothing, and no transaction is open while sending. The rows are read through the connection that the
-    hook makes, streamed from PostgreSQL and MySQL; other drivers fetch them in parts, and some then hold the whole
-    result in memory. The session is read-only on PostgreSQL, MySQL, SQLite and DuckDB: the database refuses a query
-    that writes (which ``nextval()`` does, too).
+    The columns have the names of the shared vocabulary, in upper or lower case: ``target_type``, the ids, ``value``,
+    ``label``, ``dedupe_key``. Other columns fill ``{column}`` in ``value``. All rows are first written to a temporary
+    file. So a query that fails sends nothing, and no transaction is open during sending. The rows are read through the
+    connection that the hook makes. PostgreSQL and MySQL stream them. Other drivers fetch them in parts, and some of
+    these drivers hold the whole result in memory. The session is read-only on PostgreSQL, MySQL, SQLite and DuckDB: the
+    database refuses a query that writes (``nextval()`` also counts as writing).
 
     :param sql: one query, or the path of a ``.sql`` file.
     :param sql_conn_id: any connection of Airflow's common SQL provider.
-    :param parameters: the query's, in the style of the database's driver.
+    :param parameters: the parameters of the query, in the style of the database driver.
     :param hook_params: arguments for the connection's hook.
     """
 
     template_fields: Sequence[str] = (*SendingBatchOperator.template_fields, "sql", "sql_conn_id", "parameters")
     text_fields = frozenset({*SendingBatchOperator.text_fields, "sql", "sql_conn_id"})
-    # No template_ext: it holds for every field, and a text or a parameter that ends in .sql is no file.
+    # No template_ext, because it applies to every field: a text or a parameter that ends in .sql is not a file.
     template_fields_renderers = {"sql": "sql", "parameters": "json"}  # noqa: RUF012 (as Airflow declares it)
 
     def __init__(
@@ -73,7 +73,7 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
         **more: Any,
     ) -> None:
         sql = self.sql
-        # (What ``expand`` gave is in seen_oids: data of another task opens no file.)
+        # (Values from ``expand`` are in seen_oids. Data of another task must not open a file.)
         if isinstance(sql, str) and sql.strip().endswith(_SQL_FILE) and id(sql) not in seen_oids and jinja_env.loader:
             self.sql, *_ = jinja_env.loader.get_source(jinja_env, sql.strip())
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids, **more)
