@@ -29,6 +29,10 @@ help: ## show this list
 demo: .venv-$(NEWEST)/.installed ## run the example DAG in Airflow against the sandbox
 	@$(BIN)/python scripts/demo.py
 
+.PHONY: airflow
+airflow: .venv-$(NEWEST)/.installed ## a whole Airflow with the example DAGs and the sandbox, ready to click; Ctrl-C stops it
+	@exec $(BIN)/python -m scripts.try_airflow
+
 .PHONY: test
 test: ## everything that each push must pass, the cheapest first
 	@"$$(scripts/find-python.sh $(NEWEST))" scripts/run_tests.py --newest $(NEWEST) $(AIRFLOW_VERSIONS)

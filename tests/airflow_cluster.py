@@ -39,6 +39,7 @@ COMPONENTS: dict[str, list[str]] = {
 }
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 180.0
+STOP_SECONDS = 15.0
 POLL_SECONDS = 0.25
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -119,18 +120,34 @@ class Airflow:
         if number == signal.SIGKILL:
             self.processes.pop(name).wait()
 
-    def stop(self, name: str) -> None:
-        """Ask a component to stop, and make sure that it and all below it did."""
-        process = self.processes.pop(name)
-        with suppress(psutil.NoSuchProcess):
-            below = psutil.Process(process.pid).children(recursive=True)
-            process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=15)
-            for child in [*below, psutil.Process(process.pid)]:
+    def stop(self) -> None:
+        """Ask everything to stop, and make sure that it did: nothing that belongs to this home is left running."""
+        for process in self.processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        psutil.wait_procs(self.below(), timeout=STOP_SECONDS)
+        while left := self.below():  # one that starts another at that moment is found by the next turn
+            for survivor in left:
                 with suppress(psutil.NoSuchProcess):
-                    child.kill()
-        process.wait()
+                    survivor.kill()
+            psutil.wait_procs(left)
+        for name in [*self.processes]:
+            self.processes.pop(name).wait()
+
+    def below(self) -> list[psutil.Process]:
+        """Return every process of this Airflow, also those whose parent is gone.
+
+        They are in the session of a component. What began a session of its own has this home in its environment.
+        """
+        sessions = {process.pid for process in self.processes.values()}
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError):
+                if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if os.getsid(process.pid) in sessions or process.environ().get("AIRFLOW_HOME") == str(self.home):
+                    found.append(process)
+        return found
 
     def output(self, name: str) -> str:
         """Return what a component printed so far."""
@@ -305,16 +322,15 @@ def running_airflow(
     :param components: which of them to start; the rest can be started later.
     """
     airflow = kind(home, dags_folder=dags_folder, env=env)
-    airflow.prepare()
     try:
+        airflow.prepare()
         for name in components:
             airflow.start(name)
         watched = [name for name in components if name not in ("api-server", "webserver")]
         airflow.wait(lambda: airflow.healthy(*watched), f"{', '.join(components)} to be healthy", seconds=START_SECONDS)
         yield airflow
     finally:
-        for name in reversed([*airflow.processes]):
-            airflow.stop(name)
+        airflow.stop()
 
 
 def _signal_tree(pid: int, number: signal.Signals) -> None:
