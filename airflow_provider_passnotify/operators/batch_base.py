@@ -110,8 +110,9 @@ class BatchOperator(TargetArgumentsOperator):
         # Imported here, because parsing a DAG file needs neither SQLite nor an event loop.
         from airflow_provider_passnotify.delivery.batch.ledger import Ledger
         from airflow_provider_passnotify.delivery.batch.run import BatchRun
+        from airflow_provider_passnotify.delivery.task import TaskTry
 
-        with Ledger() as ledger:
+        with Ledger(TaskTry.of(context).try_number) as ledger:
             self._fill(ledger, context)
             send_before = self._prepare(ledger, journal)
             metrics = Metrics(ledger.counts())

@@ -41,12 +41,14 @@ class Message(NamedTuple):
 
     :param recipient_digest: a digest of the recipient: of the target, or of the ``dedupe_key``.
     :param content_digest: a digest of target, label and value. Rows with the same digest are equal.
+    :param dedupe_key: ``None`` if the row has none.
     """
 
     target: Target
     request: Request
     recipient_digest: bytes
     content_digest: bytes
+    dedupe_key: str | None
 
 
 class Template:
@@ -136,7 +138,46 @@ class RowReader:
         :raises ValueError: it says why the row cannot be used.
         """
         shape = self._shape(row)
-        names = shape.names
+        column = self._column_getter(row, shape.names)
+        target = self._target(column, shape)
+        dedupe_key = self._text("dedupe_key", column, shape)
+        if self._delete:
+            request = protocol.delete_request(target)
+        else:
+            value = self._text("value", column, shape)
+            request = protocol.send_request(target, value=value, label=self._text("label", column, shape))  # type: ignore[arg-type]  # checked there
+        address = request.address.encode()
+        whom = b"target:" + address if dedupe_key is None else b"key:" + dedupe_key.encode("utf-8", "surrogatepass")
+        content = _digest(address + b"\n" + (request.body or b""))
+        return Message(target, request, _digest(whom), content, dedupe_key)
+
+    def name(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Return the target of a row that cannot be used, as far as the row says it."""
+        given = {column_name(key): value for key, value in row.items() if isinstance(key, str)}
+        known = {**self._defaults, **{key: value for key, value in given.items() if not is_absent(value)}}
+        return {key: shown(known[key]) for key in ("target_type", *ID_NAMES) if key in known}
+
+    def dedupe_key(self, row: Mapping[str, Any]) -> str | None:
+        """Return the ``dedupe_key`` of a row that cannot be used, if the row says it."""
+        try:
+            shape = self._shape(row)
+            return self._text("dedupe_key", self._column_getter(row, shape.names), shape)
+        except ValueError:
+            return None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings for the user about all rows together."""
+        found = list(self._hints.values())
+        if self._unused:
+            words = []
+            for name in list(self._unused)[:20]:
+                near = nearest_key(name)
+                words.append(f"{name!r:.60} (did you mean {near!r}?)" if near else f"{name!r:.60}")
+            found.append(f"Columns that are not used: {', '.join(words)}{', ...' if len(self._unused) > 20 else ''}.")
+        return found
+
+    def _column_getter(self, row: Mapping[str, Any], names: Mapping[str, Any]) -> Callable[[str], Any]:
         if self._is_file:
             nulls = self._nulls
 
@@ -151,34 +192,7 @@ class RowReader:
                 key = names.get(name)
                 return None if key is None else row[key]
 
-        target = self._target(column, shape)
-        dedupe_key = self._text("dedupe_key", column, shape)
-        if self._delete:
-            request = protocol.delete_request(target)
-        else:
-            value = self._text("value", column, shape)
-            request = protocol.send_request(target, value=value, label=self._text("label", column, shape))  # type: ignore[arg-type]  # checked there
-        address = request.address.encode()
-        whom = b"target:" + address if dedupe_key is None else b"key:" + dedupe_key.encode("utf-8", "surrogatepass")
-        return Message(target, request, _digest(whom), _digest(address + b"\n" + (request.body or b"")))
-
-    def name(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """Return the target of a row that cannot be used, as far as the row says it."""
-        given = {column_name(key): value for key, value in row.items() if isinstance(key, str)}
-        known = {**self._defaults, **{key: value for key, value in given.items() if not is_absent(value)}}
-        return {key: shown(known[key]) for key in ("target_type", *ID_NAMES) if key in known}
-
-    @property
-    def warnings(self) -> list[str]:
-        """Warnings for the user about all rows together."""
-        found = list(self._hints.values())
-        if self._unused:
-            words = []
-            for name in list(self._unused)[:20]:
-                near = nearest_key(name)
-                words.append(f"{name!r:.60} (did you mean {near!r}?)" if near else f"{name!r:.60}")
-            found.append(f"Columns that are not used: {', '.join(words)}{', ...' if len(self._unused) > 20 else ''}.")
-        return found
+        return column
 
     def _target(self, column: Callable[[str], Any], shape: _Shape) -> Target:
         target_type = column("target_type")

@@ -16,6 +16,7 @@ Keys (``...try.N.chunk.C.outcome``) belong to one try and to one of these record
 
 from __future__ import annotations
 
+import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import pendulum
 
 from airflow_provider_passnotify.delivery.account import BATCH, check_accounted
-from airflow_provider_passnotify.delivery.batch.ledger import PendingRow
+from airflow_provider_passnotify.delivery.batch.ledger import PendingRow, now_ms
 from airflow_provider_passnotify.delivery.batch.resume import Entry
 from airflow_provider_passnotify.delivery.folder import UNREADABLE
 from airflow_provider_passnotify.delivery.journal import Delivery
@@ -35,6 +36,7 @@ from airflow_provider_passnotify.rows.reader import DIGEST_SIZE
 MAX_CHUNK_ROWS = 1000
 """Rows in a chunk: with tickets of 19 digits, its value stays under the 64 KB above which Airflow warns."""
 IN_FLIGHT, SENT, NOT_SENT, UNKNOWN = "i", "s", "n", "u"
+_MAX_TIME = 2**32 - 1
 INTENT, PART, OUTCOME = "intent", "part", "outcome"
 BEGIN, ENDED, FAILED_TICKETS = "begin", "ended", "failed_tickets"
 
@@ -54,12 +56,19 @@ class Chunk:
         self.open = len(rows)
         self.journaled_in_flight = 0
         """Rows that a reader of the journal would find in flight."""
+        self.since = now_ms()
+        """When its intent is written, in milliseconds since 1970: none of its rows goes out before."""
+        self._times = [0] * len(rows)  # milliseconds after that
         self._identities = b64encode(b"".join(row.recipient_digest for row in rows)).decode()
         self._texts = b64encode(b"".join(row.content_digest for row in rows)).decode()
 
-    def settle(self, index: int, state: str, ticket_id: int | None = None) -> None:
-        """Note what became of a row."""
+    def settle(self, index: int, state: str, ticket_id: int | None, at: int) -> None:
+        """Note what became of a row.
+
+        :param at: when that was known, in milliseconds since 1970.
+        """
         self.states[index], self.tickets[index] = state, ticket_id
+        self._times[index] = min(max(0, at - self.since), _MAX_TIME)  # the clock may have been set
         self.open -= 1
 
     @property
@@ -76,6 +85,8 @@ class Chunk:
             "texts": self._texts,
             "states": "".join(self.states),
             "tickets": [ticket_id for ticket_id in self.tickets if ticket_id is not None],
+            "since": self.since,
+            "times": b64encode(struct.pack(f"<{len(self._times)}I", *self._times)).decode(),
         }
 
 
@@ -272,15 +283,23 @@ def _entries(value: Any, try_number: int) -> list[Entry]:
         identities, texts = _digests(value["identities"]), _digests(value["texts"])
         tickets = iter(value["tickets"])
         return [
-            Entry(identity, text, int(next(tickets)) if state == SENT else None, try_number, value.get("at", ""))
-            for identity, text, state in zip(identities, texts, value["states"], strict=True)
+            Entry(identity, text, int(next(tickets)) if state == SENT else None, try_number, at)
+            for identity, text, state, at in zip(identities, texts, value["states"], _times(value), strict=True)
             if state != NOT_SENT
         ]
-    except (TypeError, KeyError, ValueError, StopIteration, RuntimeError):
+    except (TypeError, KeyError, ValueError, StopIteration, RuntimeError, struct.error):
         raise JournalError(
             f"The journal of try {try_number} was written by a release that this one does not understand: "
             f"{value!r:.200}"
         ) from None
+
+
+def _times(value: dict[str, Any]) -> list[int] | list[None]:
+    """Return when it was known what became of each row; of a row in flight, when its chunk began."""
+    if "times" not in value:  # an older release's
+        return [None] * len(value["states"])
+    packed = b64decode(value["times"])
+    return [value["since"] + after for after in struct.unpack(f"<{len(packed) // 4}I", packed)]
 
 
 def _digests(packed: str) -> list[bytes]:

@@ -20,7 +20,7 @@ from airflow_provider_passnotify.delivery.batch.chunks import (
     Chunk,
     ChunkJournal,
 )
-from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status
+from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status, now_ms
 from airflow_provider_passnotify.delivery.batch.sender import Job
 from airflow_provider_passnotify.delivery.batch.tally import Tally
 
@@ -80,8 +80,9 @@ class ChunkFeeder:
     def on_result(self, job: Job, verdict: Verdict) -> None:
         """Note what became of a row, and write its chunk when that is done."""
         chunk, index = self._places.pop(job.number)
-        status = self.tally.add(job.number, verdict)
-        chunk.settle(index, _STATES[status], verdict.ticket_id)
+        at = now_ms()
+        status = self.tally.add(job.number, verdict, at)
+        chunk.settle(index, _STATES[status], verdict.ticket_id, at)
         if chunk.open == 0:
             self._chunks.pop(chunk.number)
             self._writer.write_outcome(chunk)
@@ -94,15 +95,16 @@ class ChunkFeeder:
         self.halt()
         if self._next_chunk is not None:
             await self._next_chunk
+        at = now_ms()
         for chunk in self._chunks.values():
             for index, state in enumerate(chunk.states):
                 if state is not IN_FLIGHT:
                     continue
                 if chunk.rows[index] is None:  # the sender has it
-                    self.tally.add(chunk.numbers[index], _ENDED_IN_FLIGHT)
-                    chunk.settle(index, UNKNOWN)
+                    self.tally.add(chunk.numbers[index], _ENDED_IN_FLIGHT, at)
+                    chunk.settle(index, UNKNOWN, None, at)
                 else:
-                    chunk.settle(index, NOT_SENT)
+                    chunk.settle(index, NOT_SENT, None, at)
             self._writer.write_outcome(chunk)
         self.tally.flush()
         await self._writer.close()

@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -40,16 +43,18 @@ class Status(IntEnum):
 _SCHEMA = """
 CREATE TABLE rows (
     row INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, target TEXT, address TEXT, body BLOB,
-    status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER, unknown_since INTEGER
+    dedupe_key TEXT, status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER,
+    unknown_since INTEGER, at INTEGER, try_number INTEGER
 )
 """
+# ``at`` is in milliseconds since 1970; ``try_number`` is NULL if this try decided what became of the row.
 # A row that an earlier try may have sent is stored as unknown, never as failed; ``unknown_since`` is that try's number.
 _RECORD = """
 UPDATE rows SET
     status = CASE WHEN unknown_since IS NOT NULL AND ?1 = {failed} THEN {unknown} ELSE ?1 END,
     error = CASE WHEN unknown_since IS NOT NULL AND ?1 = {failed}
         THEN 'unknown: try ' || unknown_since || ' may have sent it; now: ' || ?3 ELSE ?3 END,
-    ticket_id = ?2, status_code = ?4
+    ticket_id = ?2, status_code = ?4, at = ?5
 """.format(failed=int(Status.FAILED), unknown=int(Status.UNKNOWN))
 # Sorting once is faster by far than keeping a unique index while rows come in.
 _FIND_DUPLICATES = f"""
@@ -80,13 +85,17 @@ class PendingRow(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a row."""
+    """What became of a row.
+
+    :param at: when that was known, in milliseconds since 1970.
+    """
 
     row: int
     status: Status
     ticket_id: int | None = None
     error: str | None = None
     status_code: int | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,9 +121,14 @@ class Counts:
 
 
 class Ledger:
-    """The rows of a batch. Use it as a context manager, by one thread at a time."""
+    """The rows of a batch. Use it as a context manager, by one thread at a time.
 
-    def __init__(self) -> None:
+    :param try_number: of the task, for the report.
+    """
+
+    def __init__(self, try_number: int = 1) -> None:
+        self._try_number = try_number
+        self._filled_at = now_ms()
         self._folder = tempfile.TemporaryDirectory(prefix="passnotify-")  # only this user may read it
         self.connection = sqlite3.connect(
             Path(self._folder.name) / "ledger.sqlite", isolation_level=None, check_same_thread=False
@@ -160,6 +174,7 @@ class Ledger:
                 records, held = [], 0
                 check()
         self._insert(records)
+        self._filled_at = now_ms()
         (self.total,) = self.connection.execute("SELECT COUNT(*) FROM rows").fetchone()
         self.script(_FIND_DUPLICATES)
 
@@ -193,15 +208,15 @@ class Ledger:
     def record(self, results: list[Result]) -> None:
         """Note what became of rows."""
         self.connection.executemany(
-            f"{_RECORD} WHERE row = ?5",
-            [(int(r.status), storable(r.ticket_id), _short(r.error), r.status_code, r.row) for r in results],
+            f"{_RECORD} WHERE row = ?6",
+            [(int(r.status), storable(r.ticket_id), _short(r.error), r.status_code, r.at, r.row) for r in results],
         )
 
     def give_up(self, reason: str) -> None:
         """Note for every row that waits that it was not sent, and why."""
         self.connection.execute(
-            f"{_RECORD} WHERE status = ?5",
-            (int(Status.FAILED), None, _short(reason), None, int(Status.PENDING)),
+            f"{_RECORD} WHERE status = ?6",
+            (int(Status.FAILED), None, _short(reason), None, now_ms(), int(Status.PENDING)),
         )
 
     def counts(self) -> Counts:
@@ -227,8 +242,11 @@ class Ledger:
 
     def report(self) -> Iterator[str]:
         """Yield one line of JSON for each row."""
-        for row, target, status, ticket_id, error, status_code, same_as in self.connection.execute(
-            "SELECT row, target, status, ticket_id, error, status_code, same_as FROM rows ORDER BY row"
+        for row, target, status, ticket_id, error, status_code, same_as, at, try_number, key in self.connection.execute(
+            "SELECT row, target, status, ticket_id, error, status_code, same_as,"
+            " CASE WHEN try_number IS NULL THEN COALESCE(at, ?) ELSE at END, COALESCE(try_number, ?), dedupe_key"
+            " FROM rows ORDER BY row",
+            (self._filled_at, self._try_number),
         ):
             line = f'{{"row": {json.dumps(self._place(row))}, "target": {target}, "status": "{_NAMES[status]}"'
             if ticket_id is not None:
@@ -237,15 +255,16 @@ class Ledger:
                 line += f', "error": {json.dumps(error)}, "status_code": {json.dumps(status_code)}'
             if same_as is not None:
                 line += f', "same_as": {same_as}'
-            yield line + "}\n"
+            when = "null" if at is None else f'"{_iso(at)}"'
+            yield f'{line}, "at": {when}, "try_number": {try_number}, "dedupe_key": {key or "null"}}}\n'
 
     def _place(self, row: int) -> int | None:
         return row if row <= self.total else None
 
     def _insert(self, records: list[tuple[Any, ...]]) -> None:
         self.connection.executemany(
-            "INSERT INTO rows (row, recipient_digest, content_digest, target, address, body, status, error)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows (row, recipient_digest, content_digest, target, address, body, status, error, dedupe_key)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             records,
         )
 
@@ -255,19 +274,40 @@ _NAMES = {status.value: status.name.lower() for status in Status}
 
 def _record(number: int, row: Any, reader: RowReader) -> tuple[Any, ...]:
     if isinstance(row, BadRow):
-        return (number, None, None, "{}", None, None, int(Status.FAILED), _short(row.reason))
+        return (number, None, None, "{}", None, None, int(Status.FAILED), _short(row.reason), None)
     try:
         message: Message = reader.read(row)
     except ValueError as error:
-        return (number, None, None, json.dumps(reader.name(row)), None, None, int(Status.FAILED), _short(str(error)))
-    target, request, recipient_digest, content_digest = message
+        name, key = json.dumps(reader.name(row)), _as_json(reader.dedupe_key(row))
+        return (number, None, None, name, None, None, int(Status.FAILED), _short(str(error)), key)
+    target, request, recipient_digest, content_digest, dedupe_key = message
     named = {"target_type": target.target_type.value, **{k: v for k, v in vars(target).items() if v is not None}}
-    status = int(Status.PENDING)
-    return (number, recipient_digest, content_digest, json.dumps(named), request.address, request.body, status, None)
+    key, status = _as_json(dedupe_key), int(Status.PENDING)
+    address, body = request.address, request.body
+    return (number, recipient_digest, content_digest, json.dumps(named), address, body, status, None, key)
+
+
+def _as_json(text: str | None) -> str | None:
+    return None if text is None else json.dumps(text)
 
 
 def _short(text: str | None) -> str | None:
     return text and encodable(text[:_MAX_ERROR_LENGTH])
+
+
+def now_ms() -> int:
+    """Return the time, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _iso(at: int) -> str:
+    seconds, milliseconds = divmod(at, 1000)
+    return f"{_iso_seconds(seconds)}.{milliseconds:03d}+00:00"
+
+
+@lru_cache(maxsize=64)  # many rows have the same second
+def _iso_seconds(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def storable(ticket_id: int | None) -> int | str | None:

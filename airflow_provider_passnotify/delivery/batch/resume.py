@@ -21,17 +21,20 @@ from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status, st
 
 _SENT, _UNKNOWN = 0, 1
 _SCHEMA = """
-CREATE TABLE tries (recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER);
+CREATE TABLE tries (
+    recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER, at INTEGER
+);
 CREATE TABLE pairs (row INTEGER PRIMARY KEY, entry INTEGER, same_content INTEGER);
 """
 # One entry for each text; where several tries sent the same, a ticket outweighs an unknown one (SQLite takes the other
 # columns from the row that has the minimum).
 _ADD_UP = """
 CREATE TABLE earlier (
-    entry INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER
+    entry INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER,
+    at INTEGER
 );
-INSERT INTO earlier (recipient_digest, content_digest, state, ticket_id, try_number)
-    SELECT recipient_digest, content_digest, MIN(state), ticket_id, try_number FROM tries GROUP BY content_digest;
+INSERT INTO earlier (recipient_digest, content_digest, state, ticket_id, try_number, at)
+    SELECT recipient_digest, content_digest, MIN(state), ticket_id, try_number, at FROM tries GROUP BY content_digest;
 DROP TABLE tries;
 INSERT INTO pairs
     SELECT rows.row, entry, 1 FROM earlier JOIN rows USING (content_digest) WHERE rows.status = {pending};
@@ -58,16 +61,18 @@ UPDATE rows SET unknown_since = (SELECT try_number FROM pairs JOIN earlier USING
     WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = {_UNKNOWN});
 """
 _TAKE_OVER = """
-UPDATE rows SET (status, ticket_id, error) = (
+UPDATE rows SET (status, ticket_id, error, at, try_number) = (
     SELECT CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
            CASE state WHEN {entry_sent} THEN NULL
-           ELSE 'unknown: try ' || try_number || ' may have sent it; it is not sent again automatically' END
+           ELSE 'unknown: try ' || try_number || ' may have sent it; it is not sent again automatically' END,
+           at, try_number
     FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row
 ) WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE {which});
-INSERT INTO rows (target, status, ticket_id, error)
+INSERT INTO rows (target, status, ticket_id, error, at, try_number)
     SELECT '{{}}', CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
            CASE state WHEN {entry_sent} THEN NULL
-           ELSE 'unknown: try ' || try_number || ' may have sent it; its row is no longer in the source' END
+           ELSE 'unknown: try ' || try_number || ' may have sent it; its row is no longer in the source' END,
+           at, try_number
     FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
 """
 
@@ -77,14 +82,14 @@ class Entry(NamedTuple):
 
     :param recipient_digest: a digest of whom it was for.
     :param content_digest: a digest of target, label and value.
-    :param at: when that was recorded, ISO 8601.
+    :param at: when that was known, in milliseconds since 1970; ``None`` if an older release recorded it.
     """
 
     recipient_digest: bytes
     content_digest: bytes
     ticket_id: int | None
     try_number: int
-    at: str = ""
+    at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_unknown: bool) -> R
     connection = ledger.connection
     ledger.script(_SCHEMA)
     connection.executemany(
-        "INSERT INTO tries VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO tries VALUES (?, ?, ?, ?, ?, ?)",
         (_entry_row(entry) for entry in itertools.chain([first], entries)),
     )
     which = f"state = {_SENT}" if send_unknown else "TRUE"
@@ -137,4 +142,5 @@ def resume(ledger: Ledger, entries: Iterable[Entry], *, send_unknown: bool) -> R
 
 def _entry_row(entry: Entry) -> tuple[Any, ...]:
     state = _UNKNOWN if entry.ticket_id is None else _SENT
-    return (entry.recipient_digest, entry.content_digest, state, storable(entry.ticket_id), entry.try_number)
+    ticket_id = storable(entry.ticket_id)
+    return (entry.recipient_digest, entry.content_digest, state, ticket_id, entry.try_number, entry.at)

@@ -26,17 +26,18 @@ class Tally:
         """How many rows have a result."""
         return sum(self.counts.values())
 
-    def add(self, row: int, verdict: Verdict) -> Status:
+    def add(self, row: int, verdict: Verdict, at: int) -> Status:
         """Take in what became of a row, and return that as the report says it.
 
         :param row: its number.
+        :param at: when that was known, in milliseconds since 1970.
         """
         if verdict.outcome is Outcome.ACCEPTED:
-            result = Result(row, Status.SENT, verdict.ticket_id)
+            result = Result(row, Status.SENT, verdict.ticket_id, at=at)
         elif verdict.outcome is Outcome.UNKNOWN:
-            result = Result(row, Status.UNKNOWN, None, f"unknown: {verdict.reason}", verdict.status_code)
+            result = Result(row, Status.UNKNOWN, None, f"unknown: {verdict.reason}", verdict.status_code, at)
         else:
-            result = Result(row, Status.FAILED, None, verdict.reason, verdict.status_code)
+            result = Result(row, Status.FAILED, None, verdict.reason, verdict.status_code, at)
             self.retryable += verdict.outcome is Outcome.NOT_SENT
         self.retry_after = max(self.retry_after, verdict.retry_after or 0.0)
         self.counts[result.status] += 1

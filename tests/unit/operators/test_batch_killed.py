@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -94,5 +95,12 @@ def test_nobody_twice_and_everyone_named(sandbox: RunningSandbox, tmp_path: Path
     assert told["unknown"] == sum(unknown)
     assert {pass_id for pass_id, line in by_pass.items() if line["status"] == "sent"} <= set(counts)
     assert ROWS - told["unknown"] <= len(counts) <= ROWS
-    values = {push["value"] for entry in sandbox.deliveries()["passes"].values() for push in entry["received"]}
-    assert len(values) == KILLS + 1, "every try has sent"
+    received = {pass_id: entry["received"][0] for pass_id, entry in sandbox.deliveries()["passes"].items()}
+    assert len({push["value"] for push in received.values()}) == KILLS + 1, "every try has sent"
+    for pass_id, line in by_pass.items():
+        at = datetime.fromisoformat(line["at"])
+        if line["status"] == "sent":
+            assert received[pass_id]["value"] == f"Written by try {line['try_number']}"
+            assert at >= datetime.fromisoformat(received[pass_id]["at"]) - timedelta(milliseconds=1)
+        elif pass_id in received:
+            assert at <= datetime.fromisoformat(received[pass_id]["at"]), "its chunk began before it went out"

@@ -22,6 +22,9 @@ from airflow_provider_passnotify.delivery.store import MemoryStore, TaskStore
 from airflow_provider_passnotify.delivery.task import TaskTry
 from airflow_provider_passnotify.exceptions import JournalError
 
+NOW = 1_800_000_000_123
+"""In milliseconds."""
+
 
 class Store:
     """What Airflow's store does to values: JSON in and out."""
@@ -73,10 +76,10 @@ def test_outcome_takes_the_place_of_the_intent() -> None:
     store = Store()
     chunk = Chunk(0, rows(1, 2, 3, 4, 5))
     write(store, 0, chunk)
-    chunk.settle(0, SENT, 70)
-    chunk.settle(1, NOT_SENT)
-    chunk.settle(2, UNKNOWN)
-    chunk.settle(4, SENT, 10**19 - 1)
+    chunk.settle(0, SENT, 70, NOW)
+    chunk.settle(1, NOT_SENT, None, NOW)
+    chunk.settle(2, UNKNOWN, None, NOW)
+    chunk.settle(4, SENT, 10**19 - 1, NOW)
     write(store, 0, chunk)
     assert [key for key in store.values if ".chunk." in key] == [
         "passnotify.v1.try.1.chunk.0.intent",
@@ -85,14 +88,39 @@ def test_outcome_takes_the_place_of_the_intent() -> None:
     assert read(store, try_number=2) == [(1, 70, 1), (3, None, 1), (4, None, 1), (5, 10**19 - 1, 1)]
 
 
+def test_when_each_row_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the millisecond; of a row in flight, when its chunk began. A clock that was set back changes no order."""
+    monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.chunks.now_ms", lambda: NOW)
+    store = Store()
+    chunk = Chunk(0, rows(1, 2, 3, 4, 5))
+    chunk.settle(0, SENT, 70, NOW + 7)
+    chunk.settle(1, UNKNOWN, None, NOW + 86_400_001)
+    chunk.settle(3, SENT, 71, NOW - 5000)
+    chunk.settle(4, SENT, 72, NOW + 2**40)
+    write(store, 0, chunk)
+    reader = journal(store, try_number=2)
+    reader.begin()
+    assert [entry.at for entry in reader.read()] == [NOW + 7, NOW + 86_400_001, NOW, NOW, NOW + 2**32 - 1]
+
+
+def test_chunks_of_an_older_release_have_no_times() -> None:
+    store = Store()
+    write(store, 0, Chunk(0, rows(1, 2)))
+    key = "passnotify.v1.try.1.chunk.0.intent"
+    store.set(key, {name: value for name, value in store.get(key).items() if name not in {"since", "times"}})
+    reader = journal(store, try_number=2)
+    reader.begin()
+    assert [(entry.try_number, entry.at) for entry in reader.read()] == [(1, None), (1, None)]
+
+
 def test_write_that_arrives_late_hides_no_later_one() -> None:
     """Airflow repeats a write that got no answer; the first may arrive after what was written next."""
     store = Store()
     chunk = Chunk(0, rows(1, 2))
     late = [(chunk.as_value(), 0, chunk.stage)]
-    chunk.settle(0, SENT, 70)
+    chunk.settle(0, SENT, 70, NOW)
     late.append((chunk.as_value(), 0, chunk.stage))
-    chunk.settle(1, SENT, 71)
+    chunk.settle(1, SENT, 71, NOW)
     write(store, 0, chunk)
     for value, number, stage in reversed(late):
         journal(store).write(value, number, stage)
@@ -147,8 +175,8 @@ def test_clear_of_a_try_that_has_not_ended_goes_on() -> None:
 def test_failed_tickets_may_be_sent_again() -> None:
     store = Store()
     chunk = Chunk(0, rows(1, 2))
-    chunk.settle(0, SENT, 70)
-    chunk.settle(1, SENT, 71)
+    chunk.settle(0, SENT, 70, NOW)
+    chunk.settle(1, SENT, 71, NOW)
     write(store, 0, chunk)
     journal(store, try_number=2).write_failed([71])
     assert read(store, try_number=3) == [(1, 70, 1)]
@@ -159,7 +187,7 @@ def test_largest_chunk_is_small_enough_for_airflow() -> None:
     store = Store()
     chunk = Chunk(0, rows(*range(MAX_CHUNK_ROWS)))
     for index in range(MAX_CHUNK_ROWS):
-        chunk.settle(index, SENT, 10**19 - 1)
+        chunk.settle(index, SENT, 10**19 - 1, NOW)
     write(store, 0, chunk)
     assert max(map(len, store.values.values())) < 64 * 1024
     assert len(read(store, try_number=2)) == MAX_CHUNK_ROWS
@@ -185,6 +213,10 @@ def test_refused_write_is_an_error() -> None:
         {"states": "s"},
         {"tickets": ["x"], "states": "si"},
         {"tickets": [], "states": "ss"},
+        {"times": "AAAA"},
+        {"times": "AAAAAAA="},
+        {"times": None},
+        {"since": None},
     ],
 )
 def test_value_of_another_release_is_refused(change: dict[str, Any]) -> None:

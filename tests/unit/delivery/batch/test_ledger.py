@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +103,11 @@ class TestWaiting:
 
 class TestResults:
     def test_one_line_for_each_row(self) -> None:
-        ledger = filled([{"pass_id": number % 6} for number in range(8)])
+        ledger = Ledger(try_number=3)
+        ledger.fill([{"pass_id": number % 6} for number in range(8)], READER)
         ledger.record(
             [
-                Result(1, Status.SENT, 11),
+                Result(1, Status.SENT, 11, at=1_800_000_000_007),
                 Result(2, Status.FAILED, None, 'no "such" pass', 404),
                 Result(3, Status.UNKNOWN, None, "unknown: lost"),
             ]
@@ -117,11 +120,56 @@ class TestResults:
             "target": {"target_type": "pass", "pass_id": "0"},
             "status": "sent",
             "ticket_id": 11,
+            "at": "2027-01-15T08:00:00.007+00:00",
+            "try_number": 3,
+            "dedupe_key": None,
         }
         assert (lines[1]["error"], lines[1]["status_code"]) == ('no "such" pass', 404)
         assert (lines[2]["status"], lines[2]["status_code"]) == ("unknown", None)
         assert [line["status"] for line in lines[3:]] == ["failed"] * 3 + ["duplicate"] * 2
         assert lines[3]["error"] == "not sent: stopped"
+
+    def test_every_line_says_when_which_try_and_which_key(self) -> None:
+        began = datetime.now(timezone.utc)
+        reader = RowReader({"target_type": "pass", "value": "Hello {name}", "dedupe_key": "order {order}"})
+        with Ledger(try_number=2) as ledger:
+            rows: list[Any] = [
+                {"pass_id": 1, "name": "A", "order": '5 "\ud83d'},  # half an emoji
+                {"pass_id": 1, "name": "A", "order": 6},  # equal to the first
+                {"pass_id": 1, "name": None, "order": 7},
+                {"pass_id": 1, "name": "B", "order": None},
+                BadRow("line 5 is odd."),
+                {"pass_id": 2, "name": "C", "order": 8},
+            ]
+            ledger.fill(rows, reader)
+            ledger.give_up("not sent: stopped")
+            lines = [json.loads(line) for line in ledger.report()]
+        keys = ['order 5 "\ud83d', "order 6", "order 7", None, None, "order 8"]
+        assert [line["dedupe_key"] for line in lines] == keys
+        assert {line["try_number"] for line in lines} == {2}
+        for line in lines:
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["at"])
+            assert timedelta(milliseconds=-1) <= datetime.fromisoformat(line["at"]) - began < timedelta(minutes=1)
+
+    def test_what_an_earlier_try_did_keeps_its_time_and_number(self) -> None:
+        with Ledger(try_number=4) as ledger:
+            ledger.fill([{"pass_id": number} for number in range(4)], READER)
+            earlier = [
+                entry({"pass_id": 0}, 5, 1)._replace(at=1_700_000_000_999),
+                entry({"pass_id": 1}, None, 2)._replace(at=1_700_000_001_000),
+                entry({"pass_id": 2}, 6, 3),  # of an older release: without a time
+                entry({"pass_id": 99}, 7, 3)._replace(at=0),
+            ]
+            resume(ledger, earlier, send_unknown=False)
+            ledger.record([Result(4, Status.SENT, 8, at=1_700_000_002_000)])
+            lines = [json.loads(line) for line in ledger.report()]
+        assert [(line["status"], line["try_number"], line["at"]) for line in lines] == [
+            ("sent", 1, "2023-11-14T22:13:20.999+00:00"),
+            ("unknown", 2, "2023-11-14T22:13:21.000+00:00"),
+            ("sent", 3, None),
+            ("sent", 4, "2023-11-14T22:13:22.000+00:00"),
+            ("sent", 3, "1970-01-01T00:00:00.000+00:00"),
+        ]
 
     def test_tickets_larger_than_an_integer_of_sqlite(self) -> None:
         ledger = filled([{"pass_id": number} for number in range(3)])
