@@ -1,4 +1,4 @@
-"""The example DAGs run as they are, against the sandbox."""
+"""The example DAGs run as they are; what they send is seen through the fixture that users have for their own tests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import ast
 import json
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow import __version__
-from local_airflow import LocalAirflow
+from local_airflow import LocalAirflow, RunResult
 
-from airflow_provider_passnotify.sandbox.server import RunningSandbox
+from airflow_provider_passnotify.testing import Sandbox
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 FILES = sorted(EXAMPLES.glob("*.py"))
@@ -22,10 +23,26 @@ DATELESS = AIRFLOW >= (3, 0)
 """Where runs without a logical date exist, the examples are run without one."""
 
 
-def texts(sandbox: RunningSandbox) -> dict[str, list[str]]:
+Run = Callable[..., RunResult]
+
+
+@pytest.fixture
+def run_dag(airflow: LocalAirflow, passnotify_sandbox: Sandbox) -> Run:
+    """Return a function that runs a DAG, whose connection ``passnotify_default`` points at the sandbox of this test."""
+
+    def run(dag_id: str, conf: object = None, **connections: str) -> RunResult:
+        env = {"AIRFLOW_CONN_PASSNOTIFY_DEFAULT": passnotify_sandbox.connection, **connections}
+        return airflow.run_dag(dag_id, conf, env, dateless=DATELESS)
+
+    return run
+
+
+def texts(sandbox: Sandbox) -> dict[int, list[str]]:
     """Return the messages that each pass received."""
-    passes = sandbox.deliveries()["passes"]
-    return {pass_id: [push["value"] for push in entry["received"]] for pass_id, entry in passes.items()}
+    found: dict[int, list[str]] = {}
+    for push in sandbox.deliveries():
+        found.setdefault(push.pass_id, []).append(push.value)
+    return found
 
 
 @pytest.fixture
@@ -47,105 +64,103 @@ def test_the_first_lines_say_what_it_needs(file: Path) -> None:
     assert not re.search(r"\{\{ *(ds|ts|logical_date|data_interval|execution_date)", source), "needs a logical date"
 
 
-def test_campaign(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    run = airflow.run_dag("passnotify_campaign", dateless=DATELESS)
+def test_campaign(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run = run_dag("passnotify_campaign")
     assert run.state == "success", run.log_text
     sends = [run.xcom(task_id) for task_id in ("send_to_tag", "send_to_template", "send_to_customer")]
     assert run.xcom("list_tickets") == [*sends, *run.mapped_xcoms("send_to_passes")]
-    passes = sandbox.deliveries()["passes"]
-    given = {push["ticketId"] for entry in passes.values() for push in entry["received"]}
+    given = {push.ticket_id for push in passnotify_sandbox.deliveries()}
     assert given == set(run.xcom("list_tickets"))
-    assert {pass_id for pass_id, entry in passes.items() if entry["shows"] is None} == {"123", "124", "125"}
+    reached = texts(passnotify_sandbox)
+    assert {pass_id for pass_id in reached if passnotify_sandbox.shows(pass_id) is None} == {123, 124, 125}
     assert run.xcom("delete_from_tag") > max(given)
 
 
-def test_flash_sale(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    run = airflow.run_dag("passnotify_flash_sale", dateless=DATELESS, conf={"text": "30% off"})
+def test_flash_sale(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run = run_dag("passnotify_flash_sale", conf={"text": "30% off"})
     assert run.state == "success", run.log_text
-    assert texts(sandbox) == {"123": ["30% off"], "124": ["30% off"], "125": ["30% off"]}
+    assert texts(passnotify_sandbox) == {123: ["30% off"], 124: ["30% off"], 125: ["30% off"]}
 
 
-def test_flash_sale_that_is_over(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    run = airflow.run_dag("passnotify_flash_sale", dateless=DATELESS, conf={"ends": "2026-01-01T18:00:00+01:00"})
+def test_flash_sale_that_is_over(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run = run_dag("passnotify_flash_sale", conf={"ends": "2026-01-01T18:00:00+01:00"})
     assert run.task("tell_everybody").state == "skipped", run.log_text
-    assert texts(sandbox) == {}
+    assert texts(passnotify_sandbox) == {}
 
 
-def test_clean_up(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    sandbox.set_tickets(seconds=0)
-    airflow.run_dag("passnotify_flash_sale", dateless=DATELESS)
-    run = airflow.run_dag("passnotify_clean_up", dateless=DATELESS)
+def test_clean_up(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run_dag("passnotify_flash_sale")
+    run = run_dag("passnotify_clean_up")
     assert run.state == "success", run.log_text
-    assert {entry["shows"] for entry in sandbox.deliveries()["passes"].values()} == {None}
+    assert {passnotify_sandbox.shows(pass_id) for pass_id in (123, 124, 125)} == {None}
     assert run.xcom("is_gone")[0]["state"] == "succeeded"
 
 
-def test_gate_change(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+def test_gate_change(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
     """(That the asset starts it is seen in ``tests/system``.)"""
-    feed = airflow.run_dag("passnotify_gate_feed", dateless=DATELESS)
+    feed = run_dag("passnotify_gate_feed")
     if "AirflowInactiveAsset" not in feed.log_text:  # dag.test() of Airflow 3.0 makes no asset active
         assert feed.state == "success", feed.log_text
-    run = airflow.run_dag("passnotify_gate_change", dateless=DATELESS)
+    run = run_dag("passnotify_gate_change")
     assert run.state == "success", run.log_text
     assert run.xcom("tell_passengers", "total") == 0
-    assert texts(sandbox) == {}
+    assert texts(passnotify_sandbox) == {}
 
 
-def test_failures_again(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    run = airflow.run_dag("passnotify_failures_again", dateless=DATELESS)
+def test_failures_again(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run = run_dag("passnotify_failures_again")
     assert run.state == "success", run.log_text
-    found = texts(sandbox)
-    assert found["123"] == ["You have 1250 points", "Points count double today"]
-    assert found["125"] == ["Points count double today", "See your points in the app"]
+    found = texts(passnotify_sandbox)
+    assert found[123] == ["You have 1250 points", "Points count double today"]
+    assert found[125] == ["Points count double today", "See your points in the app"]
     assert run.xcom("send_points", "failures")[0]["row"] == 3
     report = Path(run.xcom("send_points", "report")).read_text().splitlines()
     assert [json.loads(line)["status"] for line in report] == ["sent", "sent", "failed", "sent"]
 
 
-def test_file(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    run = airflow.run_dag("passnotify_file", dateless=DATELESS)
+def test_file(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run = run_dag("passnotify_file")
     assert run.state == "success", run.log_text
-    assert texts(sandbox) == {"126": ["You have 320 points"]}
+    assert texts(passnotify_sandbox) == {126: ["You have 320 points"]}
 
 
-def test_points(airflow: LocalAirflow, sandbox: RunningSandbox, points_db: dict[str, str]) -> None:
-    run = airflow.run_dag("passnotify_points", env=points_db, dateless=DATELESS)
+def test_points(run_dag: Run, passnotify_sandbox: Sandbox, points_db: dict[str, str]) -> None:
+    run = run_dag("passnotify_points", **points_db)
     assert run.state == "success", run.log_text
-    assert texts(sandbox) == {
-        "124": ["You have 0 points"],
-        "223": ["You have 7 points"],
-        "224": ["You have 8 points"],
+    assert texts(passnotify_sandbox) == {
+        124: ["You have 0 points"],
+        223: ["You have 7 points"],
+        224: ["You have 8 points"],
     }
 
 
-def test_shards(airflow: LocalAirflow, sandbox: RunningSandbox, points_db: dict[str, str]) -> None:
-    run = airflow.run_dag("passnotify_shards", env=points_db, dateless=DATELESS)
+def test_shards(run_dag: Run, passnotify_sandbox: Sandbox, points_db: dict[str, str]) -> None:
+    run = run_dag("passnotify_shards", **points_db)
     assert run.state == "success", run.log_text
-    assert set(texts(sandbox)) == {"123", "124", "223", "224", "225"}
+    assert set(texts(passnotify_sandbox)) == {123, 124, 223, 224, 225}
     assert run.mapped_xcoms("send_in_shards", "sent") == [2, 1, 0, 2]
 
 
-def test_hook(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    sandbox.set_tickets(seconds=0)
-    run = airflow.run_dag("passnotify_hook", dateless=DATELESS)
+def test_hook(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run = run_dag("passnotify_hook")
     assert run.state == "success", run.log_text
     assert run.xcom("look_up").startswith("COMPLETED since ")
     closing = ["The kitchen closes at ten."]
-    assert texts(sandbox) == {"123": ["Your table is ready."], "223": closing, "224": closing}
+    assert texts(passnotify_sandbox) == {123: ["Your table is ready."], 223: closing, 224: closing}
 
 
-def test_alert(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+def test_alert(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
     """Two tasks fail; the phone rings once."""
-    run = airflow.run_dag("passnotify_alert", dateless=DATELESS, conf={"broken": [2, 3]})
+    run = run_dag("passnotify_alert", conf={"broken": [2, 3]})
     assert run.state == "failed", run.log_text
-    assert texts(sandbox) == {"123": ["passnotify_alert: load has failed"]}
-    assert airflow.run_dag("passnotify_alert", dateless=DATELESS).state == "success"
+    assert texts(passnotify_sandbox) == {123: ["passnotify_alert: load has failed"]}
+    assert run_dag("passnotify_alert").state == "success"
 
 
-def test_first(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    run = airflow.run_dag("passnotify_first", dateless=DATELESS)
+def test_first(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
+    run = run_dag("passnotify_first")
     assert run.state == "success", run.log_text
-    assert set(texts(sandbox)) == {"123", "124", "125"}
+    assert set(texts(passnotify_sandbox)) == {123, 124, 125}
 
 
 def test_every_example_is_run() -> None:
