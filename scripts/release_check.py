@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +40,7 @@ def main() -> None:
     run(sys.executable, "-m", "pyroma", "--min", "10", "--skip-tests", "AuthorEmail", str(sdist))
     run(sys.executable, str(ROOT / "scripts" / "install_check.py"), "--wheel", str(wheel))
     check_installed(sdist, wheel)
+    check_deployment()
     print(f"release-check: {sdist.name} and {wheel.name} are fine", flush=True)
 
 
@@ -83,10 +87,56 @@ def check_installed(sdist: Path, wheel: Path) -> None:
         run(str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, folder=unpacked)
 
 
-def run(*command: str, folder: Path = ROOT) -> None:
+def check_deployment() -> None:
+    """Run what docs/deployment.md says about the wheel and the image, in a fresh environment in place of an image."""
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    make_wheel = found(r"^(pip wheel .*)$", page)
+    airflow = found(r"^FROM apache/airflow:(.*)$", page)
+    install = found(r"^RUN (.*)$", page)
+    with tempfile.TemporaryDirectory(prefix="passnotify-image-") as folder:
+        bin_folder = Path(folder) / "venv" / "bin"
+        python = str(bin_folder / "python")
+        run(str(UV), "venv", "--quiet", "--seed", "--python", sys.executable, str(bin_folder.parent))
+        pinned = f"apache-airflow=={airflow}"
+        run(str(UV), "pip", "install", "--quiet", "--python", python, "--constraint", str(CONSTRAINTS), pinned)
+        before = versions(python)
+        environment = {
+            **os.environ,
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+            "AIRFLOW_VERSION": airflow,
+            "AIRFLOW_HOME": folder,
+            "PIP_QUIET": "1",
+        }
+        for command in (
+            make_wheel.replace("dist", folder),
+            install.replace("/tmp/", f"{folder}/"),
+            "airflow providers get airflow-provider-passnotify",
+        ):
+            run("bash", "-c", command, environment=environment)
+        changed = {name for name, version in versions(python).items() if before.get(name, version) != version}
+        if changed:
+            sys.exit(f"'{install}' changed packages of the image: {', '.join(sorted(changed))}")
+
+
+def found(pattern: str, text: str) -> str:
+    """Return what a line of a page holds; exit if there is no such line."""
+    match = re.search(pattern, text, re.MULTILINE)
+    if not match:
+        sys.exit(f"docs/deployment.md has no line {pattern}")
+    return match[1]
+
+
+def versions(python: str) -> dict[str, str]:
+    """Return the version of each package of an environment."""
+    command = [python, "-m", "pip", "list", "--format", "json"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {package["name"]: package["version"] for package in json.loads(listed)}
+
+
+def run(*command: str, folder: Path = ROOT, environment: Mapping[str, str] | None = None) -> None:
     """Run a command; exit if it fails."""
     print(f"=== {' '.join(command)}", flush=True)
-    if subprocess.run(command, cwd=folder, check=False).returncode:
+    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
         sys.exit(f"'{' '.join(command)}' failed")
 
 
