@@ -9,12 +9,12 @@ from typing import Any
 
 from airflow_provider_passnotify.api.options import OPTIONS
 
-RELABELING = {"login": "Login (project key)", "password": "Password (project secret, or the Base64 key alone)"}
+RELABELING = {"login": "Login (project key)", "password": "Password (project secret)"}
 PLACEHOLDERS = {
     "host": "https://wallet-api.example.com",
     "schema": "https",
-    "login": "leave empty when the password is the Base64 key",
-    "password": "project secret, or Base64 key",
+    "login": "leave it empty if the password is the Base64 key",
+    "password": "or, without a login, the Base64 key of both",
 }
 
 

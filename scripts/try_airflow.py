@@ -31,7 +31,7 @@ Ready.
   The phones       {sandbox}    the sandbox's page: what each pass received
 
 Begin with the DAG "passnotify_first" and its Trigger button: three phones ring.
-Then turn on a fault on the sandbox's page and trigger it again, to see a red task.
+Then switch on a fault on the sandbox's page and trigger it again, to see a red task.
 The connections are under Admin, Connections; their form has a Test button.
 What Airflow prints is in {logs}
 

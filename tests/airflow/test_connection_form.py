@@ -32,7 +32,7 @@ except ImportError:  # Airflow 2: the form is of WTForms
         if name.startswith(prefix)
     }
     behaviour = manager.field_behaviours["passnotify"]
-    form = {"name": hook.hook_name, "fields": fields, "password": behaviour["relabeling"]["password"]}
+    password = [behaviour[words]["password"] for words in ("relabeling", "placeholders")]
 else:
     (hook,) = [hook for hook in HookMetaService.hook_meta_data() if hook.connection_type == "passnotify"]
     fields = {
@@ -40,7 +40,8 @@ else:
         for name, field in (hook.extra_fields or {}).items()
     }
     standard = hook.standard_fields
-    form = {"name": hook.hook_name, "fields": fields, "password": standard and standard.password.title}
+    password = standard and [standard.password.title, standard.password.placeholder]
+form = {"name": hook.hook_name, "fields": fields, "password": password}
 print("FORM", json.dumps(form))
 """
 
@@ -83,7 +84,7 @@ def test_every_option_has_its_field(form: dict[str, Any]) -> None:
 
 
 def test_the_password_field_says_what_goes_there(form: dict[str, Any]) -> None:
-    assert "Base64 key alone" in form["password"]
+    assert form["password"] == ["Password (project secret)", "or, without a login, the Base64 key of both"]
 
 
 @pytest.mark.parametrize("what", ["list", "hooks"])
