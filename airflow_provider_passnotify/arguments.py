@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -98,6 +99,26 @@ def check_conn_id(value: object) -> None:
     """
     if not is_resolved_at_runtime(value) and (not isinstance(value, str) or not value.strip()):
         raise ValueError(f"passnotify_conn_id must be the id of a connection, not {value!r:.80}.")
+
+
+def paths_of(name: str, value: object) -> list[str]:
+    """Return paths, each once, in the order in which they were given.
+
+    :param name: the argument.
+    :param value: a path, or a list of them (an XCom of a mapped task is also one), also in lists.
+    :raises ValueError: it names the argument, and what in it is not a path. An empty list is not "no paths".
+    """
+    if isinstance(value, str | os.PathLike) or hasattr(value, "open"):  # an ObjectStoragePath is not always a PathLike
+        if str(value).strip() in {"", "None"}:
+            raise ValueError(f"{name} must be paths, and one of them is {value!r}.")
+        return [str(value)]
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+        hint = ' Give the key "report" of a batch\'s output.' if isinstance(value, Mapping) else ""
+        raise ValueError(f"{name} must be a path or a list of paths; {value!r:.80} is neither.{hint}")
+    paths = [path for item in value for path in paths_of(name, item)]
+    if not paths:
+        raise ValueError(f"{name} is a list without a path. Leave the argument out where there is none.")
+    return list(dict.fromkeys(paths))
 
 
 def parse_deadline(value: object) -> pendulum.DateTime | None:

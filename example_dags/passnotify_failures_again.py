@@ -6,12 +6,11 @@ not sent.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, task
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
 
@@ -51,15 +50,10 @@ with DAG(
     # [END howto_batch]
 
     # [START howto_failures_again]
-    @task
-    def find_failures(rows: list[dict[str, Any]], report: str) -> list[dict[str, Any]]:
-        """The report has one line for each row, with the row's number."""
-        lines = [json.loads(line) for line in ObjectStoragePath(report).read_text().splitlines()]
-        return [rows[line["row"] - 1] for line in lines if line["status"] == "failed"]
-
     send_to_the_others = SendNotificationBatchOperator(
         task_id="send_to_the_others",
-        notifications=find_failures(customers, send_points.output["report"]),
+        notifications=customers,
+        resume_from=send_points.output["report"],  # whom it names as sent is left out
         target_type="pass",
         value="See your points in the app",
     )

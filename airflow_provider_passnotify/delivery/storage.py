@@ -8,7 +8,9 @@ from typing import IO, Any, cast
 
 def open_for_reading(path: str) -> IO[bytes]:
     """Open a local path or a URL such as ``s3://conn_id@bucket/rows.csv``."""
-    return cast("IO[bytes]", storage_path(path).open("rb"))
+    found = storage_path(path)
+    found.fs.invalidate_cache()  # a listing that this process has kept may know an older, shorter file
+    return cast("IO[bytes]", found.open("rb"))
 
 
 def storage_path(path: str) -> Any:

@@ -86,6 +86,7 @@ class BatchOperator(TargetArgumentsOperator):
             self._check()
             config = self.hook.get_config()
             report = self._open_report()
+            self._check_earlier_reports()
             with retry_after_told(self):
                 summary, tickets = self._send(context, config, journal, report)
             return self.wait_for_tickets(context, tickets, summary)
@@ -115,6 +116,7 @@ class BatchOperator(TargetArgumentsOperator):
         with Ledger(TaskTry.of(context).try_number) as ledger:
             self._fill(ledger, context)
             send_before = self._prepare(ledger, journal)
+            self._check_tickets(ledger)
             metrics = Metrics(ledger.counts())
             run = self._run = BatchRun(
                 ledger,
@@ -171,6 +173,9 @@ class BatchOperator(TargetArgumentsOperator):
         """Open the journal, and write into it that this try begins."""
         return None
 
+    def _check_earlier_reports(self) -> None:
+        """Find out, before the rows are read, whether the reports of earlier runs are there."""
+
     def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:  # noqa: ARG002
         """Mark the rows that need no sending, and return the time after which nothing is sent."""
         return None
@@ -207,15 +212,18 @@ class BatchOperator(TargetArgumentsOperator):
 
         self._checked(fill)
         counts = ledger.counts()
-        if self.wait_for_completion and counts.total > MAX_TICKETS:
-            raise InvalidNotificationError(
-                f"Task {self.task_id!r}: nothing was sent: wait_for_completion follows {MAX_TICKETS:,} tickets, and "
-                f"there are {counts.total:,} rows. Send without waiting, or in shards."
-            )
         log.info("%d rows, %d of them not usable, %d equal to another.", counts.total, counts.failed, counts.duplicate)
         self._warnings = reader.warnings
         for warning in self._warnings:
             log.warning("%s", warning)
+
+    def _check_tickets(self, ledger: Ledger) -> None:
+        rows = ledger.total - ledger.counts().left_out
+        if self.wait_for_completion and rows > MAX_TICKETS:
+            raise InvalidNotificationError(
+                f"Task {self.task_id!r}: nothing was sent: wait_for_completion follows {MAX_TICKETS:,} tickets, and "
+                f"there are {rows:,} rows. Send without waiting, or in shards."
+            )
 
     def _check_not_killed(self) -> None:
         if self._killed:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify.api.tickets import Ticket
-from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
+from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize, parse_deadline, paths_of
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.sending import SendingOperator
 
 if TYPE_CHECKING:
     import pendulum
-    from airflow.sdk import Context
+    from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
+    from airflow_provider_passnotify.delivery.batch.earlier_reports import EarlierReport
     from airflow_provider_passnotify.delivery.batch.ledger import Counts, Ledger
+    from airflow_provider_passnotify.delivery.batch.resume import LeftOut
     from airflow_provider_passnotify.delivery.batch.run import BatchRun
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,10 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
     :param on_clear: ``resume`` (default): a cleared task continues where it stopped. ``resend``: it sends all rows
         again.
     :param send_before: a datetime or ISO string. Rows that are not sent by then are not sent at all.
+    :param resume_from: the report of an earlier run, or a list of them: paths as they were given as ``report_path``, or
+        an XCom of these (``earlier.output["report"]``). Rows that a report names as sent are left out. Those that it
+        names as unknown are sent only with ``delivery="at_least_once"``. Rows are matched as on a retry: by target or
+        ``dedupe_key``, not by their place or text.
     """
 
     template_fields: Sequence[str] = (
@@ -45,12 +52,22 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         "notification_label",
         "dedupe_key",
         "send_before",
+        "resume_from",
     )
     text_fields = frozenset(template_fields)
 
-    def __init__(self, *, dedupe_key: str | None = None, on_clear: str = OnClear.RESUME.value, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dedupe_key: str | None = None,
+        on_clear: str = OnClear.RESUME.value,
+        resume_from: str | os.PathLike[str] | ObjectStoragePath | Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(on_clear=on_clear, **kwargs)
         self.dedupe_key = dedupe_key
+        self.resume_from = materialize(resume_from)
+        self._left_out: tuple[LeftOut, ...] = ()
 
     def _defaults(self) -> dict[str, Any]:
         mine = {"value": self.value, "label": self.notification_label, "dedupe_key": self.dedupe_key}
@@ -62,6 +79,8 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
             if text is not None and not is_resolved_at_runtime(text) and not isinstance(text, str):
                 raise ValueError(f"{name} must be a string, not {type(text).__name__}.")
         super()._check_arguments()
+        if self.resume_from is not None and not _holds_what_comes_later(self.resume_from):
+            paths_of("resume_from", self.resume_from)
 
     def _open_journal(self, context: Context) -> ChunkJournal:
         from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal
@@ -78,11 +97,27 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         journal.begin()
         return journal
 
+    def _earlier_reports(self) -> list[EarlierReport]:
+        from airflow_provider_passnotify.delivery.batch.earlier_reports import EarlierReport
+
+        return [] if self.resume_from is None else [EarlierReport(p) for p in paths_of("resume_from", self.resume_from)]
+
+    def _check_earlier_reports(self) -> None:
+        for report in self._checked(self._earlier_reports):
+            self._checked(report.check)
+
     def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:
         from airflow_provider_passnotify.delivery.batch.resume import resume
 
         again = self.delivery == Delivery.AT_LEAST_ONCE.value
-        known = resume(ledger, journal.read() if journal else (), send_unknown=again)
+        entries = journal.read() if journal else ()
+        reports = self._earlier_reports()
+        known = self._checked(
+            lambda: resume(ledger, entries, send_unknown=again, reports=reports, check=self._check_not_killed)
+        )
+        self._left_out = known.left_out
+        if reports:
+            log.info("%s", _told(known.left_out, again=again))
         if known.sent or known.unknown or known.gone:
             log.info(
                 "Earlier tries sent %d of these rows, and may have sent %d more, which are %s. %d of both have "
@@ -98,6 +133,15 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
             raise AirflowSkipException(f"Not sent: send_before={send_before.isoformat()} has passed.")
         return send_before
 
+    def _summary(self, ledger: Ledger, counts: Counts) -> dict[str, Any]:
+        summary = super()._summary(ledger, counts)
+        if self._left_out:
+            summary["left_out"] = counts.left_out
+            summary["resume_from"] = [
+                {"report": one.path, "sent": one.sent, "unknown": one.unknown} for one in self._left_out
+            ]
+        return summary
+
     def on_tickets_failed(self, context: Context, tickets: Iterable[Ticket]) -> None:
         """Let a retry send again to the targets of these tickets."""
         self._open_journal(context).write_failed(ticket.id for ticket in tickets)
@@ -108,3 +152,20 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
         return super()._may_help(run, counts) or (self.delivery == Delivery.AT_LEAST_ONCE.value and counts.unknown > 0)
+
+
+def _holds_what_comes_later(value: Any) -> bool:
+    return is_resolved_at_runtime(value) or (
+        isinstance(value, list | tuple) and any(_holds_what_comes_later(item) for item in value)
+    )
+
+
+def _told(left_out: Iterable[LeftOut], *, again: bool) -> str:
+    """Return the line of the log that says what came of the reports of earlier runs."""
+    unknown = "sent again, which may be duplicates" if again else "not sent again"
+    parts = (
+        f"{one.path} names {one.sent:,} of these rows as sent, which are left out, and {one.unknown:,} as unknown, "
+        f"which are {unknown}; {one.changed:,} of both have another text now"
+        for one in left_out
+    )
+    return f"resume_from: {'; '.join(parts)}."

@@ -40,7 +40,7 @@ def read_file(name: str, open_file: Callable[[], IO[bytes]]) -> Iterator[Mapping
     read, packed = _format_of(name)
     try:
         with open_file() as raw, gzip.GzipFile(fileobj=raw) if packed else raw as file:
-            yield from read(_lines(cast("IO[bytes]", file)))
+            yield from read(read_lines(cast("IO[bytes]", file)))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{name} is not a whole gzip file: {error}") from None
     except IsADirectoryError:
@@ -61,7 +61,7 @@ def _format_of(name: str) -> tuple[Callable[[Iterator[bytes]], Iterator[Mapping[
     )
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def read_lines(file: IO[bytes]) -> Iterator[bytes]:
     """Yield lines without the byte-order mark. A line that is too long is cut to one byte more than the limit."""
     read_line = file.readline  # looked up only once: Airflow's object storage wraps the method at each look-up
     line = read_line(source.MAX_LINE_BYTES + 1)

@@ -146,10 +146,9 @@ class RowReader:
         else:
             value = self._text("value", column, shape)
             request = protocol.send_request(target, value=value, label=self._text("label", column, shape))  # type: ignore[arg-type]  # checked there
-        address = request.address.encode()
-        whom = b"target:" + address if dedupe_key is None else b"key:" + dedupe_key.encode("utf-8", "surrogatepass")
-        content = _digest(address + b"\n" + (request.body or b""))
-        return Message(target, request, _digest(whom), content, dedupe_key)
+        address = request.address
+        content = _digest(address.encode() + b"\n" + (request.body or b""))
+        return Message(target, request, recipient_digest(address, dedupe_key), content, dedupe_key)
 
     def name(self, row: Mapping[str, Any]) -> dict[str, str]:
         """Return the target of a row that cannot be used, as far as the row says it."""
@@ -304,6 +303,16 @@ _NULL_WORD = (
     "{name} is the text {value!r}, which programs write for something absent. null_values=[{value!r}] counts it as "
     "absent; if it is meant as it stands, give the rows as a list."
 )
+
+
+def recipient_digest(address: str, dedupe_key: str | None) -> bytes:
+    """Return a digest of whom a message is for: of the target, or of the ``dedupe_key``.
+
+    :param address: the target's, as in a request.
+    """
+    if dedupe_key is None:
+        return _digest(b"target:" + address.encode())
+    return _digest(b"key:" + dedupe_key.encode("utf-8", "surrogatepass"))
 
 
 def _digest(data: bytes) -> bytes:

@@ -11,6 +11,7 @@ import json
 import sqlite3
 import tempfile
 import time
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -38,24 +39,42 @@ class Status(IntEnum):
     FAILED = 2
     UNKNOWN = 3
     DUPLICATE = 4
+    LEFT_OUT = 5
+    """A report of an earlier run says that it was sent."""
+
+
+STATUS_NAMES = {status: status.name.lower() for status in Status}
 
 
 _SCHEMA = """
 CREATE TABLE rows (
     row INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, target TEXT, address TEXT, body BLOB,
     dedupe_key TEXT, status INTEGER NOT NULL, ticket_id, error TEXT, status_code INTEGER, same_as INTEGER,
-    unknown_since INTEGER, at INTEGER, try_number INTEGER
-)
+    unknown_since TEXT, at INTEGER, try_number INTEGER, report INTEGER
+);
+CREATE TABLE reports (report INTEGER PRIMARY KEY, path TEXT);
 """
-# ``at`` is in milliseconds since 1970; ``try_number`` is NULL if this try decided what became of the row.
-# A row that an earlier try may have sent is stored as unknown, never as failed; ``unknown_since`` is that try's number.
+# ``at`` is in milliseconds since 1970; ``try_number`` is NULL if this try decided what became of the row, and
+# ``report`` if no report of an earlier run did.
+# A row that an earlier try or run may have sent is stored as unknown, never as failed; ``unknown_since`` says which.
 _RECORD = """
 UPDATE rows SET
     status = CASE WHEN unknown_since IS NOT NULL AND ?1 = {failed} THEN {unknown} ELSE ?1 END,
     error = CASE WHEN unknown_since IS NOT NULL AND ?1 = {failed}
-        THEN 'unknown: try ' || unknown_since || ' may have sent it; now: ' || ?3 ELSE ?3 END,
+        THEN 'unknown: ' || unknown_since || ' may have sent it; now: ' || ?3 ELSE ?3 END,
     ticket_id = ?2, status_code = ?4, at = ?5
 """.format(failed=int(Status.FAILED), unknown=int(Status.UNKNOWN))
+# The digests are for whoever reads the report back (:mod:`.earlier_reports`); deletions have none.
+_REPORT = f"""
+SELECT row, target, status, ticket_id, error, status_code, same_as,
+    CASE WHEN taken_over THEN at ELSE COALESCE(at, ?1) END, CASE WHEN taken_over THEN try_number ELSE ?2 END,
+    dedupe_key, recipient_digest, CASE WHEN is_message THEN content_digest END, path
+FROM (
+    SELECT *, try_number IS NOT NULL OR report IS NOT NULL AS taken_over,
+        status != {Status.DUPLICATE:d} AND (body IS NOT NULL OR try_number IS NOT NULL) AS is_message
+    FROM rows
+) LEFT JOIN reports USING (report) ORDER BY row
+"""
 # Sorting once is faster by far than keeping a unique index while rows come in.
 _FIND_DUPLICATES = f"""
 CREATE INDEX rows_by_content ON rows (content_digest);
@@ -107,16 +126,18 @@ class Counts:
     failed: int = 0
     unknown: int = 0
     duplicate: int = 0
+    left_out: int = 0
 
     @property
     def total(self) -> int:
         """All rows."""
-        return self.pending + self.sent + self.failed + self.unknown + self.duplicate
+        return self.pending + self.sent + self.failed + self.unknown + self.duplicate + self.left_out
 
     def __str__(self) -> str:
+        left_out = f", {self.left_out:,} left out" if self.left_out else ""
         return (
             f"{self.sent:,} of {self.total:,} sent, {self.failed:,} failed, {self.unknown:,} unknown, "
-            f"{self.duplicate:,} equal to another"
+            f"{self.duplicate:,} equal to another{left_out}"
         )
 
 
@@ -222,11 +243,13 @@ class Ledger:
     def counts(self) -> Counts:
         """Count the rows."""
         found = self.connection.execute("SELECT status, COUNT(*) FROM rows GROUP BY status")
-        return Counts(**{Status(status).name.lower(): count for status, count in found})
+        return Counts(**{STATUS_NAMES[status]: count for status, count in found})
 
     def ticket_ids(self) -> Iterator[int]:
-        """Return the tickets of the rows that were sent."""
-        found = self.connection.execute("SELECT ticket_id FROM rows WHERE ticket_id IS NOT NULL ORDER BY row")
+        """Return the tickets of the rows that this task has sent."""
+        found = self.connection.execute(
+            "SELECT ticket_id FROM rows WHERE status = ? AND ticket_id IS NOT NULL ORDER BY row", (Status.SENT,)
+        )
         return (int(ticket_id) for (ticket_id,) in found)
 
     def failures(self, limit: int) -> list[dict[str, Any]]:
@@ -242,13 +265,22 @@ class Ledger:
 
     def report(self) -> Iterator[str]:
         """Yield one line of JSON for each row."""
-        for row, target, status, ticket_id, error, status_code, same_as, at, try_number, key in self.connection.execute(
-            "SELECT row, target, status, ticket_id, error, status_code, same_as,"
-            " CASE WHEN try_number IS NULL THEN COALESCE(at, ?) ELSE at END, COALESCE(try_number, ?), dedupe_key"
-            " FROM rows ORDER BY row",
-            (self._filled_at, self._try_number),
-        ):
-            line = f'{{"row": {json.dumps(self._place(row))}, "target": {target}, "status": "{_NAMES[status]}"'
+        for (
+            row,
+            target,
+            status,
+            ticket_id,
+            error,
+            status_code,
+            same_as,
+            at,
+            number,
+            key,
+            whom,
+            what,
+            path,
+        ) in self.connection.execute(_REPORT, (self._filled_at, self._try_number)):
+            line = f'{{"row": {json.dumps(self._place(row))}, "target": {target}, "status": "{STATUS_NAMES[status]}"'
             if ticket_id is not None:
                 line += f', "ticket_id": {ticket_id}'
             if error is not None:
@@ -256,7 +288,12 @@ class Ledger:
             if same_as is not None:
                 line += f', "same_as": {same_as}'
             when = "null" if at is None else f'"{_iso(at)}"'
-            yield f'{line}, "at": {when}, "try_number": {try_number}, "dedupe_key": {key or "null"}}}\n'
+            line += f', "at": {when}, "try_number": {json.dumps(number)}, "dedupe_key": {key or "null"}'
+            if path is not None:
+                line += f', "report": {json.dumps(path)}'
+            if what is not None:
+                line += f', "digest": "{b2a_base64(whom + what, newline=False).decode()}"'
+            yield line + "}\n"
 
     def _place(self, row: int) -> int | None:
         return row if row <= self.total else None
@@ -267,9 +304,6 @@ class Ledger:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             records,
         )
-
-
-_NAMES = {status.value: status.name.lower() for status in Status}
 
 
 def _record(number: int, row: Any, reader: RowReader) -> tuple[Any, ...]:

@@ -1,46 +1,51 @@
-"""What earlier tries sent, set against the rows of this one: in SQL, as both may be a million. No Airflow here.
+"""What earlier tries sent, and what reports of earlier runs say, set against the rows of this try. No Airflow here.
 
-Rows are matched by whom they are for, not by their place or text, as a query may return others on the next try:
+It is done in SQL, because both may be a million. Rows are matched by whom they are for, not by their place or text, as
+a query may return others on the next try:
 
-1. an earlier message with the very same target and text is this row's;
+1. an earlier message with the very same target and text is this row's; so is one that a report names as failed;
 2. of what is left, each earlier message to a target (or ``dedupe_key``) stands for one row to it, whatever that says
    now. So a target that has n different rows gets at most n messages over all tries.
 
-Earlier messages to which no row is left become rows of their own, without a target, so that their tickets, and
-what is unknown of them, are in the summary and the report.
+A message that several tries or reports name counts once. Messages of earlier tries to which no row is left become rows
+of their own, without a target, so that their tickets, and what is unknown of them, are in the summary and the report.
+Messages of a report to which no row is left are another run's matter.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from airflow_provider_passnotify.delivery.batch.earlier_reports import EarlierReport
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status, storable
 
-_SENT, _UNKNOWN = 0, 1
-_SCHEMA = """
-CREATE TABLE tries (
-    recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER, at INTEGER
-);
+_CHECK_EVERY = 1000
+_SENT, _UNKNOWN, _FAILED = 0, 1, 2
+_STATES = {Status.SENT: _SENT, Status.UNKNOWN: _UNKNOWN, Status.FAILED: _FAILED}
+# ``report`` is 0 for this task's own journal, else the number of the report; ``target`` only where it may matter.
+_COLUMNS = "recipient_digest, content_digest, state, ticket_id, try_number, at, report, has_key, target"
+_SCHEMA = f"""
+CREATE TABLE found ({_COLUMNS});
 CREATE TABLE pairs (row INTEGER PRIMARY KEY, entry INTEGER, same_content INTEGER);
 """
-# One entry for each text; where several tries sent the same, a ticket outweighs an unknown one (SQLite takes the other
-# columns from the row that has the minimum).
+# One entry for each text. Where several tries or reports name the same, sent outweighs unknown, and unknown outweighs
+# failed; then the journal outweighs a report. (SQLite takes the other columns from the row that has the minimum.)
 _ADD_UP = """
-CREATE TABLE earlier (
-    entry INTEGER PRIMARY KEY, recipient_digest BLOB, content_digest BLOB, state INTEGER, ticket_id, try_number INTEGER,
-    at INTEGER
+CREATE TABLE earlier (entry INTEGER PRIMARY KEY, {columns});
+INSERT INTO earlier ({columns}) SELECT {columns} FROM (
+    SELECT {columns}, MIN(state * 1000000000 + report) FROM found GROUP BY content_digest
 );
-INSERT INTO earlier (recipient_digest, content_digest, state, ticket_id, try_number, at)
-    SELECT recipient_digest, content_digest, MIN(state), ticket_id, try_number, at FROM tries GROUP BY content_digest;
-DROP TABLE tries;
+DROP TABLE found;
 INSERT INTO pairs
     SELECT rows.row, entry, 1 FROM earlier JOIN rows USING (content_digest) WHERE rows.status = {pending};
 CREATE TABLE left_over AS
-    SELECT entry, recipient_digest, ROW_NUMBER() OVER (PARTITION BY recipient_digest ORDER BY state, entry) AS place
-    FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
+    SELECT entry, recipient_digest,
+        ROW_NUMBER() OVER (PARTITION BY recipient_digest ORDER BY state, report > 0, entry) AS place
+    FROM earlier WHERE state != {failed} AND entry NOT IN (SELECT entry FROM pairs);
 CREATE INDEX left_over_by_recipient ON left_over (recipient_digest, place);
 INSERT INTO pairs
     SELECT candidate.row, left_over.entry, 0 FROM (
@@ -48,32 +53,44 @@ INSERT INTO pairs
         WHERE status = {pending} AND row NOT IN (SELECT row FROM pairs)
             AND recipient_digest IN (SELECT recipient_digest FROM left_over)
     ) AS candidate JOIN left_over USING (recipient_digest, place);
-""".format(pending=int(Status.PENDING))
+""".format(columns=_COLUMNS, pending=int(Status.PENDING), failed=_FAILED)
+# The same target, once with a dedupe_key and once without: nobody can tell whether it is the same message.
+_OTHER_KIND = f"""
+SELECT row, path, rows.target, has_key
+FROM earlier JOIN rows ON rows.target = earlier.target JOIN reports ON reports.report = earlier.report
+WHERE status = {Status.PENDING:d} AND row NOT IN (SELECT row FROM pairs) AND entry NOT IN (SELECT entry FROM pairs)
+    AND has_key != (dedupe_key IS NOT NULL) AND state != {_FAILED}
+ORDER BY row LIMIT 1
+"""
 # An unknown message that a later try sent again with another text needs no row of its own any more. One that has a row
 # is sent once more.
 _SEND_UNKNOWN = f"""
 CREATE INDEX earlier_by_recipient ON earlier (recipient_digest, try_number);
-DELETE FROM earlier WHERE state = {_UNKNOWN} AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
+DELETE FROM earlier WHERE state = {_UNKNOWN} AND report = 0 AND entry NOT IN (SELECT entry FROM pairs) AND EXISTS (
     SELECT 1 FROM earlier AS later
-    WHERE later.recipient_digest = earlier.recipient_digest AND later.try_number > earlier.try_number
+    WHERE later.recipient_digest = earlier.recipient_digest AND later.report = 0
+        AND later.try_number > earlier.try_number
 );
-UPDATE rows SET unknown_since = (SELECT try_number FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row)
-    WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = {_UNKNOWN});
+UPDATE rows SET unknown_since = (
+    SELECT {{who}} FROM pairs JOIN earlier USING (entry) LEFT JOIN reports USING (report) WHERE pairs.row = rows.row
+) WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE state = {_UNKNOWN});
 """
+_WHO = "CASE report WHEN 0 THEN 'try ' || try_number ELSE 'the run of the report ' || path END"
+# What is sent again is not taken over. The digests become those of the message that was sent, for the next reader.
 _TAKE_OVER = """
-UPDATE rows SET (status, ticket_id, error, at, try_number) = (
-    SELECT CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
-           CASE state WHEN {entry_sent} THEN NULL
-           ELSE 'unknown: try ' || try_number || ' may have sent it; it is not sent again automatically' END,
-           at, try_number
-    FROM pairs JOIN earlier USING (entry) WHERE pairs.row = rows.row
+UPDATE rows SET (status, ticket_id, error, at, try_number, recipient_digest, content_digest, report) = (
+    SELECT CASE WHEN state = {unknown_entry} THEN {unknown} WHEN report = 0 THEN {sent} ELSE {left_out} END, ticket_id,
+           CASE state WHEN {unknown_entry}
+           THEN 'unknown: ' || {who} || ' may have sent it; it is not sent again automatically' END,
+           at, try_number, earlier.recipient_digest, earlier.content_digest, NULLIF(report, 0)
+    FROM pairs JOIN earlier USING (entry) LEFT JOIN reports USING (report) WHERE pairs.row = rows.row
 ) WHERE row IN (SELECT row FROM pairs JOIN earlier USING (entry) WHERE {which});
-INSERT INTO rows (target, status, ticket_id, error, at, try_number)
-    SELECT '{{}}', CASE state WHEN {entry_sent} THEN {sent} ELSE {unknown} END, ticket_id,
-           CASE state WHEN {entry_sent} THEN NULL
-           ELSE 'unknown: try ' || try_number || ' may have sent it; its row is no longer in the source' END,
-           at, try_number
-    FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs);
+INSERT INTO rows (target, status, ticket_id, error, at, try_number, recipient_digest, content_digest)
+    SELECT '{{}}', CASE state WHEN {unknown_entry} THEN {unknown} ELSE {sent} END, ticket_id,
+           CASE state WHEN {unknown_entry}
+           THEN 'unknown: ' || {who} || ' may have sent it; its row is no longer in the source' END,
+           at, try_number, recipient_digest, content_digest
+    FROM earlier LEFT JOIN reports USING (report) WHERE report = 0 AND entry NOT IN (SELECT entry FROM pairs);
 """
 
 
@@ -93,54 +110,123 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What came of one report.
+
+    :param path: the report's.
+    :param sent: rows that it names as sent.
+    :param unknown: rows that it names as unknown.
+    :param changed: rows, of both, whose text is another now.
+    """
+
+    path: str
+    sent: int = 0
+    unknown: int = 0
+    changed: int = 0
+
+
+@dataclass(frozen=True)
 class Resumed:
     """What came of it.
 
     :param sent: rows that an earlier try sent.
     :param unknown: rows that an earlier try may have sent.
     :param changed: rows, of both, whose text is another now.
-    :param gone: earlier messages to which no row is left.
+    :param gone: messages of earlier tries to which no row is left.
+    :param left_out: the same for each report of an earlier run.
     """
 
     sent: int = 0
     unknown: int = 0
     changed: int = 0
     gone: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
 
-def resume(ledger: Ledger, entries: Iterable[Entry], *, send_unknown: bool) -> Resumed:
-    """Mark the rows that earlier tries sent, or may have sent.
+def resume(
+    ledger: Ledger,
+    entries: Iterable[Entry],
+    *,
+    send_unknown: bool,
+    reports: Sequence[EarlierReport] = (),
+    check: Callable[[], None] = lambda: None,
+) -> Resumed:
+    """Mark the rows that earlier tries sent, or may have sent, and those that reports of earlier runs name so.
 
     :param entries: what the journal has of earlier tries.
     :param send_unknown: whether unknown rows are sent again.
+    :param reports: of earlier runs.
+    :param check: called now and then; it stops the reading by raising.
+    :raises ValueError: if a report cannot be used.
+    :raises PassNotifyError: if a report cannot be read.
     """
     entries = iter(entries)
     first = next(entries, None)
-    if first is None:
+    if first is None and not reports:
         return Resumed()
     connection = ledger.connection
     ledger.script(_SCHEMA)
-    connection.executemany(
-        "INSERT INTO tries VALUES (?, ?, ?, ?, ?, ?)",
-        (_entry_row(entry) for entry in itertools.chain([first], entries)),
-    )
-    which = f"state = {_SENT}" if send_unknown else "TRUE"
+    values = ", ".join("?" for _ in _COLUMNS.split(","))
+    journal = () if first is None else (_of_journal(entry) for entry in itertools.chain([first], entries))
+    found = itertools.chain(journal, _of_reports(reports, _kinds(ledger) if reports else set(), check))
+    connection.executemany(f"INSERT INTO found ({_COLUMNS}) VALUES ({values})", found)
+    connection.executemany("INSERT INTO reports VALUES (?, ?)", enumerate((report.path for report in reports), 1))
     ledger.script(_ADD_UP)
+    if (other := connection.execute(_OTHER_KIND).fetchone()) is not None:
+        raise ValueError(_NOT_THE_SAME_KIND.format(*other[:3], then="with" if other[3] else "without"))
     if send_unknown:
-        ledger.script(_SEND_UNKNOWN)
-    take_over = _TAKE_OVER.format(entry_sent=_SENT, sent=int(Status.SENT), unknown=int(Status.UNKNOWN), which=which)
-    ledger.script(take_over)
-    sent, unknown, changed = connection.execute(
-        "SELECT COALESCE(SUM(state = ?), 0), COALESCE(SUM(state = ?), 0), COALESCE(SUM(NOT same_content), 0)"
-        " FROM pairs JOIN earlier USING (entry)",
-        (_SENT, _UNKNOWN),
-    ).fetchone()
-    (gone,) = connection.execute("SELECT COUNT(*) FROM earlier WHERE entry NOT IN (SELECT entry FROM pairs)").fetchone()
+        ledger.script(_SEND_UNKNOWN.format(who=_WHO))
+    names = {"unknown_entry": _UNKNOWN, "sent": Status.SENT, "unknown": Status.UNKNOWN, "left_out": Status.LEFT_OUT}
+    which = f"state = {_SENT}" if send_unknown else f"state != {_FAILED}"
+    ledger.script(_TAKE_OVER.format(**{name: int(value) for name, value in names.items()}, who=_WHO, which=which))
+    resumed = _count(ledger, reports)
     ledger.script("DROP TABLE pairs; DROP TABLE left_over; DROP TABLE earlier;")
-    return Resumed(sent, unknown, changed, gone)
+    return resumed
 
 
-def _entry_row(entry: Entry) -> tuple[Any, ...]:
+def _count(ledger: Ledger, reports: Sequence[EarlierReport]) -> Resumed:
+    counted = {
+        number: counts
+        for number, *counts in ledger.connection.execute(
+            "SELECT report, SUM(state = ?), SUM(state = ?), SUM(NOT same_content) FROM pairs JOIN earlier USING (entry)"
+            " GROUP BY report",
+            (_SENT, _UNKNOWN),
+        )
+    }
+    (gone,) = ledger.connection.execute(
+        "SELECT COUNT(*) FROM earlier WHERE report = 0 AND entry NOT IN (SELECT entry FROM pairs)"
+    ).fetchone()
+    left_out = (LeftOut(report.path, *counted.get(number, ())) for number, report in enumerate(reports, 1))
+    sent, unknown, changed = counted.get(0, (0, 0, 0))
+    return Resumed(sent, unknown, changed, gone, tuple(left_out))
+
+
+def _of_journal(entry: Entry) -> tuple[Any, ...]:
     state = _UNKNOWN if entry.ticket_id is None else _SENT
     ticket_id = storable(entry.ticket_id)
-    return (entry.recipient_digest, entry.content_digest, state, ticket_id, entry.try_number, entry.at)
+    return (entry.recipient_digest, entry.content_digest, state, ticket_id, entry.try_number, entry.at, 0, None, None)
+
+
+def _kinds(ledger: Ledger) -> set[bool]:
+    """Return whether rows have a ``dedupe_key``, or have none, or both."""
+    return {bool(kind) for (kind,) in ledger.connection.execute("SELECT DISTINCT dedupe_key IS NOT NULL FROM rows")}
+
+
+def _of_reports(
+    reports: Sequence[EarlierReport], kinds: set[bool], check: Callable[[], None]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the lines of all reports."""
+    for number, report in enumerate(reports, 1):
+        for count, line in enumerate(report.lines()):
+            if count % _CHECK_EVERY == 0:
+                check()
+            status, whom, what, ticket_id, try_number, at, has_key, target = line
+            named = json.dumps(target) if (not has_key) in kinds and target else None
+            yield (whom, what, _STATES[status], storable(ticket_id), try_number, at, number, has_key, named)
+
+
+_NOT_THE_SAME_KIND = (
+    "resume_from: row {0} is for {2}, whom the report {1} names {then} a dedupe_key. Nobody can tell whether it is the "
+    "same message, so nothing was sent. Give the rows the dedupe_key that they had in that run, or none if they had "
+    "none; or leave the report out."
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
@@ -123,7 +124,9 @@ class TestResults:
             "at": "2027-01-15T08:00:00.007+00:00",
             "try_number": 3,
             "dedupe_key": None,
+            "digest": b64encode(b"".join(READER.read({"pass_id": 0})[2:4])).decode(),
         }
+        assert ["digest" in line for line in lines] == [True] * 6 + [False] * 2
         assert (lines[1]["error"], lines[1]["status_code"]) == ('no "such" pass', 404)
         assert (lines[2]["status"], lines[2]["status_code"]) == ("unknown", None)
         assert [line["status"] for line in lines[3:]] == ["failed"] * 3 + ["duplicate"] * 2
