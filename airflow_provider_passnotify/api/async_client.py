@@ -238,7 +238,7 @@ class _Connector(aiohttp.TCPConnector):
             protocol = connection.protocol
             if not isinstance(protocol, _Protocol):
                 raise TypeError("this aiohttp makes connections in another way")
-            if protocol.is_idle and (protocol.should_close or _has_something_to_read(connection)):
+            if protocol.is_idle and (protocol.should_close or protocol.has_something_to_read()):
                 connection.close()
                 continue
             if attempt.expired:  # while it waited for a free connection
@@ -259,22 +259,22 @@ class _Protocol(ResponseHandler):
 
     is_idle = False
     """Whether it has been used and is now back in the pool."""
+    _poll: select.poll | None = None
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
             self.force_close()
         super().data_received(data)
 
-
-def _has_something_to_read(connection: Connection) -> bool:
-    """Whether the operating system holds data, or the end of the connection, that the event loop has not read yet."""
-    transport = connection.transport
-    sock: Any = None if transport is None else transport.get_extra_info("socket")
-    if sock is None:
-        return True
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    def has_something_to_read(self) -> bool:
+        """Whether the operating system holds data, or the end of the connection, that was not read yet."""
+        if self._poll is None:  # made once for each connection
+            sock: Any = None if self.transport is None else self.transport.get_extra_info("socket")
+            if sock is None:
+                return True
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
 
 def _open_session(config: Config, tls: bool | ssl.SSLContext) -> aiohttp.ClientSession:

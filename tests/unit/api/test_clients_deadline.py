@@ -6,6 +6,7 @@ import gzip
 import socket
 import threading
 import tracemalloc
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
 from airflow_provider_passnotify.api.client import PassNotifyClient
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict, send_request
+from airflow_provider_passnotify.delivery.batch.breaker import MAX_UNKNOWN_IN_A_ROW
 from airflow_provider_passnotify.delivery.batch.sender import Job, Sender
 from airflow_provider_passnotify.targets import PassTarget
 from tests.answer_table import EVIL, WAYS
@@ -107,14 +109,14 @@ def test_a_bomb_is_not_unpacked(call: Call) -> None:
     assert server.received[0].headers["accept-encoding"] == "identity"
 
 
-async def send_batch(url: str, count: int, **options: object) -> dict[int, Verdict]:
+async def send_batch(url: str, count: int, connections: int = 16, **options: object) -> dict[int, Verdict]:
     results: dict[int, Verdict] = {}
 
     async def jobs() -> AsyncIterator[Job]:
         for number in range(count):
             yield Job(number, send_request(PassTarget(number), value="x"))
 
-    async with PassNotifyAsyncClient(config_for(url, max_connections=16, **options)) as client:
+    async with PassNotifyAsyncClient(config_for(url, max_connections=connections, **options)) as client:
         await Sender(client).run(jobs(), lambda job, verdict: results.update({job.number: verdict}))
     return results
 
@@ -139,3 +141,12 @@ async def test_a_batch_does_not_stand_still(reply: Answer) -> None:
     # (A flood keeps the event loop so busy that some do not even connect in time.)
     assert {verdict.outcome for verdict in results.values()} <= {Outcome.UNKNOWN, Outcome.NOT_SENT}
     assert len(results) == 32
+
+
+async def test_the_breaker_opens_on_a_server_that_drips() -> None:
+    with serving(LATE["head drips"]) as server:
+        results = await send_batch(server.url, 400, connections=32, timeout="0.3,0.1", max_retries=0)
+    outcomes = Counter(verdict.outcome for verdict in results.values())
+    assert outcomes[Outcome.UNKNOWN] + outcomes[Outcome.NOT_SENT] == 400
+    assert outcomes[Outcome.UNKNOWN] <= MAX_UNKNOWN_IN_A_ROW + 2 * 32
+    assert "given up: 100 sends in a row" in results[399].reason
