@@ -108,6 +108,6 @@ def _refuse_what_is_not_rendered(rows: LiteralRows) -> None:
         ):
             raise ValueError(
                 f"row {number} of notifications holds a template, {template!r:.80}, and rows are not rendered. Write "
-                'it in an argument of the operator: value="Sale ends {{ ds }}, {name}" is rendered, and then filled '
-                "from each row's columns. Or build the whole list in a task, and give its output."
+                'it in an argument of the operator: value="Sale ends {{ params.day }}, {name}" is rendered, and then '
+                "filled from each row's columns. Or build the whole list in a task, and give its output."
             )

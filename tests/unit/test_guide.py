@@ -22,6 +22,8 @@ from airflow_provider_passnotify import exceptions
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").glob("**/*.md")])
 
+SOURCES = sorted((ROOT / "airflow_provider_passnotify").rglob("*.py"))
+
 
 def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
@@ -91,3 +93,15 @@ def test_every_error_that_a_page_names_exists() -> None:
     finals = {name for name in ours if name.startswith("Final")}  # said of the error without "Final"
     roots = {"PassNotifyError", "PassNotifyApiError", "TicketError"}
     assert not {name for name in ours - finals - roots if f"`{name}`" not in runbook}
+
+
+NEEDS_A_LOGICAL_DATE = re.compile(
+    r"""(\{\{[^}]*?|\b(context|kwargs)\[["'])(?<!\| )\b(ds|ts|ds_nodash|ts_nodash|ts_nodash_with_tz|logical_date"""
+    r"""|execution_date|(prev_)?data_interval_(start|end)(_success)?|prev_(start|end)_date_success)\b"""
+)
+
+
+@pytest.mark.parametrize("file", [*PAGES, *sorted((ROOT / "example_dags").glob("*.py")), *SOURCES], ids=name)
+def test_what_a_run_without_a_logical_date_does_not_have_is_not_used(file: Path) -> None:
+    found = [match.group() for match in NEEDS_A_LOGICAL_DATE.finditer(file.read_text())]
+    assert found == [], "use dag_run.run_after, run_id or params"
