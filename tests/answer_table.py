@@ -222,6 +222,8 @@ WAYS: dict[str, Way] = {
     ),
     "header without a colon": Way(Answer(_head("200 OK", "nonsense", "Content-Length: 19") + BODY), UNKNOWN, CLOSED),
     "endless header": Way(Answer(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, CLOSE), UNKNOWN, CLOSED),
+    "99 headers": Way(Answer(_head("200 OK", *["X: y"] * 98, "Content-Length: 19") + BODY), SENT, KEPT),
+    "100 headers": Way(Answer(_head("200 OK", *["X: y"] * 99, "Content-Length: 19") + BODY), UNKNOWN, CLOSED),
     "200 headers": Way(Answer(_head("200 OK", *["X: y"] * 200, "Content-Length: 19") + BODY), UNKNOWN, CLOSED),
     "gzip that is none": Way(answer(200, {"Content-Encoding": "gzip"}, BODY), UNKNOWN, CLOSED),
     "gzip cut": Way(answer(200, {"Content-Encoding": "gzip"}, ZIPPED[:-9]), UNKNOWN, CLOSED),

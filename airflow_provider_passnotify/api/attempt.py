@@ -20,6 +20,8 @@ from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Outcome, Request, TransportFailure, Verdict
 
 _AUTOMATIC_ZLIB_OR_GZIP = 47
+_MAX_HEADERS = 99
+"""What ``http.client`` reads. aiohttp reads more, and how many depends on its release."""
 
 
 class Attempt:
@@ -44,7 +46,10 @@ class Attempt:
         """Note the status and the headers of the answer.
 
         :param headers: with case-insensitive look-up.
+        :raises ValueError: when there are too many.
         """
+        if len(headers) > _MAX_HEADERS:
+            raise ValueError(f"the answer has more than {_MAX_HEADERS} headers")
         self._status, self._headers = status, headers
 
     def end_answer(self, body: bytes) -> None:
