@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -193,10 +193,12 @@ def _read_time(value: object) -> pendulum.DateTime | None:
 
 def _as_words(name: str, value: object) -> tuple[str, ...]:
     """Return the words as a tuple, because a generator can be read only once."""
-    words = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
-    if words is None or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"{name} must be a list of words, not {value if words is None else words!r:.80}.")
-    return words
+    # (Not "Iterable": Airflow's XComArg has __iter__, and it raises.)
+    if isinstance(value, Collection | Iterator) and not isinstance(value, str | Mapping):
+        value = words = tuple(value)
+        if all(isinstance(word, str) for word in words):
+            return words
+    raise ValueError(f"{name} must be a list of words, not {value!r:.80}.")
 
 
 def _normal(words: Iterable[str]) -> frozenset[str]:

@@ -29,7 +29,8 @@ class _NotificationsBatchOperator(BatchOperator):
     def _check_arguments(self) -> None:
         super()._check_arguments()
         nulls = self.null_values
-        if isinstance(nulls, str) or not isinstance(nulls, Collection) or not all(isinstance(t, str) for t in nulls):
+        is_list = isinstance(nulls, Collection) and not isinstance(nulls, str | Mapping)
+        if not is_list or not all(isinstance(text, str) for text in nulls):
             raise ValueError(f"null_values must be a list of texts such as ['NULL'], not {nulls!r:.60}.")
         rows = self.notifications
         if isinstance(rows, LiteralRows):

@@ -46,13 +46,8 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         ``dedupe_key``, not by their place or text.
     """
 
-    template_fields: Sequence[str] = (
-        *BatchOperator.template_fields,
-        "value",
-        "notification_label",
-        "dedupe_key",
-        "send_before",
-        "resume_from",
+    template_fields: Sequence[str] = tuple(
+        dict.fromkeys((*BatchOperator.template_fields, *SendingOperator.template_fields, "dedupe_key", "resume_from"))
     )
     text_fields = frozenset(template_fields)
 

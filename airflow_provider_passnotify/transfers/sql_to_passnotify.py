@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_passnotify.arguments import materialize
+from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
 from airflow_provider_passnotify.rows.sql import stream_rows
@@ -62,6 +62,13 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
         super()._check_arguments()
         if not self.sql or isinstance(self.sql, list | tuple):  # type: ignore[unreachable]  # users write anything
             raise ValueError(f"sql must be one query, not {self.sql!r:.60}.")
+        params = self.hook_params
+        if params is not None and (
+            not isinstance(params, Mapping) or any(is_resolved_at_runtime(value) for value in params.values())
+        ):
+            raise ValueError(
+                f"hook_params must be a dict of values that are known in the DAG file, not {params!r:.60}."
+            )
 
     def _do_render_template_fields(
         self,

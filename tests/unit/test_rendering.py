@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from inspect import Parameter, signature, unwrap
 from typing import Any
 
 import pytest
@@ -189,3 +190,41 @@ def test_sets_and_generators_become_lists_in_one_order() -> None:
     assert "generator" not in repr(batch.notifications)
     sql = SqlToPassNotifyOperator(task_id="s", sql="select 1", sql_conn_id="c", parameters=(n for n in [1]))  # type: ignore[arg-type]
     assert sql.parameters == [1]
+
+
+def own_arguments(cls: type) -> set[str]:
+    """Return the arguments that a class of ours adds to Airflow's."""
+    return {
+        name
+        for base in cls.__mro__
+        if base.__module__.startswith("airflow_provider_passnotify") and "__init__" in vars(base)
+        for name, parameter in signature(unwrap(vars(base)["__init__"])).parameters.items()
+        if parameter.kind is Parameter.KEYWORD_ONLY
+    }
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (SendNotificationOperator, SEND),
+        (DeleteNotificationOperator, {"task_id": "t", "target_type": "pass", "pass_id": 1}),
+        (SendNotificationBatchOperator, BATCH),
+        (DeleteNotificationBatchOperator, {"task_id": "t", "notifications": [{"pass_id": 1}]}),
+        (SqlToPassNotifyOperator, {"task_id": "t", "sql": "SELECT 1", "sql_conn_id": "c"}),
+        (NotificationTicketSensor, {"task_id": "t", "ticket_id": 1}),
+    ],
+)
+def test_what_is_not_rendered_refuses_xcoms_and_templates(cls: Any, arguments: dict[str, Any]) -> None:
+    xcom = SendNotificationOperator(**{**SEND, "task_id": "upstream"}, dag=DAG("d", schedule=None)).output
+    for name in own_arguments(cls) - set(cls.template_fields):
+        for value in (xcom, "{{ params.x }}", [xcom], {"x": xcom}):
+            with pytest.raises(InvalidNotificationError, match=f"Task 't': {name} must be "):
+                cls(**{**arguments, name: value})
+
+
+@pytest.mark.parametrize("cls", [SendNotificationOperator, SendNotificationBatchOperator, SqlToPassNotifyOperator])
+def test_what_every_send_has_is_rendered(cls: Any) -> None:
+    assert {"journal_path", "send_before", "value", "notification_label", "passnotify_conn_id"} <= {
+        *cls.template_fields
+    }
+    assert len(set(cls.template_fields)) == len(cls.template_fields)
