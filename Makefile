@@ -56,6 +56,14 @@ types: .venv-$(NEWEST)/.installed ## mypy, strict
 unit: .venv-$(NEWEST)/.installed ## unit and contract tests
 	$(BIN)/python -m pytest -n 2 tests/unit tests/contract
 
+.PHONY: floor
+floor: .venv-floor/.installed ## the same on the lowest Python and with the lowest dependencies that pyproject.toml allows
+	AIRFLOW_HOME=$(CURDIR)/build/airflow-$@ .venv-$@/bin/python -m pytest tests/unit tests/contract
+
+.PHONY: ceiling
+ceiling: .venv-ceiling/.installed ## the same on the newest Python that is here and with the newest of everything
+	AIRFLOW_HOME=$(CURDIR)/build/airflow-$@ .venv-$@/bin/python -m pytest tests/unit tests/contract
+
 .PHONY: coverage
 coverage: .venv-$(NEWEST)/.installed ## the same, and how much of the package they reach; below the floor it fails
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term tests/unit tests/contract
@@ -139,6 +147,19 @@ $(AIRFLOW_VERSIONS:%=.venv-%/.installed): .venv-%/.installed: constraints/airflo
 	echo "Installing Airflow $* on $$($(@D)/bin/python --version) into $(@D) ..."
 	$(UV) pip install --quiet --python $(@D)/bin/python --constraint $< --editable '.[dev$(if $(filter $(NEWEST),$*),$(comma)docs)]'
 	touch $@
+
+.venv-floor/.installed: constraints/floor.txt pyproject.toml | .venv-uv/.installed
+	@python=$$(UV=$(UV) scripts/find-python.sh floor)
+	$(@D)/bin/python -c '' 2>/dev/null || { rm -rf $(@D); $(UV) venv --quiet --seed --python "$$python" $(@D); }
+	$(UV) pip install --quiet --python $(@D)/bin/python --constraint $< --editable '.[dev]'
+	touch $@
+
+# Always made anew: the newest of yesterday is not the newest of today.
+.PHONY: .venv-ceiling/.installed
+.venv-ceiling/.installed: | .venv-uv/.installed
+	@python=$$(UV=$(UV) scripts/find-python.sh ceiling)
+	$(UV) venv --quiet --clear --seed --python "$$python" $(@D)
+	$(UV) pip install --quiet --upgrade --python $(@D)/bin/python --editable '.[dev]'
 
 .venv-uv/.installed:
 	@python=$$(scripts/find-python.sh $(NEWEST))

@@ -1,7 +1,8 @@
 """``make test``: every check, the cheapest first, up to the first that fails; each is a target of the Makefile.
 
-The Airflow versions are tested two at a time, each one's output shown when it is done, while the environments of the
-others are installed in the background. The last lines say what was skipped and why: whatever a machine lacks is named.
+The Airflow versions, the floor and the ceiling are tested two at a time, each one's output shown when it is done, while
+the environments of the others are installed in the background. The last lines say what was skipped and why: whatever a
+machine lacks is named.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ EXPECTED_MINUTES, MAX_MINUTES = 45, 60
 """On two cores. Above the first the last lines say so, above the second they sound an alarm."""
 FIRST = ("lint", "types", "docs", "coverage", "fuzz", "sql", "browser")
 """On the newest Airflow, before the other versions."""
+EDGES = ("floor", "ceiling")
+"""The lowest and the newest that the package allows; these need Pythons that a machine may lack."""
 LAST = ("simulation", "release-check", "system", "chaos", "demo")
 """On the newest Airflow, when the others have passed: these take longest."""
 
@@ -39,6 +42,8 @@ class Step:
     counts: str = ""
     skipped: Counter[str] = field(default_factory=Counter)
     """How many tests were skipped, by reason."""
+    note: str = ""
+    """What the last lines say of it."""
 
 
 class Installer(threading.Thread):
@@ -104,7 +109,8 @@ def main() -> None:
     start = time.monotonic()
     steps = [Step(f".venv-{options.newest}/.installed")]
     steps += [Step(target) for target in FIRST]
-    airflows = [Step(f"airflow-{version}") for version in (options.newest, *later)]
+    airflows = [Step(target) for target in EDGES]
+    airflows += [Step(f"airflow-{version}") for version in (options.newest, *later)]
     last = [Step(target) for target in LAST]
     installer = Installer(later)
     pool = ThreadPoolExecutor(AT_ONCE)
@@ -125,7 +131,8 @@ def main() -> None:
         pool.shutdown(cancel_futures=True)  # what runs already may end; nothing new begins
         print_table([*steps, *airflows, *last])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    say(f"all passed in {minutes} min {seconds} s")
+    missing = [step.target for step in airflows if step.counts == "NOT RUN"]
+    say(f"all passed in {minutes} min {seconds} s" + (f", but NOT RUN: {', '.join(missing)}" if missing else ""))
     if minutes >= MAX_MINUTES:
         say(f"ALARM: no more than {MAX_MINUTES} minutes are allowed. Make a check faster, or move it to the night.")
     elif minutes >= EXPECTED_MINUTES:
@@ -134,10 +141,23 @@ def main() -> None:
 
 def run_airflow(step: Step, installer: Installer) -> None:
     """Run the tests of one Airflow version once it is installed, and show what they printed when they are done."""
+    if step.target in EDGES and not has_python(step):
+        step.counts = "NOT RUN"
+        return
     version = step.target.removeprefix("airflow-")
     if version in installer.done:
         installer.wait(version)
     run(step, quietly=True)
+
+
+def has_python(step: Step) -> bool:
+    """Return whether there is a Python for a step. What is missing is noted."""
+    environment = {**os.environ, "UV": ".venv-uv/bin/uv"}
+    found = subprocess.run(
+        ["scripts/find-python.sh", step.target], env=environment, capture_output=True, text=True, check=False
+    )
+    step.note = found.stderr.strip()
+    return found.returncode == 0
 
 
 def run(step: Step, *, quietly: bool = False) -> None:
@@ -179,6 +199,9 @@ def print_table(steps: list[Step]) -> None:
     for step in steps:
         for reason, count in step.skipped.items():
             print(f"skipped in {step.target}, {count} x: {reason}")
+    for step in steps:
+        if step.note:
+            print(f"{step.target}: {step.note}")
 
 
 def say(text: str) -> None:

@@ -9,6 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+try:
+    from airflow.sdk.io import attach as attach
+except ImportError:  # Airflow 2
+    from airflow.io.store import attach as attach  # type: ignore[import-not-found, no-redef]
+
 
 class Store:
     """Keeps values from try to try as Airflow's ``task_state_store`` does, as JSON.

@@ -14,6 +14,8 @@ from typing import Any
 
 import airflow
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from airflow_provider_passnotify import __version__
 from airflow_provider_passnotify.api.options import OPTIONS
@@ -57,6 +59,21 @@ def test_the_metadata(wheel: zipfile.ZipFile) -> None:
     assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
     assert metadata.get_all("Project-URL") == ["Documentation, https://github.com/urbanairship/api-specs"]
     assert {"sql", "sandbox", "dev"} <= set(metadata.get_all("Provides-Extra", []))
+
+
+def test_the_floor_is_the_lowest_that_is_allowed(wheel: zipfile.ZipFile) -> None:
+    floor = dict(line.split("==") for line in (ROOT / "constraints/floor.txt").read_text().splitlines())
+    needed = [
+        Requirement(line) for line in email.message_from_string(read(wheel, "METADATA")).get_all("Requires-Dist", [])
+    ]
+    lowest = {
+        requirement.name: Version(bound.version)
+        for requirement in needed
+        for bound in requirement.specifier
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in ("sandbox", "sql"))
+    }
+    assert len(lowest) > 10
+    assert {name: Version(floor[name]) for name in lowest} == lowest, "run make constraints"
 
 
 def test_the_entry_points(wheel: zipfile.ZipFile) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import fsspec
 import pendulum
 import pytest
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from airflow_provider_passnotify.delivery.at_most_every import AlertLimit
 from airflow_provider_passnotify.exceptions import JournalError
+from tests.stores import attach
 
 HOUR = 3600.0
 NOON = pendulum.datetime(2026, 3, 1, 12)

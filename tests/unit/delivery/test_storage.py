@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_passnotify.delivery.batch.report import ReportFile
 from airflow_provider_passnotify.exceptions import PassNotifyError
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from tests.batch_tools import batch, context, passes, report_lines
+from tests.stores import attach
 
 FOLDER = "memory://reports"
 
