@@ -114,6 +114,11 @@ chaos: .venv-$(NEWEST)/.installed .venv-2.11/.installed ## kill, stop and cut ev
 	$(BIN)/python -m pytest -s tests/chaos
 	.venv-2.11/bin/python -m pytest -s tests/chaos/test_batch.py
 
+.PHONY: celery
+celery: .venv-$(NEWEST)/.installed ## two Celery workers, of which one is killed; a broker comes from Debian's packages
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,dev-celery]'
+	$(BIN)/python -m pytest -s tests/distributed
+
 .PHONY: nightly
 nightly: .venv-$(NEWEST)/.installed ## what takes too long for each push: more histories, more chaos, more fuzzing, a million rows
 	$(MAKE) fuzz FUZZ_EXAMPLES=100000

@@ -1,4 +1,6 @@
-"""Database servers for tests/sql: the machine's own, else Debian's packages, unpacked into build/debian without root.
+"""Servers that tests need, databases and a broker: the machine's own, else Debian's packages in build/debian.
+
+Neither needs root: the packages are only unpacked.
 
 ``python scripts/databases.py UV PYTHON CONSTRAINTS`` installs the drivers that tests/sql needs into an environment;
 mysqlclient has no wheel and is built against the unpacked library. What cannot be installed is named; the tests that
@@ -66,9 +68,7 @@ def postgres(*options: str) -> Iterator[tuple[Path, int]]:
         data = folder / "data"
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
         _run([*become, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", *options])
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        port = _free_port()
         settings = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder} -c fsync=off"
         _run([*become, programs / "pg_ctl", "-D", data, "-w", "-o", settings, "-l", folder / "log", "start"])
         try:
@@ -102,6 +102,30 @@ def mariadb() -> Iterator[Path]:
         try:
             _wait(lambda: "ready for connections" in log.read_text(errors="replace"), server, log)
             yield where_to_listen
+        finally:
+            server.kill()
+            server.wait()
+
+
+@contextmanager
+def redis() -> Iterator[int]:
+    """Run a Redis server of its own, and give its port.
+
+    :raises UnavailableError: when it is neither installed nor to be had.
+    """
+    program = shutil.which("redis-server")
+    root = Path("/") if program else _unpacked("redis-server")
+    with _folder() as folder:
+        port, log = _free_port(), folder / "log"
+        libraries = ":".join(map(str, [*root.glob("usr/lib/*-linux-*"), *root.glob("lib/*-linux-*")]))
+        where = ["--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", "", "--logfile", log]
+        server = subprocess.Popen(
+            list(map(str, [program or root / "usr/bin/redis-server", *where])),
+            env={**os.environ, **({} if program else {"LD_LIBRARY_PATH": libraries})},
+        )
+        try:
+            _wait(lambda: log.exists() and "Ready to accept" in log.read_text(), server, log)
+            yield port
         finally:
             server.kill()
             server.wait()
@@ -168,6 +192,12 @@ def _folder() -> Iterator[Path]:
         if os.geteuid() == 0:
             shutil.chown(folder, NOBODY, NOBODY)
         yield folder
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 def _run(command: Sequence[str | Path], more: dict[str, str] | None = None, where: Path | None = None) -> str:

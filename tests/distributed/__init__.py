@@ -1,0 +1,1 @@
+"""More than one machine's worth of Airflow: a broker, two workers, and one of them is killed."""
