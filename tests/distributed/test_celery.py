@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_s
 from tests.airflow_cluster import COMPONENTS, Airflow, running_airflow
 
 DAG_ID = "passnotify_shards"
+WORKERS = ("worker-1", "worker-2")
 SHARDS = 4
 ROWS = int(os.environ.get("CELERY_ROWS", "20000"))
 """In each shard."""
@@ -29,10 +31,14 @@ def worker(name: str) -> list[str]:
     return ["celery", "worker", "--concurrency", "2", "--celery-hostname", f"{name}@localhost", "--skip-serve-logs"]
 
 
+def is_ready(airflow: Airflow, name: str) -> bool:
+    return "ready." in airflow.output(name)
+
+
 class CeleryAirflow(Airflow):
     """An Airflow with two workers."""
 
-    components = MappingProxyType({**COMPONENTS, "worker-1": worker("one"), "worker-2": worker("two")})
+    components = MappingProxyType({**COMPONENTS, **{name: worker(name) for name in WORKERS}})
 
 
 @pytest.fixture
@@ -60,11 +66,15 @@ def airflow(tmp_path: Path, sandbox: RunningSandbox) -> Iterator[Airflow]:
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             }
-            components = ("api-server", "scheduler", "dag-processor", "worker-1", "worker-2")
+            components = ("api-server", "scheduler", "dag-processor")
             folder = Path(__file__).parent / "dags"
             with running_airflow(
                 tmp_path, dags_folder=folder, env=env, components=components, kind=CeleryAirflow
             ) as cluster:
+                for name in WORKERS:
+                    cluster.start(name)
+                for name in WORKERS:
+                    cluster.wait(partial(is_ready, cluster, name), f"{name} to be ready")
                 yield cluster
     except UnavailableError as error:
         pytest.skip(f"no broker or no database: {error}")
