@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize
+from airflow_provider_passnotify.exceptions import PassNotifyError
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
 from airflow_provider_passnotify.rows.files import check_file_name, read_file
@@ -50,14 +51,11 @@ class _NotificationsBatchOperator(BatchOperator):
         return self.null_values if self._is_file() else None
 
     def _rows(self, context: Context) -> Rows:  # noqa: ARG002
-        from airflow_provider_passnotify.delivery.storage import open_for_reading
-
         rows = self.notifications
         if isinstance(rows, LiteralRows):
             return read_list(rows.rows)
         if self._is_file():
-            path = str(rows)  # also for an ObjectStoragePath or a Path
-            return read_file(path, lambda: open_for_reading(path))
+            return self._read(str(rows))  # also for an ObjectStoragePath or a Path
         if hasattr(rows, "to_dict"):
             raise ValueError(
                 'notifications is a DataFrame; give .to_dict("records") of it, with ids that were read as text '
@@ -66,6 +64,24 @@ class _NotificationsBatchOperator(BatchOperator):
         if isinstance(rows, Mapping | bytes) or not isinstance(rows, Iterable):
             raise ValueError(_NO_ROWS.format(kind="None (an empty XCom?)" if rows is None else type(rows).__name__))
         return read_list(rows)
+
+    def _read(self, path: str) -> Rows:
+        from airflow_provider_passnotify.delivery.storage import open_for_reading
+
+        try:
+            yield from read_file(path, lambda: open_for_reading(path))
+        except ValueError:
+            raise  # it says what is wrong with the file
+        except Exception as error:
+            raise PassNotifyError(
+                f"Task {self.task_id!r}: nothing was sent: the file of notifications cannot be read.\n"
+                f"What is known:\n- the file: {path}\n- {type(error).__name__}: {error}\n"
+                "What you can do:\n"
+                "- look whether the task that writes the file has run, and has written it to this place\n"
+                "- give a whole path or a URL: each worker has its own disk and its own working directory\n"
+                "- look at the connection in the URL, and at what it may read\n"
+                "- then clear this task"
+            ) from error
 
 
 _NO_ROWS = "notifications must be a list of mappings, an XCom of one, or the path of a file; it is {kind}."

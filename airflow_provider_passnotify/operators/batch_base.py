@@ -209,6 +209,7 @@ class BatchOperator(TargetArgumentsOperator):
         def fill() -> None:
             with closing(iter(self._rows(context))) as rows:  # type: ignore[type-var]  # all of them are generators
                 ledger.fill(rows, reader, limit=self.max_notifications, check=self._check_not_killed)
+            reader.check_source()
 
         self._checked(fill)
         counts = ledger.counts()

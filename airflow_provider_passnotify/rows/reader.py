@@ -98,10 +98,12 @@ class _Shape(NamedTuple):
 
     :param names: the column names as they are in the row, by the key or column that they mean.
     :param misspelt: columns whose names may be misspelt keys, by that key.
+    :param is_known: whether at least one column means something.
     """
 
     names: dict[str, Any]
     misspelt: dict[str, str]
+    is_known: bool
 
 
 class RowReader:
@@ -129,6 +131,7 @@ class RowReader:
         self._shapes: dict[tuple[Any, ...], _Shape] = {}
         self._unused: dict[str, None] = {}
         self._hints: dict[str, str] = {}
+        self._has_known = False
         if "target_type" in self._defaults:
             parse_target_type(self._defaults["target_type"])
 
@@ -146,9 +149,22 @@ class RowReader:
         else:
             value = self._text("value", column, shape)
             request = protocol.send_request(target, value=value, label=self._text("label", column, shape))  # type: ignore[arg-type]  # checked there
+        if not shape.is_known:
+            raise ValueError(f"none of its columns is known ({_listed(shape.names)}), and a row must say something.")
         address = request.address
         content = _digest(address.encode() + b"\n" + (request.body or b""))
         return Message(target, request, recipient_digest(address, dedupe_key), content, dedupe_key)
+
+    def check_source(self) -> None:
+        """Refuse a source that has rows, but no known column in any of them: it is an HTML page, or some other file.
+
+        :raises ValueError: it names the columns.
+        """
+        if self._unused and not self._has_known:
+            raise ValueError(
+                f"nothing was sent: no row has a column that is known (there are {_listed(self._unused)}), so only "
+                "what the operator itself says would be sent. Is it the right file or query?"
+            )
 
     def name(self, row: Mapping[str, Any]) -> dict[str, str]:
         """Return the target of a row that cannot be used, as far as the row says it."""
@@ -296,7 +312,13 @@ class RowReader:
         self._unused.update(dict.fromkeys(others[:_SHAPES_KEPT]) if len(self._unused) <= _SHAPES_KEPT else {})
         missing = self._in_play - names.keys()
         misspelt = {key: name for name in others if missing and (key := nearest_key(name)) in missing}
-        return _Shape(names, misspelt)
+        is_known = len(others) < len(names)
+        self._has_known = self._has_known or is_known
+        return _Shape(names, misspelt, is_known)
+
+
+def _listed(names: Collection[str]) -> str:
+    return f"{', '.join(map(repr, names)):.200}" or "none at all"
 
 
 _NULL_WORD = (

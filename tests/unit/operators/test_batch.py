@@ -21,6 +21,7 @@ from airflow_provider_passnotify.exceptions import (
     BatchIncompleteError,
     InvalidNotificationError,
     JournalError,
+    PassNotifyError,
     SendRefusedError,
 )
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationBatchOperator
@@ -203,8 +204,41 @@ class TestWhereRowsComeFrom:
         assert sandbox.counts() == {}
 
     def test_missing_file_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:  # noqa: ARG002
-        with pytest.raises(FileNotFoundError):
-            batch(str(tmp_path / "rows.csv")).execute(context())
+        path = tmp_path / "rows.csv"
+        with pytest.raises(PassNotifyError) as refused:
+            batch(str(path)).execute(context())
+        assert not isinstance(refused.value, AirflowFailException), "the file may come"
+        first, *rest = str(refused.value).splitlines()
+        assert first == "Task 'batch': nothing was sent: the file of notifications cannot be read."
+        assert f"- the file: {path}" in rest
+        assert any("FileNotFoundError" in line for line in rest)
+        assert "What you can do:" in rest
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "<!DOCTYPE html>\n<html><body>Not found</body></html>\n",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 12345\n",
+            "name,points\nAnn,5\n",
+        ],
+        ids=["html", "lfs", "other columns"],
+    )
+    def test_a_file_without_any_known_column_sends_nothing(
+        self, sandbox: RunningSandbox, tmp_path: Path, text: str
+    ) -> None:
+        path = tmp_path / "rows.csv"
+        path.write_text(text)
+        with pytest.raises(InvalidNotificationError, match="no row has a column that is known") as refused:
+            batch(str(path), pass_id=FIRST, value="Hello", max_failures=1.0).execute(context())
+        assert "Task 'batch': nothing was sent" in str(refused.value)
+        assert sandbox.counts() == {}
+
+    def test_a_row_without_any_known_column_is_not_sent(self, sandbox: RunningSandbox) -> None:
+        rows = [{"name": "Ann"}, {"pass_id": FIRST + 1}, {}]
+        with pytest.raises(BatchFailedError, match=r"none of its columns is known \('name'\)") as failed:
+            batch(rows, pass_id=FIRST, value="Hello").execute(context())
+        assert "none of its columns is known (none at all)" in str(failed.value)
+        assert sandbox.counts() == {str(FIRST + 1): 1}
 
     @pytest.mark.parametrize("rows", [None, 5, {"pass_id": 1}, b"x", "[{'pass_id': 1}]", object(), DataFrame()])
     def test_xcom_that_is_no_list(self, sandbox: RunningSandbox, rows: Any) -> None:  # noqa: ARG002
