@@ -20,7 +20,7 @@ from airflow_provider_passnotify.arguments import check_conn_id, check_flags, ch
 from airflow_provider_passnotify.exceptions import JournalError, TicketError, TicketFailedError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.operators import polling
-from airflow_provider_passnotify.rendering import TextFields
+from airflow_provider_passnotify.operators.rendering import TextFields
 from airflow_provider_passnotify.targets import ID_NAMES, Id, TargetType
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from airflow_provider_passnotify.arguments import (
 from airflow_provider_passnotify.exceptions import InvalidNotificationError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.operators import polling
-from airflow_provider_passnotify.rendering import TextFields
+from airflow_provider_passnotify.operators.rendering import TextFields
 
 if TYPE_CHECKING:
     import jinja2

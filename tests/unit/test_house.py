@@ -21,7 +21,7 @@ FLOORS = [
     {"exceptions", "rows", "connection_form", "compat"},
     {"arguments", "retry_policy", "provider_info"},
     {"delivery"},
-    {"delivery/batch", "hooks", "rendering"},
+    {"delivery/batch", "hooks"},
     {"triggers", "notifications"},
     {"operators"},
     {"sensors", "transfers"},
