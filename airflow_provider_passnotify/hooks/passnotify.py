@@ -110,7 +110,7 @@ class PassNotifyHook(BaseHook):
         :raises DeliveryUnknownError: when it may have been sent.
         :raises JournalError: when the record of it failed; the message says what was sent.
         """
-        from airflow_provider_passnotify.delivery.once import send_once
+        from airflow_provider_passnotify.hooks.once import send_once
 
         return send_once(
             self.get_conn,
