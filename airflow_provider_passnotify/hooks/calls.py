@@ -1,4 +1,4 @@
-"""The calls that both hooks make: the request, and what its verdict means for the caller. No I/O here."""
+"""The calls that both hooks make: how to build the request, and how to read its verdict. No I/O here."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Call(Generic[T]):
 
 
 def send_call(target: Target | Mapping[str, object], *, value: str, label: str | None) -> Call[int]:
-    """Return the call that sends a notification and results in its ticketId."""
+    """Return the call that sends a notification. Its result is the ticketId."""
     request = checked(lambda: protocol.send_request(as_target(target), value=value, label=label))
     return Call(request, lambda verdict: _ticket_id(request, verdict))
 
 
 def delete_call(target: Target | Mapping[str, object]) -> Call[int]:
-    """Return the call that takes a notification away and results in its ticketId."""
+    """Return the call that deletes a notification. Its result is the ticketId."""
     request = checked(lambda: protocol.delete_request(as_target(target)))
     return Call(request, lambda verdict: _ticket_id(request, verdict))
 
 
 def ticket_call(ticket_id: int | str, words: StatusWords | None = None) -> Call[Ticket]:
-    """Return the call that looks a ticket up."""
+    """Return the call that looks up a ticket."""
     number = checked(lambda: clean_ticket_id(ticket_id))
     request = protocol.ticket_request(number)
 
@@ -52,11 +52,11 @@ def ticket_call(ticket_id: int | str, words: StatusWords | None = None) -> Call[
 
 
 def test_connection(call: Callable[[Request], Verdict]) -> tuple[bool, str]:
-    """Tell whether the API can be reached and takes the credential, and why not.
+    """Return whether the API can be reached and accepts the credential, and a text that says so or why not.
 
-    It looks up ticket 0, which a good credential is told does not exist.
+    It looks up ticket 0. There is no such ticket, so the API answers 404 if the credential is right.
 
-    :param call: makes a request.
+    :param call: makes a request and returns its verdict.
     """
     verdict = call(protocol.ticket_request(0))
     if verdict.failure is TransportFailure.TLS:

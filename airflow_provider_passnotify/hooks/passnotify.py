@@ -47,7 +47,7 @@ class PassNotifyHook(BaseHook):
         self._client: PassNotifyClient | None = None
 
     def get_conn(self) -> PassNotifyClient:
-        """Return the client, made once, so that connections are reused within a task.
+        """Return the client. It is made once, so that the task reuses its connections.
 
         :raises PassNotifyConfigError: naming what is wrong with the connection.
         """
@@ -58,7 +58,7 @@ class PassNotifyHook(BaseHook):
         return self._client
 
     def get_config(self) -> Config:
-        """Return the connection, read and its secrets masked.
+        """Read the Airflow connection, and mask its secrets.
 
         :raises PassNotifyConfigError: naming what is wrong with the connection.
         """
@@ -72,8 +72,8 @@ class PassNotifyHook(BaseHook):
         :param label: its optional header.
         :return: the ticketId.
         :raises InvalidNotificationError: before any request.
-        :raises NotSentError: when it surely was not sent.
-        :raises DeliveryUnknownError: when it may have been sent.
+        :raises NotSentError: if it was certainly not sent.
+        :raises DeliveryUnknownError: if it may have been sent.
         """
         return self._do(calls.send_call(target, value=value, label=label))
 
@@ -89,26 +89,27 @@ class PassNotifyHook(BaseHook):
         send_before: datetime | str | None = None,
         journal_path: str | os.PathLike[str] | None = None,
     ) -> int:
-        """Send a notification of the running task once, whatever becomes of its tries: the operator's promise.
+        """Send a notification once, even if the running task is retried. It is meant for a plain ``@task``.
 
-        For a plain ``@task``. The task's journal has the records: a retry returns the first ticketId and sends nothing.
+        The promise is that of ``SendNotificationOperator``. What was sent is recorded in the task's journal. A retry
+        returns the first ticketId and sends nothing.
 
         :param target: as for :meth:`send_notification`.
-        :param value: the text of the message. If it is another on a later try, the first one stands.
+        :param value: the text of the message. If a later try has another text, the message is still not sent again.
         :param label: its optional header.
-        :param dedupe_key: what tells this message from the others of the task. Default: its target, so each target
-            gets one message.
+        :param dedupe_key: a name for this message, different from those of the task's other messages. The default is
+            the target, so each target gets one message.
         :param delivery: ``at_most_once`` or ``at_least_once``, as for ``SendNotificationOperator``.
-        :param on_clear: ``resend`` or ``resume``, likewise.
-        :param send_before: a datetime or ISO string; when it has passed, nothing is sent and the task is skipped.
-        :param journal_path: a folder for the records; default: ``[passnotify] journal_path`` of Airflow's
-            configuration, else Airflow's own memory (3.3 and later).
+        :param on_clear: ``resend`` or ``resume``, as for ``SendNotificationOperator``.
+        :param send_before: a datetime or ISO string. After this time, nothing is sent and the task is skipped.
+        :param journal_path: a folder for the records. The default is the option ``journal_path`` in the section
+            ``[passnotify]`` of Airflow's configuration, or else Airflow's own memory (3.3 and later).
         :return: the ticketId.
-        :raises InvalidNotificationError: before any request; also for another message under the same key in one try.
-        :raises SendRefusedError: when nobody can know what earlier tries sent, outside of a task, or in a callback.
-        :raises NotSentError: when it surely was not sent.
-        :raises DeliveryUnknownError: when it may have been sent.
-        :raises JournalError: when the record of it failed; the message says what was sent.
+        :raises InvalidNotificationError: before any request. Also if this try has sent another message under this key.
+        :raises SendRefusedError: if nobody can know what earlier tries sent, or outside of a task, or in a callback.
+        :raises NotSentError: if it was certainly not sent.
+        :raises DeliveryUnknownError: if it may have been sent.
+        :raises JournalError: if the record could not be read or written. The message says what was sent.
         """
         from airflow_provider_passnotify.hooks.once import send_once
 
@@ -129,22 +130,22 @@ class PassNotifyHook(BaseHook):
 
         :param target: a target, or a mapping such as ``{"target_type": "pass", "pass_id": 123}``.
         :return: the ticketId.
-        :raises PassNotifyApiError: when the API did not accept it.
+        :raises PassNotifyApiError: if the API did not accept it.
         """
         return self._do(calls.delete_call(target))
 
     def get_ticket(self, ticket_id: int | str, *, words: StatusWords | None = None) -> Ticket:
-        """Look up what became of a send or delete.
+        """Look up the ticket of a send or delete.
 
         :param ticket_id: what the send or delete returned.
         :param words: words beyond the defaults that mean success or failure.
-        :raises RejectedError: when the API does not know the ticket.
-        :raises PassNotifyApiError: when there is no answer, or none that can be read.
+        :raises RejectedError: if the API does not know the ticket.
+        :raises PassNotifyApiError: if there is no answer, or it cannot be read.
         """
         return self._do(calls.ticket_call(ticket_id, words))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Tell whether the API can be reached and takes the credential; nothing is sent."""
+        """Return whether the API can be reached and accepts the credential, and why not. Nothing is sent."""
         from airflow_provider_passnotify.api.client import PassNotifyClient
 
         try:
@@ -175,7 +176,7 @@ class PassNotifyHook(BaseHook):
 
 
 class PassNotifyAsyncHook(BaseHook):
-    """The asyncio twin of :class:`PassNotifyHook`, for triggers; use it as ``async with``.
+    """The same as :class:`PassNotifyHook`, for asyncio. Use it with ``async with``.
 
     :param passnotify_conn_id: the connection's id.
     """
@@ -197,16 +198,16 @@ class PassNotifyAsyncHook(BaseHook):
             return self._client
 
     async def get_config(self) -> Config:
-        """Return the connection, read and its secrets masked, without blocking the event loop."""
+        """Read the Airflow connection and mask its secrets, without blocking the event loop."""
         compat = await asyncio.to_thread(import_module, "airflow.providers.common.compat.connection")
         connection = await compat.get_async_connection(self.passnotify_conn_id)
-        # In a thread: masking may ask Airflow's supervisor, and that would block the event loop for ever.
+        # In a thread, because masking may ask Airflow's supervisor, and that would block the event loop for ever.
         return await asyncio.to_thread(_read, connection, self.passnotify_conn_id)
 
     async def send_notification(
         self, target: Target | Mapping[str, object], *, value: str, label: str | None = None
     ) -> int:
-        """As :meth:`PassNotifyHook.send_notification`."""
+        """Like :meth:`PassNotifyHook.send_notification`."""
         return await self._do(calls.send_call(target, value=value, label=label))
 
     async def send_once(
@@ -221,7 +222,7 @@ class PassNotifyAsyncHook(BaseHook):
         send_before: datetime | str | None = None,
         journal_path: str | os.PathLike[str] | None = None,
     ) -> int:
-        """As :meth:`PassNotifyHook.send_once`, in a thread of its own; calls at the same time wait for each other."""
+        """Like :meth:`PassNotifyHook.send_once`, in a thread. Calls at the same time wait for each other."""
         return await asyncio.to_thread(
             PassNotifyHook(self.passnotify_conn_id).send_once,
             target,
@@ -235,11 +236,11 @@ class PassNotifyAsyncHook(BaseHook):
         )
 
     async def delete_notification(self, target: Target | Mapping[str, object]) -> int:
-        """As :meth:`PassNotifyHook.delete_notification`."""
+        """Like :meth:`PassNotifyHook.delete_notification`."""
         return await self._do(calls.delete_call(target))
 
     async def get_ticket(self, ticket_id: int | str, *, words: StatusWords | None = None) -> Ticket:
-        """As :meth:`PassNotifyHook.get_ticket`."""
+        """Like :meth:`PassNotifyHook.get_ticket`."""
         return await self._do(calls.ticket_call(ticket_id, words))
 
     async def close(self) -> None:
@@ -260,7 +261,7 @@ class PassNotifyAsyncHook(BaseHook):
 
 
 async def new_async_client(config: Config) -> PassNotifyAsyncClient:
-    """Return a client, made in a thread: to import aiohttp and to read the CA bundle would block the event loop."""
+    """Make a client in a thread, because importing aiohttp and reading the CA bundle would block the event loop."""
 
     def make() -> PassNotifyAsyncClient:
         from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient

@@ -1,4 +1,4 @@
-"""What goes back over the wire, in the shapes that the API documents."""
+"""The responses that the sandbox sends, in the shapes that the API documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DESCRIPTIONS = {
 class Answer:
     """One response.
 
-    :param headers: beside ``Content-Type`` and ``Content-Length``, unless they name one of these.
+    :param headers: more headers than ``Content-Type`` and ``Content-Length``. They can also replace these two.
     """
 
     status: int

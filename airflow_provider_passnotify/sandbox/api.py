@@ -1,4 +1,4 @@
-"""The API itself: a request in, its answer out. No I/O, and no faults: those stand in ``app.py``."""
+"""The API itself: a request in, its answer out. No I/O, and no faults. The faults are in ``app.py``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTIFY = ("POST", "DELETE")
 class RefusedError(Exception):
     """The request is refused.
 
-    :param answer: what the client is told.
+    :param answer: the answer to the client.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -30,7 +30,7 @@ class RefusedError(Exception):
 class Api:
     """Carries out requests.
 
-    :param state: what they read and change.
+    :param state: the state that requests read and change.
     """
 
     def __init__(self, state: SandboxState) -> None:
@@ -42,7 +42,7 @@ class Api:
     def answer(self, method: str, raw_path: bytes, query: bytes, authorization: bytes | None, body: bytes) -> Answer:
         """Carry out one request and return its answer.
 
-        :param raw_path: as it was sent: a decoded path could not tell the tag ``a/b`` from two segments.
+        :param raw_path: the path as it was sent. In a decoded path, the tag ``a/b`` would look like two segments.
         """
         try:
             segments = _segments(raw_path)
@@ -110,7 +110,7 @@ class Api:
         return as_json(200, found)
 
     def _check(self, authorization: bytes | None) -> None:
-        """Refuse a wrong credential; one that is only written in another way is right."""
+        """Refuse a wrong credential. The right one may be written in another way, for example with ``BASIC``."""
         scheme, _, encoded = (authorization or b"").partition(b" ")
         if scheme.lower() == b"basic":
             try:
@@ -125,7 +125,7 @@ class Api:
 
 
 def _segments(raw_path: bytes) -> list[str]:
-    """Return the parts of the path after ``/v1``, each decoded whole."""
+    """Return the parts of the path after ``/v1``. It is split first and then decoded."""
     parts = raw_path.split(b"/")
     if len(parts) < 3 or parts[0] or parts[1] != b"v1":
         raise RefusedError(_unknown_path())

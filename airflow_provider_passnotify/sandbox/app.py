@@ -1,4 +1,4 @@
-"""The API over HTTP, with its faults: a plain ASGI application, for it must keep up with the batches it measures."""
+"""The API over HTTP, with its faults. It is a plain ASGI application, because batches need a fast server."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ PAGE = b"/"
 
 
 class SandboxApp:
-    """Answers the API's requests, and hands those below ``/_sandbox`` (and the page) to the control endpoints.
+    """Answers requests to the API. Requests below ``/_sandbox`` and for the page go to the control endpoints.
 
-    :param state: what the sandbox knows.
+    :param state: everything that the sandbox stores.
     """
 
     def __init__(self, state: SandboxState) -> None:
@@ -47,7 +47,7 @@ class SandboxApp:
             else:
                 await self._serve(scope, receive, send)
         except asyncio.CancelledError:
-            return  # the server is being stopped, and has closed the connection: no error to be logged
+            return  # the server is being stopped and has closed the connection; this is no error to log
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = self.state

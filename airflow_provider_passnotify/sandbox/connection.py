@@ -1,4 +1,4 @@
-"""What the sandbox adds to uvicorn's own protocol: the application can reach, and lose, the connection."""
+"""An extension of uvicorn's protocol: the application can close or reset the connection itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from airflow_provider_passnotify.sandbox.app import CONTROL
 from airflow_provider_passnotify.sandbox.state import SandboxState
 
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER for no time: closing sends RST, as when a server has not read a request
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER of zero: closing sends RST, as if the request was not read
 
 
 class _Connection(asyncio.Protocol):
@@ -42,7 +42,7 @@ class _Connection(asyncio.Protocol):
 def protocol_for(state: SandboxState) -> type[asyncio.Protocol]:
     """Return the protocol of a sandbox's connections.
 
-    :param state: what it asks for the faults.
+    :param state: it holds the faults.
     """
     return type("SandboxProtocol", (_Connection, _http_protocol()), {"state": state})
 

@@ -1,4 +1,4 @@
-"""The sandbox's own endpoints, below ``/_sandbox``: what happened, and what shall go wrong."""
+"""The sandbox's own endpoints, below ``/_sandbox``. They show what happened, and set what will go wrong."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MAX_WAIT = 600
 
 
 class TicketOrder(TicketBehaviour):
-    """How tickets go on.
+    """How tickets continue and end.
 
-    :param ticket_id: only this one, which was given out before; ``None`` for all that will be.
+    :param ticket_id: only this ticket, which exists already. ``None`` means all future tickets.
     """
 
     ticket_id: int | None = None
 
 
 class RateLimitOrder(BaseModel):
-    """:param per_second: requests that are served in a second; ``None`` for no limit."""
+    """:param per_second: how many requests are served in a second; ``None`` for no limit."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -43,13 +43,13 @@ def control_app(state: SandboxState) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, refused: RequestValidationError) -> Response:
-        # Without what was sent, which need not be anything that JSON can say.
+        # Without the input, because it may be something that JSON cannot express.
         problems = [{"loc": problem["loc"], "msg": problem["msg"]} for problem in refused.errors()]
         return _json({"detail": problems}, 422)
 
     @app.get("/_sandbox")
     async def index() -> dict[str, list[str]]:
-        """What there is."""
+        """List every endpoint."""
         paths = app.openapi()["paths"]
         return {"endpoints": [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]}
 
@@ -59,7 +59,7 @@ def control_app(state: SandboxState) -> FastAPI:
         counts: Annotated[bool, Query()] = False,
         histogram: Annotated[bool, Query()] = False,
     ) -> Response:
-        """What each pass received, in order, and shows now; or only how often; or how many passes how often."""
+        """What each pass received, in order, and what it shows now. Or only how often, or how many passes how often."""
         if histogram:
             return _json(state.deliveries.histogram())
         return _json(state.deliveries.counts(pass_id) if counts else state.deliveries.as_json(pass_id))
@@ -71,7 +71,7 @@ def control_app(state: SandboxState) -> FastAPI:
         wait_for_held: Annotated[int | None, Query(ge=0)] = None,
         timeout: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 30,
     ) -> Response:
-        """The requests received so far; on demand not before so many were received, or stand still; else 408."""
+        """The requests received so far. It can wait until so many are received or held; 408 after the time-out."""
         log = state.requests
         reached = await log.wait_until(
             lambda: log.count(method) >= (wait_for or 0) and log.held >= (wait_for_held or 0), timeout
@@ -80,35 +80,35 @@ def control_app(state: SandboxState) -> FastAPI:
 
     @app.get("/_sandbox/faults")
     async def faults() -> Response:
-        """The faults that are set, and how many requests each has hit."""
+        """The faults that are set, and how many requests each one has hit."""
         return _json({"faults": state.trouble.as_json()})
 
     @app.post("/_sandbox/faults")
     async def add_fault(fault: Annotated[AnyFault, Body(discriminator="action")]) -> Response:
-        """Set one more fault."""
+        """Add a fault."""
         state.trouble.add(fault)
         return _json({"faults": state.trouble.as_json()}, 201)
 
     @app.delete("/_sandbox/faults")
     async def clear_faults() -> dict[str, Any]:
-        """Set no fault any more, and release what is held."""
+        """Remove all faults, and release the requests that are held."""
         state.trouble.clear()
         return {"faults": []}
 
     @app.post("/_sandbox/release")
     async def release() -> dict[str, int]:
-        """Let the requests go on that are held now."""
+        """Release the requests that are held now."""
         return {"released": state.trouble.release()}
 
     @app.post("/_sandbox/rate-limit")
     async def rate_limit(order: RateLimitOrder) -> dict[str, float | None]:
-        """Serve so many requests a second from now on."""
+        """Set how many requests a second are served from now on."""
         state.limit_rate(order.per_second)
         return {"per_second": order.per_second}
 
     @app.post("/_sandbox/tickets")
     async def tickets(order: TicketOrder) -> Response:
-        """Say how new tickets go on, or one that there is."""
+        """Set how future tickets continue and end, or one existing ticket."""
         try:
             state.tickets.set_behaviour(order, order.ticket_id)
         except KeyError:
@@ -117,7 +117,7 @@ def control_app(state: SandboxState) -> FastAPI:
 
     @app.post("/_sandbox/passes")
     async def add_pass(new: NewPass) -> Response:
-        """Add a pass, or more names of one that there is."""
+        """Add a pass, or more names of an existing pass."""
         try:
             state.world.add(new)
         except ValueError as problem:
@@ -126,7 +126,7 @@ def control_app(state: SandboxState) -> FastAPI:
 
     @app.post("/_sandbox/reset")
     async def reset() -> dict[str, bool]:
-        """Go back to the start: no deliveries, requests or tickets, and the faults of the command line."""
+        """Go back to the start: no deliveries, requests or tickets. The faults of the command line are set again."""
         state.reset()
         return {"reset": True}
 
@@ -134,5 +134,5 @@ def control_app(state: SandboxState) -> FastAPI:
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
-    # Not through FastAPI's encoder: it takes seconds for a million passes, and stumbles over half a surrogate pair.
+    # Without FastAPI's encoder, which takes seconds for a million passes and fails on half a surrogate pair.
     return Response(json.dumps(content), status, media_type="application/json")

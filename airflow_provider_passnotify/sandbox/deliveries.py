@@ -1,6 +1,7 @@
-"""The ground truth: what each pass received, in which order, and what its back shows now. No I/O.
+"""What really happened: what each pass received, in which order, and what its back shows now. No I/O.
 
-A batch delivers a million times, so a delivery is a few numbers in columns; who got how many is counted when asked.
+A batch can deliver a million notifications. So a delivery is only a few numbers in columns, and they are counted only
+when somebody asks for the counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 
 class Deleted(NamedTuple):
-    """An accepted delete: the number of sends that came before, the passes, its ticket and when."""
+    """An accepted delete: how many sends came before it, the passes, the ticket and the time."""
 
     sends_before: int
     passes: Sequence[int]
@@ -37,7 +38,7 @@ class Deliveries:
         self._groups: list[Sequence[int]] = []
         # Deletes are rare.
         self._deletes: list[Deleted] = []
-        #: Notifications on phones: one for each pass of each send.
+        #: The number of notifications on phones: one for each pass of each send.
         self.delivered = 0
 
     def sent(self, passes: Sequence[int], label: str | None, value: str, ticket_id: int) -> None:
@@ -50,7 +51,7 @@ class Deliveries:
             self._targets.append(-len(self._groups))
         self._tickets.append(ticket_id)
         self._times.append(time.time())
-        self._labels.append(label if label is None else sys.intern(label))  # a campaign has one label
+        self._labels.append(label if label is None else sys.intern(label))  # many sends, one label
         self._values.append(value)
 
     def deleted(self, passes: Sequence[int], ticket_id: int) -> None:
@@ -60,7 +61,7 @@ class Deliveries:
     def as_json(self, only: int | None = None) -> dict[str, Any]:
         """Return what each pass received and shows.
 
-        :param only: this pass and no other.
+        :param only: return only this pass.
         """
         passes: dict[str, dict[str, Any]] = {}
         deletes = iter(self._deletes)
@@ -96,8 +97,8 @@ class Deliveries:
     def since(self, ticket_id: int, most: int, most_passes: int) -> dict[str, Any]:
         """Return what happened after a ticket, in order: the last events of each kind, and how many came before them.
 
-        :param most: events of each kind.
-        :param most_passes: that are named for each event; ``count`` is how many there are.
+        :param most: at most so many events of each kind.
+        :param most_passes: at most so many passes are named for each event. ``count`` is how many there are.
         """
         first_send = bisect_right(self._tickets, ticket_id)
         first_delete = bisect_right(self._deletes, ticket_id, key=lambda deleted: deleted.ticket_id)

@@ -1,4 +1,4 @@
-"""One request and its answer on their connection, and every way in which they can fail to come about."""
+"""One request and its answer on a connection, and every way in which this can fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITHOUT_BODY = (204, 304)
 
 
 async def refuse(send: Send, why: str) -> None:
-    """Answer a request that nobody looks at: it is neither counted nor carried out."""
+    """Answer a request that is neither counted nor carried out."""
     body = json.dumps({"detail": why}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
@@ -27,9 +27,9 @@ async def refuse(send: Send, why: str) -> None:
 
 
 class Exchange:
-    """One request; it is counted at once.
+    """One request. It is counted at once.
 
-    :param log: where.
+    :param log: the request is counted there.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, log: RequestLog) -> None:
@@ -45,7 +45,7 @@ class Exchange:
         return transport
 
     async def read(self) -> bytes | None:
-        """Return the whole body, or ``None`` if the client went away in the midst of it."""
+        """Return the whole body, or ``None`` if the client closed the connection before its end."""
         parts = []
         while True:
             message = await self._receive()
@@ -56,7 +56,7 @@ class Exchange:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def answer(self, answer: Answer) -> None:
-        """Send an answer, unless nobody is there any more."""
+        """Send an answer, unless the client has closed the connection."""
         if self._transport.is_closing():
             return
         self._log.answered(self._received, answer.status, answer.body)
@@ -78,10 +78,10 @@ class Exchange:
         await self._closed(self._transport.abort)
 
     async def stand_still(self, until: asyncio.Future[bool], *, before_body: bool = False) -> bool:
-        """Wait, and return whether the request goes on: not when it was dropped or the client went away.
+        """Wait, and return whether the request goes on. It does not if it was dropped or the client has gone away.
 
-        :param before_body: the body is not asked for meanwhile, so that uvicorn soon stops reading and a client with a
-            large one stands half written. That it has gone away is only seen afterwards.
+        :param before_body: do not read the body while waiting. So uvicorn soon stops reading, and a client with a large
+            body is stopped while it writes. If the client goes away, this is noticed only after the wait.
         """
         gone = asyncio.get_running_loop().create_future() if before_body else asyncio.ensure_future(self._gone())
         self._log.holds(1)
@@ -101,8 +101,8 @@ class Exchange:
             pass
 
     async def _closed(self, close: Callable[[], None]) -> None:
-        # uvicorn calls a missing answer an error unless it has seen the end of the connection. It must be listening
-        # before the connection is closed, because uvloop refuses to go on reading afterwards.
+        # uvicorn logs a missing answer as an error unless it has seen the end of the connection. So it must wait for
+        # that end before the connection is closed, because uvloop does not read from a closed connection.
         gone = asyncio.ensure_future(self._gone())
         await asyncio.sleep(0)
         close()

@@ -44,9 +44,9 @@ Headers = Annotated[dict[str, str], AfterValidator(_can_be_sent)]
 def pattern_of(text: str | None) -> Callable[[str], bool]:
     """Return a function that tells whether a regular expression is found in a path.
 
-    It is pydantic's own engine, whose time grows with the path's length alone; one of Python's can take for ever.
+    It uses pydantic's engine, whose time grows only with the length of the path. Python's own engine can hang.
 
-    :raises ValueError: when it is none, or needs to look around or back.
+    :raises ValueError: if it is no regular expression, or has a look-around or a back-reference.
     """
     pattern = Annotated[str, StringConstraints(pattern=text or "")]
     try:
@@ -65,16 +65,16 @@ def pattern_of(text: str | None) -> Callable[[str], bool]:
 
 
 class Fault(BaseModel):
-    """Which requests are hit. Those that match are counted; ``skip``, ``times``, ``nth`` and ``share`` pick among them.
+    """Which requests are hit. ``method`` and ``path`` select requests; the other fields choose among these.
 
-    :param method: only requests of this method.
-    :param path: only requests in whose raw path, with query, this regular expression is found: ``^/v1/tag/``. It cannot
-        look around or refer back.
-    :param skip: so many matching requests are spared first.
-    :param times: so many requests are hit, then no more; ``None`` for no end.
+    :param method: only requests with this method match.
+    :param path: only requests match whose raw path, with the query, contains this regular expression. Example:
+        ``^/v1/tag/``. Look-arounds and back-references are not supported.
+    :param skip: the first matching requests, so many of them, are not hit.
+    :param times: at most so many requests are hit; ``None`` for no limit.
     :param nth: only this one of the matching requests is hit, counted from 1.
-    :param share: so large a part of them is hit, chosen at random; 0 to 1.
-    :param seed: of the random choice, so that it can be repeated.
+    :param share: the part of the matching requests that is hit, from 0 to 1. They are chosen at random.
+    :param seed: the seed of the random choice. With the same seed, the choice is the same.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -102,14 +102,14 @@ class Fault(BaseModel):
 
     @property
     def carries_out(self) -> bool:
-        """Whether the request does what it asks for, for instance delivers, although this happens to it."""
+        """Whether the request is still carried out, for example a message is delivered, in spite of the fault."""
         return True
 
 
 class LatencyFault(Fault):
-    """The answer comes late. It adds to whatever else happens to the request.
+    """The answer comes late. This can be combined with another fault.
 
-    :param latency: seconds between doing what the request asks for and the answer.
+    :param latency: seconds between carrying out the request and the answer.
     """
 
     action: Literal["latency"]
@@ -117,10 +117,10 @@ class LatencyFault(Fault):
 
 
 class HoldFault(Fault):
-    """The request stands still until it is released.
+    """The request is held until it is released.
 
-    :param stage: ``headers``: nothing of the body is read, so that a client with a large one stands half written;
-        ``accepted``: after it was carried out, before the answer.
+    :param stage: when it is held. ``headers``: before the body is read, so that a client with a large body is stopped
+        while it writes. ``accepted``: after it was carried out, before the answer.
     """
 
     action: Literal["hold"]
@@ -128,7 +128,7 @@ class HoldFault(Fault):
 
 
 class CloseBeforeFault(Fault):
-    """The connection is reset when a request begins to arrive, without reading it. It is never carried out."""
+    """The connection is reset when a request begins to arrive. The request is not read and never carried out."""
 
     action: Literal["close_before"]
 
@@ -156,7 +156,7 @@ class CloseAfterFault(_DeliveringFault):
 
 
 class CutBodyFault(_DeliveringFault):
-    """The answer's ``Content-Length`` promises more than is sent before the connection is closed."""
+    """The connection is closed before the whole body is sent. ``Content-Length`` is that of the whole body."""
 
     action: Literal["cut_body"]
 
@@ -164,7 +164,7 @@ class CutBodyFault(_DeliveringFault):
 class BodyFault(_DeliveringFault):
     """The answer is a success with another body.
 
-    :param body: text is sent as it is, anything else as JSON.
+    :param body: a text is sent unchanged, anything else as JSON.
     """
 
     action: Literal["body"]
@@ -178,11 +178,11 @@ class BodyFault(_DeliveringFault):
 
 
 class StatusFault(_DeliveringFault):
-    """The answer is an error; by default one that the API itself would give, and nothing is carried out.
+    """The answer is an error. By default, it is one of the API's own errors, and nothing is carried out.
 
-    :param body: text is sent as it is (a proxy's page, or nothing), anything else as JSON.
-    :param retry_after: seconds for the header of that name.
-    :param retry_after_date: whether that header is written as an HTTP date.
+    :param body: a text is sent unchanged (a proxy's page, or nothing), anything else as JSON.
+    :param retry_after: the seconds in the header ``Retry-After``.
+    :param retry_after_date: whether ``Retry-After`` is written as an HTTP date.
     """
 
     action: Literal["status"]
@@ -206,7 +206,7 @@ class StatusFault(_DeliveringFault):
 
 
 class RedirectFault(_DeliveringFault):
-    """The answer sends the client elsewhere."""
+    """The answer is a redirect."""
 
     action: Literal["redirect"]
     location: Annotated[str, Field(pattern=f"^{HEADER_VALUE.pattern}$")]
@@ -234,7 +234,7 @@ FAULT: TypeAdapter[AnyFault] = TypeAdapter(AnyFault)
 
 
 def parse_fault(text: str) -> AnyFault:
-    """Return the fault that a command line names.
+    """Return the fault that is given on the command line.
 
     :param text: JSON, or the short form ``action:key=value,key=value``.
     """

@@ -1,7 +1,8 @@
-"""Who may talk to the sandbox: programs, and pages of its own; no page of another site in somebody's browser.
+"""Who may use the sandbox: programs, and its own pages, but no page of another site in somebody's browser.
 
-A browser names the site in ``Host`` (another one after DNS rebinding) and the page's in ``Origin``; programs send no
-``Origin``. An address in ``Host`` is the sandbox's own, whatever it is: nobody can rebind a number.
+A browser sends the name of the server in ``Host``, and the site of the page in ``Origin``. Programs send no ``Origin``.
+After DNS rebinding, ``Host`` holds a foreign name. An IP address in ``Host`` is always accepted, because DNS rebinding
+needs a name.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ _FOREIGN = "This request comes from a page of another site."
 
 
 class Guard:
-    """Tells foreign requests.
+    """Recognises requests that come from another site.
 
-    :param allowed_hosts: names, beside ``localhost`` and every address, that ``Host`` may hold; without a port.
+    :param allowed_hosts: names that ``Host`` may hold, without a port. ``localhost`` and IP addresses are always good.
     """
 
     def __init__(self, allowed_hosts: Iterable[str] = ()) -> None:
         self._allowed = {"localhost", *(name.lower().rstrip(".") for name in allowed_hosts)}
         self._known: set[bytes] = set()
-        """Values of ``Host`` that were found good: they repeat."""
+        """Values of ``Host`` that were accepted before. They repeat, so each one is checked only once."""
 
     def objection(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """Return why a request is refused, or ``None``."""
@@ -35,7 +36,7 @@ class Guard:
             elif name == b"sec-fetch-site":
                 is_foreign = value not in (b"same-origin", b"none")
             elif name == b"sec-fetch-dest":
-                is_link = value == b"document"  # somebody follows it to see the sandbox; a form has an Origin
+                is_link = value == b"document"  # a link to the sandbox; a form would send an Origin
         if host not in self._known:
             own_name = _name_of(host)
             if own_name is None or not (own_name in self._allowed or _is_address(own_name)):

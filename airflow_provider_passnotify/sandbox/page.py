@@ -1,4 +1,4 @@
-"""The page at ``/``: passes as phones, tickets, refusals and faults. Plain files, and one endpoint that they ask."""
+"""The page at ``/``: passes as phones, tickets, refused requests and faults. Static files and one endpoint for data."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def page_router(state: SandboxState) -> APIRouter:
     async def news(
         after: Annotated[int, Query(ge=0)] = 0, generation: Annotated[int | None, Query(ge=0)] = None
     ) -> Response:
-        """What happened after a ticket, and what is set now: for the page at /."""
+        """What happened after a ticket, and what is set now. The page at / uses this."""
         told = _news(state, after if generation == state.generation else 0)
         return Response(json.dumps(told), media_type="application/json", headers=HEADERS)
 
@@ -53,7 +53,7 @@ def _file(name: str, media_type: str) -> Response:
 
 
 def picture(state: SandboxState) -> str:
-    """Return the page as it is now, in one file of its own: it can be looked at when the sandbox has ended."""
+    """Return the page as it is now, in one file. It can be opened after the sandbox has ended."""
     told = json.dumps(_news(state, 0)).replace("<", "\\u003c")
     html = (STATIC / "page.html").read_text()
     for line, inlined in {

@@ -1,4 +1,4 @@
-"""Which requests arrived, and a way to wait for them: tests await an event instead of sleeping."""
+"""Which requests arrived, and a way to wait for them, so that tests do not need to sleep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_REASON_LENGTH = 2000
 
 
 class Received:
-    """One request. Its headers are not kept, for one of them is a secret."""
+    """One request. Its headers are not kept, because one of them is a secret."""
 
     __slots__ = ("at", "method", "path", "query", "refusal", "status")
 
@@ -62,7 +62,7 @@ class RequestLog:
     def answered(self, request: Received, status: int, body: bytes = b"") -> None:
         """Note the answer of a request.
 
-        :param body: of the answer; it is kept where it tells why the request was refused.
+        :param body: the body of the answer. It is kept if it says why the request was refused.
         """
         request.status = status
         self._statuses[status] += 1
@@ -72,20 +72,20 @@ class RequestLog:
             self.refusals += 1
 
     def refused(self) -> list[dict[str, Any]]:
-        """Return the last requests that were refused, and why; the newest first."""
+        """Return the last requests that were refused, and why, newest first."""
         return [{**request.as_json(), "why": _why(request.refusal)} for request in reversed(self._refused)]
 
     def holds(self, more: int) -> None:
-        """Note that one more, or one less, request stands still."""
+        """Note that one request more, or one less, is held."""
         self.held += more
         self._notify()
 
     def count(self, method: str | None = None) -> int:
-        """Return how many requests of a method, or of any, were received."""
+        """Return how many requests of a method, or of all methods, were received."""
         return self._methods.total() if method is None else self._methods[method]
 
     async def wait_until(self, reached: Callable[[], bool], timeout: float) -> bool:
-        """Wait until something is true of this log; return whether it became so in time."""
+        """Wait until a condition on this log is true. Return whether it became true in time."""
         deadline = time.monotonic() + timeout
         self._waiting += 1
         try:
@@ -115,7 +115,7 @@ class RequestLog:
 
 
 def _why(body: bytes) -> str:
-    """Return what the API's own error says, or the beginning of another body."""
+    """Return the text of one of the API's own errors, or the beginning of another body."""
     try:
         told = json.loads(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Runs the sandbox: in this process for as long as it lives, or in a thread for a test.
+"""Runs the sandbox: in this process until it ends, or in a thread for a test.
 
 with running_sandbox(passes=10) as sandbox:
     requests.post(f"{sandbox.url}/v1/pass/123/notify", json={"value": "Hello"}, auth=sandbox.credential)
@@ -36,9 +36,9 @@ BACKLOG = 2048
 class SandboxServer(uvicorn.Server):
     """A PassNotify service on one socket.
 
-    :param options: what it starts with.
-    :param host: the interface it listens on.
-    :param port: 0 for any that is free.
+    :param options: how it starts.
+    :param host: the interface on which it listens.
+    :param port: 0 for any free port.
     :param on_listening: called as soon as a client can connect.
     """
 
@@ -90,16 +90,16 @@ class SandboxServer(uvicorn.Server):
         while self.server_state.connections:  # noqa: ASYNC110  # until each has noticed; uvicorn has no event for it
             await asyncio.sleep(0)
         tasks = list(self.server_state.tasks)
-        for task in tasks:  # what stands still would never end by itself
+        for task in tasks:  # requests that are held would never end by themselves
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await super().shutdown(sockets)
 
 
 class RunningSandbox:
-    """A sandbox in a thread of this process. Each method acts in that thread, so none races with a request.
+    """A sandbox in a thread of this process. Each method runs in that thread, so it cannot race with a request.
 
-    :param server: which runs.
+    :param server: the running server.
     """
 
     def __init__(self, server: SandboxServer) -> None:
@@ -110,7 +110,7 @@ class RunningSandbox:
         self.state = server.state
 
     def call(self, function: Callable[[SandboxState], T]) -> T:
-        """Return what a function of the state returns when the server's thread calls it."""
+        """Call a function with the state, in the server's thread, and return its result."""
         result: Future[T] = Future()
 
         def run() -> None:
@@ -123,7 +123,7 @@ class RunningSandbox:
         return result.result()
 
     def deliveries(self) -> dict[str, Any]:
-        """Return what each pass received, as ``GET /_sandbox/deliveries``."""
+        """Return what each pass received, like ``GET /_sandbox/deliveries``."""
         return self.call(lambda state: state.deliveries.as_json())
 
     def counts(self) -> dict[str, int]:
@@ -132,20 +132,20 @@ class RunningSandbox:
         return passes
 
     def requests(self) -> dict[str, Any]:
-        """Return the requests so far, as ``GET /_sandbox/requests``."""
+        """Return the requests so far, like ``GET /_sandbox/requests``."""
         return self.call(lambda state: state.requests.as_json())
 
     def wait_for(self, count: int = 0, *, method: str | None = None, held: int = 0, timeout: float = 30) -> None:
-        """Wait until so many requests were received, and so many stand still at a fault.
+        """Wait until so many requests were received, and so many are held by a fault.
 
-        :raises TimeoutError: when they were not.
+        :raises TimeoutError: if this does not happen in time.
         """
         self.wait_until(lambda log: log.count(method) >= count and log.held >= held, timeout=timeout)
 
     def wait_until(self, reached: Callable[[RequestLog], bool], *, timeout: float = 30) -> None:
-        """Wait until something is true of the requests.
+        """Wait until a condition on the requests is true.
 
-        :raises TimeoutError: when it did not become true.
+        :raises TimeoutError: if it does not become true in time.
         """
         log = self.state.requests
         waiting = log.wait_until(lambda: reached(log), timeout)
@@ -153,29 +153,29 @@ class RunningSandbox:
             raise TimeoutError(f"After {timeout:g} s there were {log.count()} requests, {log.held} held")
 
     def add_pass(self, **fields: Any) -> None:
-        """Add a pass, as ``POST /_sandbox/passes``."""
+        """Add a pass, like ``POST /_sandbox/passes``."""
         new = NewPass(**fields)
         self.call(lambda state: state.world.add(new))
 
     def add_fault(self, action: str, **fields: Any) -> None:
-        """Set one more fault, as ``POST /_sandbox/faults``."""
+        """Add a fault, like ``POST /_sandbox/faults``."""
         fault: AnyFault = FAULT.validate_python({"action": action, **fields})
         self.call(lambda state: state.trouble.add(fault))
 
     def clear_faults(self) -> None:
-        """Set no fault any more, and release what is held."""
+        """Remove all faults, and release the requests that are held."""
         self.call(lambda state: state.trouble.clear())
 
     def release(self) -> int:
-        """Let the requests go on that are held now; return how many these were."""
+        """Release the requests that are held now, and return how many these were."""
         return self.call(lambda state: state.trouble.release())
 
     def limit_rate(self, per_second: float | None) -> None:
-        """Serve so many requests a second from now on."""
+        """Set how many requests a second are served from now on."""
         self.call(lambda state: state.limit_rate(per_second))
 
     def set_tickets(self, ticket_id: int | None = None, **fields: Any) -> None:
-        """Say how new tickets go on, or one that there is, as ``POST /_sandbox/tickets``."""
+        """Set how future tickets, or one existing ticket, continue and end, like ``POST /_sandbox/tickets``."""
         behaviour = TicketBehaviour(**fields)
         self.call(lambda state: state.tickets.set_behaviour(behaviour, ticket_id))
 
@@ -188,7 +188,7 @@ class RunningSandbox:
 def running_sandbox(*, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[RunningSandbox]:
     """Run a sandbox in a thread, and stop it at the end.
 
-    :param port: 0 for any that is free.
+    :param port: 0 for any free port.
     :param options: see ``Options``.
     """
     listening = threading.Event()
@@ -198,7 +198,7 @@ def running_sandbox(*, host: str = "127.0.0.1", port: int = 0, **options: Any) -
         try:
             server.run_until_stopped()
         finally:
-            listening.set()  # also where it could not start: nobody must wait for ever
+            listening.set()  # also if it could not start, so that nobody waits forever
 
     thread = threading.Thread(target=run, name="passnotify-sandbox", daemon=True)
     thread.start()
@@ -211,8 +211,8 @@ def running_sandbox(*, host: str = "127.0.0.1", port: int = 0, **options: Any) -
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # Not socket.create_server: asyncio turns Nagle's algorithm off only where the socket says that it speaks TCP.
-    # With it, every answer on a connection that is kept alive would take 40 ms.
+    # Not socket.create_server: asyncio turns Nagle's algorithm off only if the socket names TCP as its protocol.
+    # With Nagle's algorithm, every answer on a connection that is kept alive would take 40 ms.
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP)[0]
     listener = socket.socket(family, kind, protocol)
     try:

@@ -1,4 +1,4 @@
-"""Everything that the sandbox knows, in one place that can be put back to the start."""
+"""Everything that the sandbox stores, in one place, so that it can be reset."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from airflow_provider_passnotify.sandbox.world import World
 class Options:
     """How a sandbox starts.
 
-    :param login: of the one credential that it accepts.
-    :param password: of the same.
-    :param passes: beyond the starting data.
-    :param ticket_seconds: until a ticket ends.
+    :param login: the login of the only credential that it accepts.
+    :param password: the password of the same credential.
+    :param passes: how many more passes there are than those of the starting data.
+    :param ticket_seconds: seconds until a ticket ends.
     :param rate_limit: requests a second; ``None`` for no limit.
-    :param faults: that are set from the start.
-    :param api_key_error: whether a refused credential is answered by 500 "Error reading the api key" instead of 401.
-    :param allowed_hosts: names that ``Host`` may hold beside ``localhost``, the sandbox's host and every address.
+    :param faults: the faults that are set from the start.
+    :param api_key_error: whether a wrong credential is answered with 500 "Error reading the api key" instead of 401.
+    :param allowed_hosts: more names that ``Host`` may hold. ``localhost``, the sandbox's own host and IP addresses are
+        always allowed.
     :param keep_alive: seconds after which an idle connection is closed.
     """
 
@@ -39,7 +40,7 @@ class Options:
 
 
 class SandboxState:
-    """What the sandbox knows; only its own thread changes it.
+    """The state of the sandbox. Only its own thread changes it.
 
     :param options: how it starts.
     """
@@ -47,7 +48,7 @@ class SandboxState:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.world = World(options.passes)
-        #: How often everything began anew; whoever shows it forgets the old then.
+        #: How often the sandbox was reset. A page that shows it then drops what it showed before.
         self.generation = 0
         self._start()
 
@@ -59,11 +60,11 @@ class SandboxState:
         self.rate_limit = RateLimit(self.options.rate_limit)
 
     def limit_rate(self, per_second: float | None) -> None:
-        """Serve so many requests a second from now on; ``None`` for no limit."""
+        """Set how many requests a second are served from now on; ``None`` for no limit."""
         self.rate_limit = RateLimit(per_second)
 
     def reset(self) -> None:
-        """Go back to the start; requests that are held are dropped, so that they cannot turn up after it."""
+        """Go back to the start. Requests that are held are dropped, so that they do not appear after the reset."""
         self.trouble.drop()
         self.generation += 1
         self._start()

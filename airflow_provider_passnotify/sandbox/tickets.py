@@ -1,4 +1,4 @@
-"""The tickets that sends and deletes return, and how they go on. No I/O."""
+"""The tickets that sends and deletes return, and how they continue and end. No I/O."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FIRST_TICKET = 1001
 
 
 class TicketBehaviour(BaseModel):
-    """How a ticket goes on: PENDING, then PROCESSING, and after some seconds the final word.
+    """How a ticket continues: PENDING, then PROCESSING, and after some seconds the final status.
 
-    :param seconds: until it ends; ``None`` for what the sandbox was started with.
-    :param final: the word it ends with; any, so that unknown ones can be tried.
-    :param hang: it never ends, and stays at PROCESSING.
-    :param key: how the status is spelt in the answer.
-    :param case: of the status words; ``None`` leaves them as they are.
-    :param children: what the answer's ``children`` are; ``None`` for ``{}``, or one failed child if the ticket failed.
-    :param raw: the whole body of the answer, whatever it is.
+    :param seconds: seconds until it ends; ``None`` for the sandbox's default.
+    :param final: the status with which it ends. Any word is allowed, so that unknown words can be tested.
+    :param hang: whether it never ends, and stays at PROCESSING.
+    :param key: the name of the status in the answer.
+    :param case: upper or lower case for the status words; ``None`` does not change them.
+    :param children: the ``children`` in the answer; ``None`` for ``{}``, or one failed child if the ticket failed.
+    :param raw: the whole body of the answer.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -39,13 +39,13 @@ class TicketBehaviour(BaseModel):
 class Tickets:
     """Every ticket that was given out.
 
-    :param seconds: until a ticket ends that is not told otherwise.
+    :param seconds: seconds until a ticket ends, by default.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._created = array("d")
-        # From which ticket on which behaviour holds: a million tickets need no entry each.
+        # For each behaviour, the first ticket that has it. So a million tickets do not need a million entries.
         self._since = [FIRST_TICKET]
         self._behaviours = [TicketBehaviour()]
         self._own: dict[int, TicketBehaviour] = {}
@@ -59,9 +59,9 @@ class Tickets:
         return FIRST_TICKET <= ticket_id < FIRST_TICKET + len(self._created)
 
     def set_behaviour(self, behaviour: TicketBehaviour, ticket_id: int | None = None) -> None:
-        """Say how a ticket goes on.
+        """Set how a ticket continues and ends.
 
-        :param ticket_id: one that was given out; ``None`` for all that will be.
+        :param ticket_id: an existing ticket; ``None`` for all future tickets.
         """
         if ticket_id is None:
             self._since.append(FIRST_TICKET + len(self._created))
@@ -72,7 +72,7 @@ class Tickets:
             raise KeyError(ticket_id)
 
     def look_up(self, ticket_id: int) -> dict[str, Any] | str:
-        """Return the body of the answer about a ticket: the published shape, or the raw text that was asked for."""
+        """Return the body of the answer about a ticket: the documented shape, or the raw text that was set."""
         behaviour = self._own.get(ticket_id) or self._behaviours[bisect_right(self._since, ticket_id) - 1]
         if behaviour.raw is not None:
             return behaviour.raw
@@ -87,7 +87,7 @@ class Tickets:
         }
 
     def last(self, most: int) -> list[dict[str, Any]]:
-        """Return the newest tickets and their states, the newest first."""
+        """Return the newest tickets and their states, newest first."""
         newest = FIRST_TICKET - 1 + len(self._created)
         oldest = max(FIRST_TICKET, newest + 1 - most)
         found = []
@@ -109,6 +109,6 @@ class Tickets:
 def _children(behaviour: TicketBehaviour, status: str, ticket_id: int) -> JsonValue:
     if behaviour.children is not None:
         return behaviour.children
-    if status.upper() == "FAILED":  # nobody publishes what a child looks like; this is a guess one can recognise
+    if status.upper() == "FAILED":  # the API does not document what a child looks like; this is a guess
         return {f"{ticket_id}-1": {behaviour.key: status, "details": f"The push of ticket {ticket_id} was rejected"}}
     return {}

@@ -1,4 +1,4 @@
-"""The faults that are set, what they have hit so far, and the requests that stand still because of them."""
+"""The faults that are set, what they have hit so far, and the requests that they hold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Armed:
         self._random = random.Random(fault.seed)  # noqa: S311  # it must be repeatable, not secret
 
     def hits(self, method: str, path: str) -> bool:
-        """Count a request, and say whether the fault hits it."""
+        """Count a request, and return whether the fault hits it."""
         if self.fault.method not in (None, method) or not self._is_found(path):
             return False
         self.matched += 1
@@ -43,21 +43,21 @@ class _Armed:
 class Trouble:
     """The faults that are set.
 
-    :param faults: to begin with.
+    :param faults: the faults at the start.
     """
 
     def __init__(self, faults: Iterable[AnyFault] = ()) -> None:
         self._armed: list[_Armed] = []
         self._held: set[asyncio.Future[bool]] = set()
         self._silent: set[asyncio.Future[bool]] = set()
-        #: Whether any request, or any that begins to arrive, needs to be looked at: without faults nothing is slower.
+        #: Whether each request, or each beginning of one, must be checked. Without faults, nothing is slower.
         self.looks_at_requests = False
         self.looks_at_connections = False
         for fault in faults:
             self.add(fault)
 
     def add(self, fault: AnyFault) -> None:
-        """Set one more fault; the first that hits a request decides, and latencies add to it."""
+        """Add a fault. The first fault that hits a request decides; latencies are added to it."""
         self._armed.append(_Armed(fault))
         if isinstance(fault, CloseBeforeFault):
             self.looks_at_connections = True
@@ -65,21 +65,21 @@ class Trouble:
             self.looks_at_requests = True
 
     def clear(self) -> None:
-        """Set no fault any more, and release what is held."""
+        """Remove all faults, and release the requests that are held."""
         self._armed.clear()
         self.looks_at_requests = self.looks_at_connections = False
         self.release()
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return each fault, with how many requests it matched and hit."""
+        """Return each fault, and how many requests it matched and hit."""
         return [armed.as_json() for armed in self._armed]
 
     def closes(self, method: str, path: str) -> bool:
-        """Say whether the connection is reset on which this request begins to arrive."""
+        """Return whether the connection is reset, now that this request begins to arrive."""
         return any(isinstance(armed.fault, CloseBeforeFault) and armed.hits(method, path) for armed in self._armed)
 
     def pick(self, method: str, path: str) -> tuple[float, AnyFault | None]:
-        """Return how much later a request is answered, and what else happens to it."""
+        """Return how much later a request is answered, in seconds, and the fault that hits it."""
         latency, chosen = 0.0, None
         for armed in self._armed:
             fault = armed.fault
@@ -90,9 +90,9 @@ class Trouble:
         return latency, chosen
 
     def hold(self, *, releasable: bool = True) -> asyncio.Future[bool]:
-        """Return what a request waits for that stands still: true when it goes on, false when it is dropped.
+        """Return the future that a held request awaits: true if the request goes on, false if it is dropped.
 
-        :param releasable: whether ``release`` lets it go on.
+        :param releasable: whether ``release`` ends the hold.
         """
         where = self._held if releasable else self._silent
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -101,11 +101,11 @@ class Trouble:
         return future
 
     def release(self) -> int:
-        """Let every request go on that is held now, and return how many these were."""
+        """Release every request that is held now, and return how many these were."""
         return _settle(self._held, True)
 
     def drop(self) -> None:
-        """Drop every request that stands still."""
+        """Drop every request that is held."""
         _settle(self._held | self._silent, False)
 
 
@@ -117,7 +117,7 @@ def _settle(futures: set[asyncio.Future[bool]], goes_on: bool) -> int:
 
 
 class RateLimit:
-    """So many requests a second are served, with a burst of one second; what comes faster is refused.
+    """A limit on the requests in a second, with a burst of one second. Faster requests are refused.
 
     :param per_second: ``None`` for no limit.
     """
@@ -129,7 +129,7 @@ class RateLimit:
         self._at = time.monotonic()
 
     def wait(self) -> int:
-        """Take one request; return 0 when it is served, else the full seconds after which one will be."""
+        """Take one request. Return 0 if it is served, else the whole seconds until the next one is served."""
         if self.per_second is None:
             return 0
         now = time.monotonic()

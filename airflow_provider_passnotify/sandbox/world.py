@@ -1,4 +1,4 @@
-"""Which passes there are, and how the API names them. No I/O.
+"""Which passes exist, and how the API names them. No I/O.
 
 The starting data makes every example request of the API reference work as it is written there.
 """
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FIRST_EXTRA_PASS = 1_000_001
 EXTRA_TEMPLATE = "20000"
 EXTRA_EXTERNAL_ID = "customer-"
-MAX_DIGITS = 15  # of digits; what is longer is no pass, and need not be read as a number
+MAX_DIGITS = 15  # a longer id is no pass, so it is not read as a number
 
 TEMPLATES: dict[str, Sequence[int]] = {
     "123": (223, 224, 225),
@@ -30,18 +30,18 @@ PASSES = {str(number): number for members in TEMPLATES.values() for number in me
 
 
 class NotFoundError(Exception):
-    """What the request names does not exist."""
+    """The request names something that does not exist."""
 
 
 class NewPass(BaseModel):
     """A pass of your own, and its names.
 
     :param pass_id: a whole number from 1.
-    :param template_id: the template it is made from; the names below need one.
-    :param external_id: your id for the pass, unique in its template.
-    :param template_external_id: your id for the template.
-    :param tags: that the pass carries.
-    :param segments: that it is in, each a project and a segment.
+    :param template_id: the template that the pass is made from. The other names need it.
+    :param external_id: your own id for the pass, unique in its template.
+    :param template_external_id: your own id for the template.
+    :param tags: the tags that the pass carries.
+    :param segments: the segments that the pass is in, each one as a project and a segment.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -61,9 +61,9 @@ class NewPass(BaseModel):
 
 
 class World:
-    """The passes, found by every name the API has for them.
+    """The passes, and how to find them by each name that the API has for them.
 
-    Passes are numbers here. The extra ones are never stored, so that a million of them costs nothing.
+    A pass is a number here. The extra passes are not stored, so a million of them costs nothing.
 
     :param extra_passes: how many passes there are beyond the starting data: ids from 1000001, in template 20000, with
         the external ids ``customer-1``, ``customer-2``, ...
@@ -80,9 +80,9 @@ class World:
         self._segments = {segment: dict(by_template) for segment, by_template in SEGMENTS.items()}
 
     def add(self, new: NewPass) -> None:
-        """Add a pass, or more names of one that there is.
+        """Add a pass, or more names of an existing pass.
 
-        :raises ValueError: when a name belongs to another one; nothing is added then.
+        :raises ValueError: if a name belongs to another pass. Then nothing is added.
         """
         number = _number(new.pass_id)
         if new.template_id is not None:
@@ -168,7 +168,7 @@ def _with(members: Sequence[int], number: int) -> Sequence[int]:
 
 
 def _number(digits: str) -> int:
-    """Return a number that is written in exactly one way, or 0: ``007`` must not reach pass 7."""
+    """Return the number, or 0 if it is not written in the usual way. So ``007`` does not find pass 7."""
     if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= MAX_DIGITS:
         return int(digits)
     return 0

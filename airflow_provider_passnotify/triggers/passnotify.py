@@ -1,4 +1,4 @@
-"""The trigger: it polls tickets for a deferred task. It never sends, so that it may run twice."""
+"""The trigger: it polls tickets for a deferred task. It never sends, because a trigger may run twice."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from airflow_provider_passnotify.triggers.shared_client import SharedClient, sha
 
 CALLS_AT_ONCE = 16
 MAX_CYCLES_WITHOUT_CONNECTION = 3
-"""After so many poll cycles in a row without a connection of that id it counts as missing. (A secrets backend that is
-away looks the same.)"""
+"""If the connection is not found in so many poll cycles in a row, it counts as missing. (A secrets backend that cannot
+be reached looks the same, so one poll cycle is not enough.)"""
 
 
 class NotificationTicketTrigger(BaseTrigger):
-    """Poll tickets until all have ended or the time is up, and fire one event that says how.
+    """Poll tickets until all have ended or the time is up. Then fire one event that says how they ended.
 
     The event is ``{"status": "success" | "failed" | "timeout" | "error", "message": ..., "tickets": [...], ...}``, see
     :func:`~airflow_provider_passnotify.api.ticket_event.as_event`.
@@ -39,9 +39,9 @@ class NotificationTicketTrigger(BaseTrigger):
     :param passnotify_conn_id: the Airflow connection.
     :param success_statuses: more words that mean success.
     :param failure_statuses: more words that mean failure.
-    :param growth: what ``poll_interval`` is multiplied by after each poll cycle.
-    :param longest_interval: seconds at which the growth ends.
-    :param so_far: the initial state: what the worker knew, as an event. The event holds it, too.
+    :param growth: ``poll_interval`` is multiplied by this after each poll cycle.
+    :param longest_interval: ``poll_interval`` grows up to this, in seconds.
+    :param so_far: the initial state: what the worker knew when it deferred, as an event. The final event includes it.
     :param by_execution_timeout: whether ``end`` is the task's ``execution_timeout``.
     """
 
@@ -124,7 +124,7 @@ class NotificationTicketTrigger(BaseTrigger):
 
 
 async def _poll(tracker: TicketTracker, shared: SharedClient) -> None:
-    """Ask once for each ticket that has not ended, a few at a time."""
+    """Poll each ticket that has not ended once, a few at a time."""
     queue = deque(tracker.begin_cycle())
     goes_on = True
 

@@ -1,4 +1,4 @@
-"""What the triggers of one triggerer share, per Airflow connection: a client, its open connections, and the rate."""
+"""What the triggers of one triggerer share for each Airflow connection: a client, its open connections, the rate."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 300.0
 """Seconds after which the Airflow connection is read again, so that a new password is noticed."""
 RENEWABLE_SECONDS = 5.0
-"""After a refused credential the connection is read again if it was read longer ago than this."""
+"""If the API rejects the credential, the connection is read again, but not if it was read in the last seconds."""
 
 log = logging.getLogger(__name__)
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()
 
 
 class _QuietError(Exception):
-    """No request was made, because of an earlier ``Retry-After``; the verdict is the one that had it."""
+    """No request was made, because an earlier verdict had a ``Retry-After``. This holds that verdict."""
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
@@ -35,7 +35,7 @@ class _QuietError(Exception):
 
 
 class SharedClient:
-    """The client of one connection; triggers that start at the same time wait for one reading of it.
+    """The client of one Airflow connection. Triggers that start at the same time read the connection only once.
 
     :param conn_id: the Airflow connection.
     """
@@ -52,9 +52,9 @@ class SharedClient:
         self._quiet_verdict: Verdict | None = None
 
     async def ready(self) -> None:
-        """Read the Airflow connection, if that is due.
+        """Read the Airflow connection, if it is time to read it again.
 
-        :raises PassNotifyConfigError: naming what is wrong with the connection.
+        :raises PassNotifyConfigError: it names what is wrong with the connection.
         """
         if self._client is None:
             await self._read()
@@ -62,7 +62,7 @@ class SharedClient:
             await self._refresh(FRESH_SECONDS)
 
     async def poll(self, request: Request) -> Verdict:
-        """Ask once, within the rate; after :meth:`ready`."""
+        """Poll once, within the rate. Call :meth:`ready` before."""
         client = self._client
         assert client is not None  # noqa: S101 (ready() was awaited)
         verdict = await self._ask(client, request)
@@ -88,7 +88,7 @@ class SharedClient:
         return verdict
 
     def _check_quiet(self) -> None:
-        """Make no request, not even one that already waited for its turn, while a ``Retry-After`` holds."""
+        """Raise while a ``Retry-After`` is in force. This also stops a request that already waited for its turn."""
         left = self._quiet_until - asyncio.get_running_loop().time()
         if self._quiet_verdict is not None and left > 0:
             raise _QuietError(replace(self._quiet_verdict, retry_after=left))
@@ -101,13 +101,13 @@ class SharedClient:
             await client.close()
 
     async def _changed(self, client: PassNotifyAsyncClient) -> bool:
-        """Whether the connection has another credential than the one that was refused."""
+        """Whether the connection has another credential than the one that the API rejected."""
         if client is self._client:
             await self._refresh(RENEWABLE_SECONDS)
         return client is not self._client
 
     async def _refresh(self, age: float) -> None:
-        """Read the connection again if the last time was longer ago; if that fails, the old client stays."""
+        """Read the connection again if the last time was longer ago. If that fails, the old client stays."""
         now = asyncio.get_running_loop().time()
         if now - self._read_at < age:
             return
@@ -137,16 +137,16 @@ class SharedClient:
         config = replace(await PassNotifyAsyncHook(self._conn_id).get_config(), max_retries=0)
         if self._client is None or self._client.config != config:
             if self._client is not None:
-                self._replaced.append(self._client)  # calls under way end on it
+                self._replaced.append(self._client)  # calls that have begun end on the old client
             self._client = await new_async_client(config)
             self._slots = asyncio.Semaphore(config.max_connections)
-            self._quiet_until = 0.0  # it was said for another host or credential
+            self._quiet_until = 0.0  # the Retry-After was for another host or credential
         self._read_at = asyncio.get_running_loop().time()
 
 
 @asynccontextmanager
 async def shared_client(conn_id: str) -> AsyncIterator[SharedClient]:
-    """Give the client of a connection to one more user; the last one closes its connections."""
+    """Give the client of a connection to one more user. The last user closes its connections."""
     clients = _shared.setdefault(asyncio.get_running_loop(), {})
     shared = clients.setdefault(conn_id, SharedClient(conn_id))
     shared.users += 1
