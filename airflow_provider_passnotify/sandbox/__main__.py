@@ -28,7 +28,7 @@ What happened is at /_sandbox/deliveries and /_sandbox/requests; /_sandbox lists
 def main(arguments: list[str] | None = None) -> int:
     """Run the sandbox until it is stopped by a signal.
 
-    :param arguments: of the command line; ``None`` for this process's own.
+    :param arguments: the arguments of the command line. ``None`` means those of this process.
     """
     try:
         import fastapi  # noqa: F401
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as problem:
         print(f"Cannot listen on {given.host} port {given.port}: {problem.strerror or problem}", file=sys.stderr)
         return 1
-    # uvicorn raises the signal again when it has shut down; the default handlers would make that look like a failure.
+    # uvicorn raises the signal again after it has shut down. With the default handlers this would look like a failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
     server.run_until_stopped()
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="interface to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=8080, help="0 picks a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="0 means any free port (default: %(default)s)")
     parser.add_argument("--login", type=_login, default="sandbox", help="default: %(default)s")
     parser.add_argument("--password", default="sandbox", help="default: %(default)s")
     parser.add_argument(
@@ -86,25 +86,25 @@ def _parser() -> argparse.ArgumentParser:
         "--ticket-seconds", type=_seconds, default=2, metavar="S", help="until a ticket ends (default: %(default)s)"
     )
     parser.add_argument(
-        "--rate-limit", type=_rate, metavar="N", help="requests a second; what comes faster is answered 429"
+        "--rate-limit", type=_rate, metavar="N", help="requests a second; faster requests are answered with 429"
     )
     parser.add_argument("--fault", type=_fault, action="append", default=[], help="see below; may be repeated")
     parser.add_argument(
-        "--api-key-error", action="store_true", help="answer a wrong credential 500 instead of 401, as the API also did"
+        "--api-key-error", action="store_true", help="answer 500, not 401, to a wrong credential, as the API also did"
     )
     parser.add_argument(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="answer under this name, too, as in a container; may be repeated",
+        help="also answer requests for this host name, for example in a container; may be repeated",
     )
     parser.add_argument(
         "--keep-alive",
         type=_count,
         default=5,
         metavar="S",
-        help="close connections idle so long (default: %(default)s)",
+        help="close connections that are idle for this long (default: %(default)s)",
     )
     return parser
 
