@@ -1,4 +1,4 @@
-"""Our batch as a task runs it: rows from a file, journal, report and progress, without a scheduler around it."""
+"""Our batch as a task runs it, with rows from a file, journal, report and progress, but without a scheduler."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
 
 STORE_SECONDS = 0.015
-"""What one write to Airflow's ``task_state_store`` takes."""
+"""How long one write to Airflow's ``task_state_store`` takes, in seconds."""
 
 
 class StateStore:
-    """Stands in for Airflow's ``task_state_store``: as slow, and empty, as in a first try, which reads nothing back."""
+    """Replaces Airflow's ``task_state_store``. It is as slow, and empty, as in a first try."""
 
     def get(self, _key: str) -> Any:
         time.sleep(STORE_SECONDS)
@@ -27,7 +27,7 @@ class StateStore:
 
 
 class TaskInstance:
-    """Stands in for Airflow's, of which a batch asks now and then whether it still runs."""
+    """Replaces Airflow's task instance. A batch checks now and then whether it is still running."""
 
     dag_id, task_id, run_id, map_index = "a_dag", "send", "a_run", -1
     try_number, max_tries = 1, 0

@@ -4,8 +4,8 @@
 
     python benchmarks/import_cost.py [rounds]
 
-CPU seconds (a busy machine distorts them less than those on the wall), each round in a process of its own, medians.
-Figures, not a gate.
+It prints medians of CPU seconds, because these depend less on other load than the time that passes. Each run is a new
+process. Nothing fails here.
 """
 
 from __future__ import annotations

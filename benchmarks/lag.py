@@ -17,10 +17,12 @@ TICK = 0.005
 
 
 class LagTrigger(BaseTrigger):
-    """Write, each second, at most: how late the loop was, what its coroutines computed in one go (the thread's CPU time
-    but for garbage collection), and how long a collection took.
+    """Write three figures each second, each the largest in that second.
 
-    :param path: of the file to write to; a file of that name with ``.stop`` ends it.
+    How late the loop was; how long its coroutines computed without a pause (CPU time of the thread without garbage
+    collection); how long a garbage collection took.
+
+    :param path: the file to write to. A file of that name with ``.stop`` ends the trigger.
     """
 
     def __init__(self, path: str) -> None:
@@ -53,9 +55,9 @@ class LagTrigger(BaseTrigger):
 
 
 class IdleTrigger(BaseTrigger):
-    """Do nothing until told to stop: what a triggerer costs without us.
+    """Do nothing until it is stopped. This shows what a triggerer costs without us.
 
-    :param path: of a file that tells it.
+    :param path: a file that stops it.
     """
 
     def __init__(self, path: str) -> None:
@@ -72,12 +74,12 @@ class IdleTrigger(BaseTrigger):
 
 
 class Pauses:
-    """Python's garbage collection: its length is that of all that the process has in memory, Airflow above all."""
+    """Python's garbage collection. It takes long if the process has much in memory, and most of this is Airflow."""
 
     def __init__(self) -> None:
         self.longest = 0.0
         self.cpu = 0.0
-        """CPU seconds of this thread, all collections together."""
+        """CPU seconds of this thread, the sum of all collections."""
         self._thread = threading.get_ident()
         self._began = (0.0, 0.0)
 

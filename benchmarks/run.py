@@ -1,10 +1,10 @@
-"""Measures how fast notifications go out, ours and others' ways side by side, and writes the page of the guide.
+"""Measures how fast our ways and other ways send notifications, and writes the page of the guide.
 
-``python benchmarks/run.py [--quick]``; needs the ``benchmark`` extra. Figures, not a gate: nothing fails here.
+``python benchmarks/run.py [--quick]``. It needs the extra ``benchmark``. Nothing fails here.
 
-Each measurement runs in a process of its own against a server in another one, on this machine. The variants take turns
-and the medians of the rounds are shown, so that whatever else runs on the machine hits all of them; a ratio is the
-median of the ratios within a round.
+Each measurement runs in a new process, against a server in another process on this machine. The variants take turns,
+so that other load on the machine slows all of them. The medians of the repetitions are shown. A ratio is the median of
+the ratios within one repetition.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BASE, LIMIT = "http_hook", "libcurl"
 
 @dataclass
 class Variant:
-    """One way of sending, and how many notifications a measurement takes, to last a few seconds."""
+    """One way of sending, and how many notifications it sends in one measurement, so that this takes a few seconds."""
 
     name: str
     words: str
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measure(url: str, latency: float, rounds: int, share: float, folder: Path, certificate: Path | None) -> Figures:
-    """Let the variants take turns; return what each round gave."""
+    """Let the variants take turns. Return the results of each repetition."""
     figures: Figures = {}
     for round_number in range(rounds):
         for variant in VARIANTS:
@@ -88,7 +88,7 @@ def measure(url: str, latency: float, rounds: int, share: float, folder: Path, c
 
 
 def environment(folder: Path, certificate: Path | None = None) -> dict[str, str]:
-    """Return the environment of a measurement: an Airflow of its own in ``folder``, and ours to import."""
+    """Return the environment of a measurement: a new Airflow home in ``folder``, and our package on the path."""
     return os.environ | {
         "AIRFLOW_HOME": str(folder / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -1,6 +1,6 @@
-"""A server that is not the bottleneck: it answers every request alike, after a latency, within a limit if one is set.
+"""A server that is fast enough: it gives every request the same answer, after a latency, and can have a limit.
 
-It runs in a process of its own. ``GET /stats`` tells how many requests it accepted and refused in each second.
+It runs in a separate process. ``GET /stats`` returns how many requests it accepted and refused in each second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REFUSED = _answer(
 
 
 class Api(asyncio.Protocol):
-    """One keep-alive connection; requests are taken apart by hand, as far as it matters."""
+    """One keep-alive connection. Requests are parsed by hand, and only as far as needed."""
 
     latency = 0.0
     limit = 0

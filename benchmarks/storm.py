@@ -1,7 +1,7 @@
-"""A storm of 429: the server accepts 100 requests in each second, the batch would send thousands.
+"""Many 429: the server accepts 100 requests a second, but the batch could send thousands.
 
-``python benchmarks/storm.py [--rows 6000] [--limit 100]`` prints what was sent, and which share of the requests was
-refused before and after the sender had settled.
+``python benchmarks/storm.py [--rows 6000] [--limit 100]`` prints what was sent, and the share of the requests that got
+a 429, before and after the sender had found the right rate.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
     PYTHONPATH=. python benchmarks/triggerer.py [--tasks 1000] [--tickets 2000] [--rate 100]
     PYTHONPATH=. python benchmarks/triggerer.py --control
 
-The second is what Airflow makes of 1,000 deferred tasks whose triggers do nothing, for comparison.
+The second command is for comparison: 1,000 deferred tasks whose triggers do nothing.
 
-The triggerer is started when all have deferred, so that it takes them all at once; the tickets end 90 s later.
-Prints how the tasks ended, the polls per second, the lag of the triggerer's event loop (the most in each second; what
-its coroutines computed in one go, and how long garbage collection took) and the memory of the triggerer.
+The triggerer is started after all tasks have deferred, so that it starts all triggers at once. The tickets end 90 s
+later. It prints how the tasks ended, the polls per second, the memory of the triggerer, and the lag of its event loop:
+the longest in each second, how long its coroutines computed without a pause, and how long garbage collection took.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def print_lag(lag_file: Path, waited: float) -> None:
 
 
 def print_blocked(airflow: Airflow) -> None:
-    """Print what Airflow itself says of the loop."""
+    """Print what Airflow itself says about the loop."""
     blocked = [line for line in airflow.output("triggerer").splitlines() if "async thread was blocked" in line]
     print(f"the triggerer's own warnings of a blocked loop: {len(blocked)}")
 

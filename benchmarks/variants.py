@@ -1,4 +1,4 @@
-"""The ways of sending that are compared; each runs in a process of its own and prints what it took as JSON.
+"""The ways of sending that are compared. Each one runs in a new process and prints its figures as JSON.
 
 ``python benchmarks/variants.py NAME URL COUNT``: COUNT notifications to the server at URL.
 """
@@ -170,7 +170,7 @@ def libcurl(url: str, count: int) -> None:
 
 
 def mapped_tasks(url: str, count: int) -> None:
-    """One mapped HttpOperator task for each notification, in ``dag.test``: no scheduler, so the least it can take."""
+    """One mapped HttpOperator task for each notification, in ``dag.test``. With a scheduler it would take longer."""
     _set_http_connection(url)
     os.environ["BENCHMARK_HEADERS"] = json.dumps(HEADERS)
     os.environ["BENCHMARK_ENDPOINTS"] = json.dumps([path_of(number) for number in range(count)])

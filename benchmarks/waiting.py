@@ -1,9 +1,9 @@
-"""Many tickets waited for in one triggerer: the lag of its event loop, the polls per second, the memory per ticket.
+"""Waiting for many tickets in one triggerer: the lag of its event loop, the polls per second, the memory per ticket.
 
     python benchmarks/waiting.py [--tasks 1000] [--tickets 2000] [--rate 100] [--seconds 60]
 
-One event loop, as the triggerer has it: a trigger for each of the deferred tasks, and one trigger with many tickets.
-The sandbox runs in a process of its own, where all tickets end at about half of the time.
+There is one event loop, as in a triggerer, with a trigger for each deferred task and one trigger with many tickets. The
+sandbox runs in a separate process. All tickets end at about half of the time.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def sandbox_process(seconds: float) -> Iterator[tuple[str, str, tuple[str, str]]
 
 
 class Lag:
-    """A watchdog coroutine: how late the event loop wakes it, and how much the loop computed meanwhile.
+    """A coroutine that measures how late the event loop wakes it, and how much the loop computed in this time.
 
-    The second is less than the first where the machine had something else to do.
+    The second is less than the first if the machine had other work to do.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Lag:
         self.collections: list[float] = []
 
     async def watch(self) -> None:
-        """Sleep again and again, and note by how much each sleep was too long."""
+        """Sleep in a loop, and note by how much each sleep was too long."""
         loop = asyncio.get_running_loop()
         while True:
             before, computed = loop.time(), time.thread_time()
@@ -71,7 +71,7 @@ class Lag:
             self.computed.append(time.thread_time() - computed)
 
     def collected(self, phase: str, info: dict[str, int]) -> None:
-        """Note how long Python's own garbage collection took, whose length is that of all of Airflow."""
+        """Note how long Python's garbage collection took. It takes long because Airflow has much in memory."""
         if phase == "start":
             self._began = time.perf_counter()
         elif info["generation"] == 2:
@@ -88,7 +88,7 @@ def _spread(values: list[float]) -> str:
 
 
 async def fire(ticket_ids: list[int], interval: float, seconds: float) -> dict[str, Any]:
-    """Run one trigger, made of what was serialised, to its event."""
+    """Make one trigger from its serialized form, and run it to its event."""
     from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
 
     end = pendulum.now("UTC").add(seconds=int(seconds)).isoformat()
@@ -99,7 +99,7 @@ async def fire(ticket_ids: list[int], interval: float, seconds: float) -> dict[s
 
 
 async def run(tickets: list[int], options: argparse.Namespace, polls: Any) -> None:
-    """Wait for everything at once, and print what that cost."""
+    """Wait for all tickets at once, and print the cost."""
     lag = Lag()
     single, many = tickets[: options.tasks], tickets[options.tasks :]
     watchdog = asyncio.create_task(lag.watch())
@@ -148,7 +148,7 @@ def main() -> None:
             session.auth = credential
             body, path = {"value": "x"}, f"{url}/v1/pass/123/notify"
             tickets = [session.post(path, json=body).json()["ticketId"] for _ in range(options.tasks + options.tickets)]
-            # What Airflow imports for its first connection, a triggerer has imported when it starts.
+            # A triggerer has already imported, at its start, what Airflow imports for its first connection.
             from airflow.providers.common.compat.sdk import BaseHook
 
             BaseHook.get_connection("passnotify_default")

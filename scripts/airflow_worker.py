@@ -1,7 +1,7 @@
-"""The process that runs DAGs for ``local_airflow.py``: the one place that knows how the Airflow versions differ.
+"""The process that runs DAGs for ``local_airflow.py``. Only this file knows how the Airflow versions differ.
 
-Reads one JSON question per line from its input and writes one JSON answer per line to the file descriptor it is given;
-everything that Airflow logs goes to its output.
+It reads JSON requests from its input, one on each line. It writes the JSON answers to the file descriptor that it is
+given. Everything that Airflow logs goes to its output.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ try:
 except ImportError:
     pass
 else:
-    # Before 3.3 Airflow builds its API server in the process anew for every task, at 2 s each; one serves them all.
+    # Before 3.3, Airflow makes an in-process API server for every task, which takes 2 s. One is enough for all.
     supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
-# As in pytest's settings: a warning that our own code causes fails the task.
+# As in pytest's settings: if our own code causes a warning, the task fails.
 warnings.filterwarnings("error", module=r"airflow_provider_passnotify|example_dags")
 
 
 def answer(question: dict[str, Any], dags_folder: str) -> dict[str, Any]:
-    """Carry out what was asked for."""
+    """Carry out one request."""
     if "parse" in question:
         return {"errors": DagBag(question["parse"]).import_errors}
     bag = DagBag(dags_folder)
@@ -61,7 +61,7 @@ def answer(question: dict[str, Any], dags_folder: str) -> dict[str, Any]:
 
 
 def read_run(dag_id: str, run_id: str) -> dict[str, Any]:
-    """Return what a run left behind, as Airflow's own models read it: tables differ from version to version."""
+    """Return the results of a run. They are read by Airflow's own models, because its tables differ by version."""
     with create_session() as session:
         (run,) = DagRun.find(dag_id=dag_id, run_id=run_id, session=session)
         return {
@@ -89,7 +89,7 @@ def read_task(ti: Any, session: Any) -> dict[str, Any]:
 
 
 def questions() -> Iterator[dict[str, Any]]:
-    """Yield what is asked; end this process as soon as nobody can ask any more, be it in the middle of a run."""
+    """Yield the requests. End this process as soon as the input is closed, even in the middle of a run."""
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -103,7 +103,7 @@ def questions() -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Answer for ever."""
+    """Answer requests until the input is closed."""
     with os.fdopen(int(sys.argv[1]), "w") as answers:
         for question in questions():
             print(json.dumps(answer(question, sys.argv[2])), file=answers, flush=True)

@@ -1,8 +1,8 @@
-"""Chromium and its driver for ``make browser``: those of the machine, or Debian's, installed or merely unpacked.
+"""Chromium and its driver for ``make browser``: those of the machine, or Debian's packages.
 
     python scripts/browser.py      get them if they are not there; exit status 1 and the reason where that is impossible
 
-Where this is root, Debian's packages are installed; where not, they are unpacked into ``build/browser``, together with
+If this runs as root, Debian's packages are installed. If not, they are unpacked into ``build/browser``, together with
 the libraries that the machine does not have.
 """
 
@@ -44,7 +44,7 @@ def find() -> Browser | None:
 
 
 def install() -> str:
-    """Get the browser; return why that failed, empty where it did not."""
+    """Get the browser. Return why that failed, or an empty text if it did not."""
     if shutil.which("apt-get") is None:
         return "there is no apt-get here"
     if os.geteuid():

@@ -1,10 +1,10 @@
-"""Servers that tests need, databases and a broker: the machine's own, else Debian's packages in build/debian.
+"""Servers that tests need: databases and a broker. They are the machine's own, or Debian's packages in build/debian.
 
 Neither needs root: the packages are only unpacked.
 
-``python scripts/databases.py UV PYTHON CONSTRAINTS`` installs the drivers that tests/sql needs into an environment;
-mysqlclient has no wheel and is built against the unpacked library. What cannot be installed is named; the tests that
-need it then say so.
+``python scripts/databases.py UV PYTHON CONSTRAINTS`` installs the drivers that tests/sql needs into an environment.
+mysqlclient has no wheel, so it is built with the unpacked library. If a driver cannot be installed, this is printed,
+and the tests that need it say so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent / "build" / "debian"
 NOBODY = 65534
-"""Who PostgreSQL runs as where the tests run as root, which it refuses."""
+"""The user for PostgreSQL if the tests run as root, because PostgreSQL does not run as root."""
 
 
 class UnavailableError(Exception):
@@ -59,9 +59,9 @@ def mariadb_root() -> Path:
 
 @contextmanager
 def postgres(*options: str) -> Iterator[tuple[Path, int]]:
-    """Run a PostgreSQL server of its own, and give its socket's folder and its port; its user is ``postgres``.
+    """Run a new PostgreSQL server, and yield the folder of its socket and its port. Its user is ``postgres``.
 
-    :param options: of ``initdb``.
+    :param options: more options for ``initdb``.
     """
     programs = postgres_programs()
     with _folder() as folder:
@@ -79,7 +79,7 @@ def postgres(*options: str) -> Iterator[tuple[Path, int]]:
 
 @contextmanager
 def mariadb() -> Iterator[Path]:
-    """Run a MariaDB server of its own, and give the path of its Unix socket; its user is ``root``, without password."""
+    """Run a new MariaDB server, and yield the path of its Unix socket. Its user is ``root``, without a password."""
     root = mariadb_root()
     with _folder() as folder:
         data, where_to_listen, log = folder / "data", folder / "socket", folder / "log"
@@ -109,7 +109,7 @@ def mariadb() -> Iterator[Path]:
 
 @contextmanager
 def redis() -> Iterator[int]:
-    """Run a Redis server of its own, and give its port.
+    """Run a new Redis server, and yield its port.
 
     :raises UnavailableError: when it is neither installed nor to be had.
     """
@@ -132,7 +132,7 @@ def redis() -> Iterator[int]:
 
 
 def install_drivers(uv: str, python: str, constraints: str) -> None:
-    """Install what tests/sql needs beside the extra ``dev``, each on its own, and name what cannot be had."""
+    """Install what tests/sql needs in addition to the extra ``dev``, and print what cannot be installed."""
     install = [uv, "pip", "install", "--quiet", "--python", python, "--constraint", constraints]
     _try([*install, "--editable", ".[dev-sql]"], "duckdb, mysql-connector-python and psycopg")
     try:
@@ -155,9 +155,9 @@ def _try(command: list[str], what: str, more: dict[str, str] | None = None) -> N
 
 
 def _unpacked(*packages: str) -> Path:
-    """Unpack Debian packages, and what they need that is not installed, and return the folder.
+    """Unpack Debian packages, and the packages that they need, and return the folder.
 
-    :raises UnavailableError: where there is no Debian, or its packages cannot be reached.
+    :raises UnavailableError: if this is no Debian, or its packages cannot be downloaded.
     """
     done = ROOT / f".{'-'.join(packages)}"
     if done.exists():

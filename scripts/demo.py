@@ -1,4 +1,4 @@
-"""``make demo``: the example campaign, run by Airflow against the sandbox, and what came of it."""
+"""``make demo``: runs the example campaign in Airflow against the sandbox, and shows the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "example_dags"
 
 
 def main() -> None:
-    """Run the demo; exit with a reason if it fails, and keep the log then."""
+    """Run the demo. If it fails, exit with the reason and keep the log."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="passnotify-demo-"))
     log = folder / "home" / "airflow.log"
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def demo(home: Path) -> str | None:
-    """Run the campaign and print what came of it; return why it failed, if it did."""
+    """Run the campaign and print the result. Return why it failed, or ``None``."""
     with running_sandbox() as sandbox:
         say(f"The sandbox listens on {sandbox.url}.")
         say(f"Airflow {version('apache-airflow')} makes its database (SQLite, in a temporary folder) ...")
@@ -87,7 +87,7 @@ def pass_row(pass_id: str, entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def print_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print columns as wide as what they hold."""
+    """Print a table whose columns are as wide as their longest text."""
     lines = [header, *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     lines.insert(1, tuple("-" * width for width in widths))
@@ -96,7 +96,7 @@ def print_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print without buffering, also into a pipe."""
     print(text, flush=True)
 
 

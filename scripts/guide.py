@@ -1,6 +1,6 @@
-"""Puts code into the guide's pages, and checks that it is there: ``make guide``, and ``guide.py --check`` in the tests.
+"""Puts code into the pages of the guide (``make guide``), or checks that it is there (``guide.py --check``).
 
-A page names what it shows between two comments, which no reader sees; cogapp writes what belongs in between::
+A page has two comments that no reader sees. The first one says what to show, and cogapp writes it between the two::
 
     <!-- [[[cog example("passnotify_points", "howto_sql") ]]] -->
     ... written by cogapp ...
@@ -90,7 +90,7 @@ def _needed(source: str, code: str) -> str:
     tops = ast.parse(source).body
     wanted = _names(ast.parse(code))
     taken: dict[int, str] = {}
-    for node in reversed(tops):  # what a constant needs stands above it
+    for node in reversed(tops):  # what a constant needs is above it
         if isinstance(node, ast.ImportFrom | ast.Import):
             names = [alias for alias in node.names if (alias.asname or alias.name) in wanted]
             if names:

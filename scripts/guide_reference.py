@@ -1,4 +1,4 @@
-"""What the guide's reference says of each public name, made from its docstring: for ``guide.py``."""
+"""Makes the guide's reference from the docstrings of the public names. ``guide.py`` calls it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connection_options() -> None:
 
 
 def reference(path: str, *members: str) -> None:
-    """Show the docstring of a public name, its arguments as a list, and those of its methods that are named.
+    """Show the docstring of a public name, with its arguments as a list, and the docstrings of the named methods.
 
     :param path: such as ``hooks.passnotify.PassNotifyHook``.
     """
@@ -69,7 +69,7 @@ def _is_ours(base: type) -> bool:
 
 
 def _split(doc: str) -> tuple[str, list[tuple[str, str]]]:
-    """Part a docstring into its text and its fields, as Markdown."""
+    """Split a docstring into its text and its fields, as Markdown."""
     text, *rest = re.split(r"(?m)^:(?=param|return|raises)", _markdown(doc))
     fields = []
     for field in rest:

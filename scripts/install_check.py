@@ -57,7 +57,7 @@ def block(language: str, word: str) -> str:
 
 
 def fresh_environment(home: Path) -> dict[str, str]:
-    """Return the variables of a user who has nothing but Python."""
+    """Return the environment variables of a user who has only Python."""
     foreign = ("AIRFLOW", "_AIRFLOW", "PASSNOTIFY", "PYTHON", "VIRTUAL_ENV", "MAKE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {
@@ -72,7 +72,7 @@ def fresh_environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def sandbox(environment: dict[str, str]) -> Iterator[str]:
-    """Run the installed sandbox; its connection is what it printed."""
+    """Run the installed sandbox, and yield the connection that it prints."""
     with subprocess.Popen(
         ["passnotify-sandbox", "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT.anchor
     ) as process:
@@ -93,7 +93,7 @@ def step(what: str) -> Iterator[None]:
 
 
 def run(command: str, environment: dict[str, str]) -> str:
-    """Run a command in the clone; return what it printed, and exit with it if it fails."""
+    """Run a command in the clone and return what it printed. If it fails, print that and exit."""
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT,

@@ -1,7 +1,7 @@
-"""A throw-away Airflow on SQLite, in which DAGs are run by Airflow itself; for ``make demo`` and ``tests/airflow``.
+"""A temporary Airflow on SQLite that runs DAGs, for ``make demo`` and ``tests/airflow``.
 
-What differs between the Airflow versions stands in ``airflow_worker.py``, which also reads what a run left behind.
-Needs no import of Airflow itself.
+The differences between the Airflow versions are in ``airflow_worker.py``, which also reads the results of a run. This
+file does not import Airflow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WORKER = Path(__file__).with_name("airflow_worker.py")
 
 
 class TaskKey(NamedTuple):
-    """What names a task instance within a run; -1 is the map index of a task that is not mapped."""
+    """Identifies a task instance within a run. The map index is -1 if the task is not mapped."""
 
     task_id: str
     map_index: int = -1
@@ -42,12 +42,12 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a DAG run left behind.
+    """The results of a DAG run.
 
-    :param state: of the run, such as ``success``.
-    :param tasks: by task id and map index.
-    :param xcoms: by task id, map index and key.
-    :param log_text: everything that Airflow and the tasks wrote while it ran.
+    :param state: the state of the run, such as ``success``.
+    :param tasks: the task instances, by task id and map index.
+    :param xcoms: the XComs, by task id, map index and key.
+    :param log_text: everything that Airflow and the tasks logged during the run.
     """
 
     run_id: str
@@ -70,15 +70,15 @@ class RunResult:
 
 
 class ParseError(Exception):
-    """The DAGs folder does not hold what was asked for; the message holds Airflow's import errors."""
+    """There is no such DAG. The message has Airflow's import errors."""
 
 
 class LocalAirflow:
-    """A home with a migrated database, and one process of Airflow that runs DAGs in it, one after the other.
+    """An Airflow home with a database, and one Airflow process that runs DAGs in it, one after the other.
 
     :param home: an empty directory.
     :param dag_folders: directories with DAG files.
-    :param env: environment variables beyond the caller's, such as connections.
+    :param env: more environment variables than the caller's, such as connections.
     """
 
     def __init__(self, home: Path, *, dag_folders: Iterable[Path], env: Mapping[str, str]) -> None:
@@ -101,11 +101,11 @@ class LocalAirflow:
         if self._worker is None or self._worker.stdin is None:
             return
         with suppress(BrokenPipeError):
-            self._worker.stdin.close()  # at the end of its input it ends at once
+            self._worker.stdin.close()  # the process ends at the end of its input
         self._worker.wait()
 
     def command(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command of Airflow's own command line; what it writes is the result's ``stdout``, and in the log."""
+        """Run an ``airflow`` command. Its output is in ``stdout`` of the result, and in the log."""
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env={**self.env, **(env or {})},
@@ -122,12 +122,12 @@ class LocalAirflow:
     def run_dag(
         self, dag_id: str, conf: object = None, env: Mapping[str, str] | None = None, *, dateless: bool = False
     ) -> RunResult:
-        """Run a DAG of the folders to its end, and return what it left behind.
+        """Run a DAG of the folders to its end, and return its results.
 
-        :param conf: of the run.
+        :param conf: the conf of the run.
         :param env: environment variables for this run only, such as connections.
-        :param dateless: whether the run has no logical date, as one that an asset starts (Airflow 3).
-        :raises ParseError: when there is no such DAG.
+        :param dateless: whether the run has no logical date, like a run that an asset starts (Airflow 3).
+        :raises ParseError: if there is no such DAG.
         """
         start = self.log.stat().st_size
         answer = self._ask({"run": dag_id, "conf": conf, "env": dict(env or {}), "dateless": dateless})
@@ -180,7 +180,7 @@ def _run_result(answer: dict[str, Any], log_text: str) -> RunResult:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what would lead to the caller's own Airflow or packages."""
+    """Return the environment without variables that point to the caller's own Airflow or packages."""
     foreign = ("AIRFLOW_", "_AIRFLOW_", "PASSNOTIFY_", "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 

@@ -1,6 +1,6 @@
-"""What is published, built and tried: the sdist, the wheel that comes of it, and the README in a fresh environment.
+"""Builds and tries what a release publishes: the sdist, the wheel, and the README in a fresh environment.
 
-``make release-check`` runs it. Nothing is uploaded, and nothing but the built files in ``build/dist`` is kept.
+``make release-check`` runs it. Nothing is uploaded. Only the built files in ``build/dist`` are kept.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TESTS = (
     "tests/airflow/test_provider.py",
     "tests/airflow/test_example_dags.py",
 )
-"""Run against the installed wheel, where the source of the package is not at hand."""
+"""These tests are run against the installed wheel, without the source of the package."""
 
 
 def main() -> None:
-    """Check everything; exit at the first that is wrong."""
+    """Check everything. Exit at the first problem."""
     check_changelog()
     sdist, wheel = build()
     check_contents(sdist)
@@ -63,7 +63,7 @@ def build() -> tuple[Path, Path]:
 
 
 def check_contents(sdist: Path) -> None:
-    """Exit if the sdist lacks a file that git has: ``make`` may need any of them."""
+    """Exit if the sdist lacks a file that git has, because ``make`` may need any of them."""
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     git = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -119,7 +119,7 @@ def check_deployment() -> None:
 
 
 def found(pattern: str, text: str) -> str:
-    """Return what a line of a page holds; exit if there is no such line."""
+    """Return the text that a pattern finds on a page. Exit if it finds nothing."""
     match = re.search(pattern, text, re.MULTILINE)
     if not match:
         sys.exit(f"docs/deployment.md has no line {pattern}")

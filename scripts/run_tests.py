@@ -1,8 +1,8 @@
-"""``make test``: every check, the cheapest first, up to the first that fails; each is a target of the Makefile.
+"""``make test``: runs all checks, the cheapest first, and stops at the first failure. Each is a target of the Makefile.
 
-The Airflow versions, the floor and the ceiling are tested two at a time, each one's output shown when it is done, while
-the environments of the others are installed in the background. The last lines say what was skipped and why: whatever a
-machine lacks is named.
+The Airflow versions, the floor and the ceiling are tested two at a time. The output of each is shown when it has ended.
+Meanwhile, the environments of the others are installed in the background. The last lines say what was skipped, and
+what is missing on this machine.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from xml.etree import ElementTree
 
 RESULTS = Path("build/test-results")
 AT_ONCE = 2
-"""Airflow versions tested at the same time; they wait for the clock as much as they compute."""
+"""How many Airflow versions are tested at the same time. Half of the time, a test only waits."""
 EXPECTED_MINUTES, MAX_MINUTES = 45, 60
-"""On two cores. Above the first the last lines say so, above the second they sound an alarm."""
+"""The longest times on two cores. Above the first, the last lines say so. Above the second, they say it loudly."""
 FIRST = ("lint", "types", "docs", "coverage", "fuzz", "sql", "browser")
 """On the newest Airflow, before the other versions."""
 EDGES = ("floor", "ceiling")
-"""The lowest and the newest that the package allows; these need Pythons that a machine may lack."""
+"""The lowest and the newest versions that the package allows. They need Pythons that a machine may not have."""
 LAST = ("simulation", "release-check", "system", "chaos", "demo")
 """On the newest Airflow, when the others have passed: these take longest."""
 
@@ -43,13 +43,13 @@ class Step:
     skipped: Counter[str] = field(default_factory=Counter)
     """How many tests were skipped, by reason."""
     note: str = ""
-    """What the last lines say of it."""
+    """What the last lines say about it."""
 
 
 class Installer(threading.Thread):
     """Makes one environment after the other in the background.
 
-    :param versions: of Airflow.
+    :param versions: the Airflow versions.
     """
 
     def __init__(self, versions: list[str]) -> None:
@@ -96,7 +96,7 @@ class Installer(threading.Thread):
 
 
 def main() -> None:
-    """Run the steps, and close with a table and the total time."""
+    """Run the steps, and print a table and the total time at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("versions", nargs="+", help="of Airflow")
     parser.add_argument("--newest", required=True, help="the version that everything else is tested with")
@@ -128,7 +128,7 @@ def main() -> None:
         sys.exit("interrupted")
     finally:
         installer.stop()
-        pool.shutdown(cancel_futures=True)  # what runs already may end; nothing new begins
+        pool.shutdown(cancel_futures=True)  # running steps may end; no new one begins
         print_table([*steps, *airflows, *last])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     missing = [step.target for step in airflows if step.counts == "NOT RUN"]

@@ -21,7 +21,7 @@ from tests.airflow_cluster import Airflow, running_airflow
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "example_dags"
 CUSTOMERS = 200
-"""In the database of the examples; each has a pass in the sandbox, with an id from 1000001 on."""
+"""How many customers are in the database of the examples. Each one has a pass in the sandbox, from id 1000001."""
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, ``kill``, and the closing of the terminal."""
 READY = """
@@ -40,7 +40,7 @@ Ctrl-C stops all of it.
 
 
 def main() -> None:
-    """Run until told to stop; exit with a reason if Airflow does not start, and keep its logs then."""
+    """Run until it is stopped. If Airflow does not start, exit with the reason and keep its logs."""
     for number in STOPPING:
         signal.signal(number, interrupt)
     folder = Path(tempfile.mkdtemp(prefix="passnotify-airflow-"))
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def run(folder: Path) -> None:
-    """Start everything, say where it is, and watch it."""
+    """Start everything, print the addresses, and watch the processes."""
     say(f"Starting the sandbox and Airflow {version('apache-airflow')}. This takes about a minute ...")
     settings = {
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
@@ -92,7 +92,7 @@ def make_database(folder: Path) -> Path:
 
 
 def interrupt(*_: object) -> None:
-    """Stop. A second Ctrl-C does nothing: what is being stopped must all be stopped."""
+    """Stop. Ignore a second Ctrl-C, so that everything is stopped."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     say("\nStopping ...")
@@ -100,7 +100,7 @@ def interrupt(*_: object) -> None:
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print without buffering, also into a pipe."""
     print(text, flush=True)
 
 
