@@ -11,7 +11,7 @@ In a test::
         assert dag.test().state == "success"
         assert [push.value for push in passnotify_sandbox.deliveries(9001)] == ["Your gate is B7"]
 
-It needs the extra ``sandbox``: ``pip install 'airflow-provider-passnotify[sandbox]'``.
+It needs the extra ``sandbox`` of this package.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def running_sandbox(*, passes: int = 0, ticket_seconds: float = 0, **options: An
     try:
         from airflow_provider_passnotify.sandbox.server import running_sandbox as run
     except ImportError as problem:
-        raise ImportError(f"{problem}: the sandbox needs pip install 'airflow-provider-passnotify[sandbox]'") from None
+        raise ImportError(f"{problem}. Install the extra 'sandbox': airflow-provider-passnotify[sandbox]") from None
     with run(passes=passes, ticket_seconds=ticket_seconds, **options) as running:
         yield Sandbox(running)
 

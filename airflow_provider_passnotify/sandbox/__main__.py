@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as problem:
-        print(f"{problem}: the sandbox needs pip install 'airflow-provider-passnotify[sandbox]'", file=sys.stderr)
+        print(f"{problem}. Install the extra 'sandbox': airflow-provider-passnotify[sandbox]", file=sys.stderr)
         return 1
     from airflow_provider_passnotify.sandbox.server import SandboxServer
     from airflow_provider_passnotify.sandbox.state import Options
