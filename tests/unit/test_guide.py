@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 import subprocess
@@ -83,6 +84,28 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_contents() -> None:
     listed = {urlsplit(link).path for link in links(ROOT / "docs" / "index.md")}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} == listed
+
+
+def test_the_architecture_names_code_that_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`([a-z_/]+\.py): ([A-Za-z_.]+)`", text)
+    assert len(named) > 20
+    missing = []
+    for file, path in named:
+        found: ast.AST | None = ast.parse((ROOT / "airflow_provider_passnotify" / file).read_text())
+        for part in path.split("."):
+            found = next((node for node in getattr(found, "body", ()) if getattr(node, "name", None) == part), None)
+        if found is None:
+            missing.append(f"{file}: {path}")
+    assert missing == []
+
+
+def test_the_glossary_has_the_words_of_the_guide() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    explained = re.findall(r"^\| \*\*(\w+)\*\* \|", text, re.MULTILINE)
+    words = "push notification target ticket try attempt intent outcome verdict journal ledger chunk row report"
+    assert set(words.split()) <= set(explained)
+    assert len(explained) == len(set(explained))
 
 
 def test_every_error_that_a_page_names_exists() -> None:
