@@ -1,4 +1,4 @@
-"""A sandbox and an Airflow for all tests of this folder; each test finds the sandbox as new."""
+"""One sandbox and one Airflow for all tests of this folder. The sandbox is reset for each test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = HERE.parents[1] / "example_dags"
 # A project of its own, which test_recipe.py runs.
 collect_ignore = ["recipe"]
 
-# Words that stand nowhere else, so that they can be searched for in logs.
+# Words that occur nowhere else, so that they can be found in logs.
 LOGIN, PASSWORD = "project-key-7f3a", "project-secret-91c4"
 
 
@@ -28,14 +28,14 @@ def session_sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def sandbox(session_sandbox: RunningSandbox) -> RunningSandbox:
-    """The PassNotify service that the connection ``passnotify_default`` points at."""
+    """The PassNotify service of the connection ``passnotify_default``."""
     session_sandbox.reset()
     return session_sandbox
 
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, session_sandbox: RunningSandbox) -> Iterator[LocalAirflow]:
-    """An Airflow of the version that is installed here, which logs all it can."""
+    """An Airflow of the version that is installed here, with all logging at DEBUG."""
     env = {
         "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": session_sandbox.connection,
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
@@ -44,6 +44,6 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, session_sandbox: RunningSa
     folder = tmp_path_factory.mktemp("airflow")
     home, temporary = folder / "home", folder / "tmp"
     temporary.mkdir()
-    env["TMPDIR"] = str(temporary)  # where the examples leave their reports
+    env["TMPDIR"] = str(temporary)  # where the examples write their reports
     with LocalAirflow(home, dag_folders=[HERE / "dags", EXAMPLES], env=env) as airflow:
         yield airflow

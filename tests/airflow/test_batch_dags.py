@@ -48,7 +48,7 @@ def test_key_without_a_value_is_none(batches: RunResult) -> None:
 
 
 def test_retry(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
-    """On Airflow 3.3 the retry sends the one that was not sent; before, the failure is final."""
+    """On Airflow 3.3, the retry sends the row that was not sent. Before 3.3, the failure is final."""
     sandbox.add_fault("status", status=429, retry_after=61, path="/124/", times=1)
     run = airflow.run_dag("retried_batch")
     found = texts(sandbox)

@@ -1,4 +1,4 @@
-"""The connection form, as this Airflow itself makes it of the installed wheel: every option has its explained field."""
+"""The connection form that this Airflow makes from the wheel: every option has a field with an explanation."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def in_airflow(*command: str, home: Path, wheel: Path) -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the wheel was unpacked into, which is what installing it comes to."""
+    """A folder with the unpacked wheel. This is the same as installing it."""
     folder = tmp_path_factory.mktemp("installed")
     zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("dist"))).extractall(folder)
     return folder

@@ -1,4 +1,4 @@
-"""The example DAGs run as they are; what they send is seen through the fixture that users have for their own tests."""
+"""The example DAGs run unchanged. The fixture for the tests of users shows what they send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "example_dags"
 FILES = sorted(EXAMPLES.glob("*.py"))
 AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
 DATELESS = AIRFLOW >= (3, 0)
-"""Where runs without a logical date exist, the examples are run without one."""
+"""On an Airflow that has runs without a logical date, the examples are run without one."""
 
 
 Run = Callable[..., RunResult]
@@ -28,7 +28,7 @@ Run = Callable[..., RunResult]
 
 @pytest.fixture
 def run_dag(airflow: LocalAirflow, passnotify_sandbox: Sandbox) -> Run:
-    """Return a function that runs a DAG, whose connection ``passnotify_default`` points at the sandbox of this test."""
+    """Return a function that runs a DAG. Its connection ``passnotify_default`` points to the sandbox of this test."""
 
     def run(dag_id: str, conf: object = None, **connections: str) -> RunResult:
         env = {"AIRFLOW_CONN_PASSNOTIFY_DEFAULT": passnotify_sandbox.connection, **connections}
@@ -99,7 +99,7 @@ def test_clean_up(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
 def test_gate_change(run_dag: Run, passnotify_sandbox: Sandbox) -> None:
     """(That the asset starts it is seen in ``tests/system``.)"""
     feed = run_dag("passnotify_gate_feed")
-    if "AirflowInactiveAsset" not in feed.log_text:  # dag.test() of Airflow 3.0 makes no asset active
+    if "AirflowInactiveAsset" not in feed.log_text:  # in dag.test() of Airflow 3.0, no asset is active
         assert feed.state == "success", feed.log_text
     run = run_dag("passnotify_gate_change")
     assert run.state == "success", run.log_text

@@ -1,4 +1,4 @@
-"""Text stays text in every Airflow; what comes to nothing is refused; a sensor knows what was skipped."""
+"""Text stays text in every Airflow. What renders to nothing is refused. A sensor knows which upstreams were skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong and known in the DAG file is an import error that names it."""
+"""A mistake that is already visible in the DAG file is an import error that names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow itself says about the provider."""
+"""What Airflow's own commands say about the provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
 
 
 def listing(airflow: LocalAirflow, *command: str) -> list[dict[str, Any]]:
-    """Return the JSON that a command of Airflow prints, after what it may log."""
+    """Return the JSON that an Airflow command prints. It may print log lines first."""
     done = airflow.command(*command, "--output", "json", env={"AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"})
     assert done.returncode == 0, done.stdout
     return json.loads(done.stdout[done.stdout.index("[{") :])
@@ -41,7 +41,7 @@ def test_providers_hooks_names_the_connection_type(airflow: LocalAirflow) -> Non
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="before 3.1 Airflow makes up a link from the provider's name")
 def test_the_provider_list_links_to_a_page_that_exists(airflow: LocalAirflow) -> None:
     (row,) = listing(airflow, "providers", "get", "airflow-provider-passnotify", "--full")
-    link = row["documentation-url"].strip()  # 3.1 leaves a blank in front of it
+    link = row["documentation-url"].strip()  # Airflow 3.1 prints a blank before it
     assert link.startswith("https://github.com/urbanairship/api-specs")
 
 

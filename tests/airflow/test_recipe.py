@@ -1,4 +1,4 @@
-"""The guide's recipe for testing one's own DAGs works as it stands there, in a project of its own."""
+"""The guide's recipe for testing your own DAGs works unchanged, in a new project."""
 
 from __future__ import annotations
 

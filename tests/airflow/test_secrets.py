@@ -1,4 +1,4 @@
-"""With DEBUG logging everywhere, no credential is in any log, error, rendered field or file of Airflow."""
+"""No credential is in any log, error, rendered field or file of Airflow, even if everything logs at DEBUG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONF = {"target_type": "pass", "pass_id": "123", "value": "x", "label": "L", "co
 
 
 def check(airflow: LocalAirflow, run: RunResult) -> None:
-    """Fail if a secret stands anywhere; and if the logs do not hold what only DEBUG shows."""
+    """Fail if there is a secret, or if the logs lack what only DEBUG shows."""
     assert "DEBUG" in run.log_text.upper()
     assert "/v1/pass/123/notify" in run.log_text  # of urllib3
     files = {str(file): file.read_text(errors="replace") for file in airflow.home.rglob("*") if file.is_file()}
@@ -31,9 +31,9 @@ def check(airflow: LocalAirflow, run: RunResult) -> None:
 
 
 def is_airflow_masking(line: str) -> bool:
-    """Tell a line of ``dag.test()``'s stand-in for the supervisor, which at DEBUG logs what it is told to mask.
+    """Whether ``dag.test()`` wrote this line. At DEBUG, its supervisor logs the secrets that it is told to mask.
 
-    So it does for the password of every connection; the supervisor of a deployment does not.
+    It does this for the password of every connection. The real supervisor does not.
     """
     return "Sending request" in line and "msg=MaskSecret(" in line
 

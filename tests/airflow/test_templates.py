@@ -1,4 +1,4 @@
-"""Arguments that only the run decides: Jinja, XComs, the connection."""
+"""Arguments that are known only at run time: Jinja, XComs, the connection."""
 
 from __future__ import annotations
 

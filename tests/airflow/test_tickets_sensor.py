@@ -1,4 +1,4 @@
-"""The sensor in DAG runs: what it takes, what it returns, and its limits, which mean the same in each mode."""
+"""The sensor in DAG runs: its arguments, its result, and its limits, which mean the same in each mode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL = ("hard_poke", "soft_poke", "hard_deferrable", "soft_deferrable")
 
 
 def send(sandbox: RunningSandbox, count: int = 1, **behaviour: Any) -> list[int]:
-    """Send notifications, and return their tickets, which go on as told."""
+    """Send notifications, and return their tickets, which continue as the arguments say."""
     sandbox.set_tickets(**{"seconds": 0, **behaviour})
     url = f"{sandbox.url}/v1/pass/123/notify"
     return [requests.post(url, json={"value": "x"}, auth=sandbox.credential).json()["ticketId"] for _ in range(count)]
@@ -115,7 +115,7 @@ def test_execution_timeout_means_the_same_in_each_mode(airflow: LocalAirflow, sa
     run = airflow.run_dag("tickets_execution_limits", conf={"ticket": ticket_id})
     for mode in ("poke", "deferrable"):
         assert ends(run)[f"execution_timeout_{mode}"] == ("failed", 2), "it is not final"
-        soft = ends(run)[f"execution_timeout_soft_{mode}"]  # Airflow's poke mode skips what strikes during a look
+        soft = ends(run)[f"execution_timeout_soft_{mode}"]  # in poke mode, a time-out during a poke skips the task
         assert soft == ("failed", 2) or (mode == "poke" and soft[0] == "skipped"), "soft_fail does not cover it"
     assert f"execution_timeout: 1 of 1 tickets did not end: {ticket_id} (PROCESSING)." in run.log_text
 

@@ -1,4 +1,4 @@
-"""A headless Chromium of Debian's, driven by its own driver, and a sandbox that it looks at."""
+"""Debian's headless Chromium with its own driver, and a sandbox whose page it opens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selenium.webdriver.chrome.service import Service
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 
-# Without these, Chromium looks for its maker's servers at every start.
+# Without these, Chromium connects to Google's servers at every start.
 QUIET = [
     "--disable-background-networking",
     "--disable-component-update",

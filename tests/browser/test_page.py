@@ -26,7 +26,7 @@ DESK = {"width": 1300, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 
 
 class Page:
-    """What somebody sees of the page.
+    """What a person sees on the page.
 
     :param driver: the browser.
     """
@@ -43,7 +43,7 @@ class Page:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def wait(self, reached: Callable[[], Any], what: str) -> Any:
-        """Wait until something is true of the page."""
+        """Wait until a condition on the page is true."""
         return WebDriverWait(self.driver, 60, poll_frequency=0.1).until(lambda _: reached(), what)
 
     def wait_for_text(self, selector: str, text: str) -> None:
@@ -51,19 +51,19 @@ class Page:
         self.wait(lambda: text in self.text(selector), f"{text!r} in {selector}; it holds {self.text(selector)!r}")
 
     def text(self, selector: str) -> str:
-        """Return the text of an element as it is in the document; empty where there is none."""
+        """Return the text of an element as it is in the document. It is empty if there is no element."""
         script = "return document.querySelector(arguments[0])?.textContent ?? ''"
         return str(self.driver.execute_script(script, selector))
 
     def phone(self, pass_id: int) -> WebElement | None:
-        """Return the phone of a pass, found by the name that a screen reader says."""
+        """Return the phone of a pass. It is found by the name that a screen reader reads."""
         named = [card for card in self.all("article") if card.accessible_name == f"Pass {pass_id}"]
         return named[0] if named else None
 
     def emulate(self, screen: dict[str, Any], scheme: str = "light") -> None:
-        """Be another screen."""
+        """Change the screen."""
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        # Without motion: a notice that fades in has no visible text yet.
+        # Turn animations off, because a notice that fades in has no visible text yet.
         wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
         media = {"features": [{"name": name, "value": value} for name, value in wishes.items()]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
@@ -277,7 +277,7 @@ def test_a_screen_reader_has_names_for_everything(page: Page, send: Send) -> Non
 
 
 def test_a_picture_of_it_can_be_kept(page: Page, send: Send, sandbox: RunningSandbox, tmp_path: Path) -> None:
-    """One file, which asks nobody; ``make demo`` ends with it."""
+    """One file that loads nothing else. ``make demo`` writes it at its end."""
     evil = "</script><script>document.title = 1</script>"
     send("pass/123", evil, "Gate change")
     send("pass/999", "x")

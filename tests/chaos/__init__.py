@@ -1,1 +1,1 @@
-"""Chaos: processes die, services fail and people click at every step of a send, on a real Airflow; all is counted."""
+"""Chaos: processes die, services fail and people click, at every step of a send, on a real Airflow."""

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos --rounds 300 --seed 7``: play so many rounds on a real Airflow, and print the table."""
+"""``python -m tests.chaos --rounds 300 --seed 7``: plays 300 rounds on a real Airflow, and prints the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.chaos.table import table
 
 
 def main() -> None:
-    """Play, print, and exit with 1 if anything was wrong."""
+    """Play the rounds and print the table. The exit status is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, help="how many (default: every fault once in each mode)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
@@ -50,7 +50,7 @@ async def _play(home: Path, plans: list[Plan], chance: random.Random, seed: int)
 
 
 def _clean_up_on_sigterm() -> None:
-    """Let the first SIGTERM end the rounds, and none end the cleaning up."""
+    """Let the first SIGTERM end the rounds. After that, ignore SIGTERM while cleaning up."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def stop() -> None:

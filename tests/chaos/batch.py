@@ -1,7 +1,7 @@
 """A large batch on a real Airflow: killed again and again, and marked as failed by a person.
 
-``python -m tests.chaos.batch --rows 50000 --kills 10 --seed 7`` plays both, prints what became of every row, and exits
-with 1 if anything was wrong; with ``--folder`` the journal is in a ``journal_path``. Before Airflow 3.3 it always is.
+``python -m tests.chaos.batch --rows 50000 --kills 10 --seed 7`` plays both and prints the result. The exit status is 1
+if anything was wrong. With ``--folder``, the journal is in a ``journal_path``. Before Airflow 3.3, it always is.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ DOUBT = re.compile(r"unknown: try (\d+) may have sent it")
 
 @dataclass
 class Outcome:
-    """What became of one batch.
+    """The result of one batch.
 
-    :param text: for people.
-    :param problems: what must not be.
-    :param late: seconds from a person's click to the last request; ``None`` where nobody clicked.
+    :param text: the result as a text.
+    :param problems: what is wrong.
+    :param late: seconds from a person's click to the last request; ``None`` if nobody clicked.
     """
 
     text: str
@@ -58,7 +58,7 @@ class Outcome:
 class Stage:
     """A sandbox, an Airflow, and a file of rows.
 
-    :param count: of the rows, each for another pass.
+    :param count: how many rows there are, each for another pass.
     """
 
     def __init__(self, home: Path, airflow: Airflow, sandbox: RunningSandbox, count: int) -> None:
@@ -78,7 +78,7 @@ class Stage:
         return self.airflow.trigger(DAG_ID, conf={"rows": str(self._rows), "report": str(self._report)})
 
     def process(self, run_id: str, try_number: int) -> psutil.Process:
-        """Return the process of a try when it runs."""
+        """Wait until a try runs, and return its process."""
 
         def look() -> psutil.Process | None:
             task = self.airflow.task(DAG_ID, run_id, TASK)
@@ -98,7 +98,7 @@ class Stage:
         self.sandbox.wait_for(count, method="POST", timeout=SECONDS)
 
     def judge(self) -> tuple[Outcome, Counter[int]]:
-        """Hold the report against the sandbox's deliveries; return also how many rows each try left unknown."""
+        """Compare the report with the sandbox's deliveries. Also return how many rows each try left unknown."""
         lines = [json.loads(line) for line in self._report.read_text().splitlines()]
         delivered = self.sandbox.counts()
         status = {line["target"]["pass_id"]: line["status"] for line in lines}
@@ -159,7 +159,7 @@ def play_marked_failed(stage: Stage) -> Outcome:
 
 @contextmanager
 def a_stage(home: Path, rows: int, *, folder: bool) -> Iterator[Stage]:
-    """Build the stage on the Airflow that is installed here, and take it down.
+    """Start the stage on the Airflow that is installed here, and stop it at the end.
 
     :param folder: whether the journal is in a folder, not in Airflow's store.
     """
@@ -174,7 +174,7 @@ def a_stage(home: Path, rows: int, *, folder: bool) -> Iterator[Stage]:
 
 
 def main() -> None:
-    """Play, print, and exit with 1 if anything was wrong."""
+    """Play the batches and print the result. The exit status is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.batch", description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--kills", type=int, default=10)

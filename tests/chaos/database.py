@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own for one stage: with SQLite, several tasks at once are themselves chaos for the scheduler."""
+"""A PostgreSQL server for one stage. With SQLite, several tasks at once are already too much for the scheduler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USER = "postgres"
 
 @contextmanager
 def a_database() -> Iterator[dict[str, str]]:
-    """Give Airflow's settings for a database that lasts as long as the block; none, for SQLite, without PostgreSQL."""
+    """Yield Airflow's settings for a database that lasts as long as the block: none (SQLite) without PostgreSQL."""
     programs = _programs()
     if programs is None or importlib.util.find_spec("psycopg2") is None:
         yield {}
@@ -42,7 +42,7 @@ def a_database() -> Iterator[dict[str, str]]:
 
 
 def _programs() -> Path | None:
-    """Return where PostgreSQL's server programs are; Debian keeps them off the path."""
+    """Return the folder of PostgreSQL's server programs. On Debian they are not on the PATH."""
     found = shutil.which("initdb")
     places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     if found:
@@ -51,6 +51,6 @@ def _programs() -> Path | None:
 
 
 def _run(command: Sequence[str | Path]) -> None:
-    """Run one of them; PostgreSQL refuses to run as root."""
+    """Run one of these programs. PostgreSQL does not run as root."""
     user = USER if os.geteuid() == 0 else None
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user, cwd="/")

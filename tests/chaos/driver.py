@@ -1,4 +1,4 @@
-"""Plays rounds, several at once, and judges each by what the sandbox delivered."""
+"""Plays rounds, several at once, and compares each with what the sandbox delivered."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a round.
+    """The result of a round.
 
-    :param named: whether the task failed and its log names whom it was for.
-    :param hit: whether the fault struck at the moment that it is about.
-    :param ordered: how often it was to be sent: once, and once more for each clear and each ticket that failed.
-    :param problems: what must not be.
+    :param named: whether the task failed and its log names the target.
+    :param hit: whether the fault came at the right moment.
+    :param ordered: how often it should be sent: once, and once more for each clear and each ticket that failed.
+    :param problems: what is wrong.
     """
 
     plan: Plan
@@ -49,14 +49,14 @@ class Result:
 
 
 def short_plan() -> list[Plan]:
-    """Return every fault but the rare ones, in turn plain and mapped; every third that the mode tells apart in both."""
+    """Return the faults except rare ones, in turn plain and mapped. Every third that depends on the mode has both."""
     faults = [fault for fault in FAULTS if fault.short and not fault.alone]
     plans = [Plan(fault, fault.kinds[number % len(fault.kinds)], fault.modes[0]) for number, fault in enumerate(faults)]
     return plans + [Plan(fault, fault.kinds[0], AT_LEAST_ONCE) for fault in faults if fault.told_apart][::3]
 
 
 def long_plan(rounds: int, chance: random.Random) -> list[Plan]:
-    """Return so many rounds: every fault in each of its kinds and modes in turn, shuffled."""
+    """Return so many rounds, in random order. Every fault comes in each of its kinds and modes in turn."""
     every = [Plan(fault, kind, mode) for fault in FAULTS for kind in fault.kinds for mode in fault.modes]
     chosen: list[Plan] = []
     while len(chosen) < rounds:
@@ -67,7 +67,7 @@ def long_plan(rounds: int, chance: random.Random) -> list[Plan]:
 class Driver:
     """Plays a plan on a stage.
 
-    :param chance: decides what the faults leave open.
+    :param chance: the random choices that the faults make.
     """
 
     def __init__(self, stage: Stage, chance: random.Random) -> None:
@@ -76,7 +76,7 @@ class Driver:
         self._slots = asyncio.Semaphore(AT_ONCE if stage.is_sturdy else AT_ONCE_WITH_SQLITE)
 
     async def play(self, plans: Sequence[Plan]) -> list[Result]:
-        """Play every round; those whose fault hits all that runs come last, one by one."""
+        """Play every round. A fault that hits everything that runs comes at the end, alone."""
         together = [plan for plan in plans if not plan.fault.alone]
         results = await self._play_at_once(together)
         for plan in plans:
@@ -89,7 +89,7 @@ class Driver:
         return list(await asyncio.gather(*map(self._play, rounds)))
 
     def _runs(self, plans: list[Plan]) -> list[Run]:
-        """Make the DAG runs: one for each round, or for several of the mapped ones."""
+        """Make the DAG runs: one for each round, or one for several mapped rounds."""
         groups: dict[object, list[Plan]] = {}
         for number, plan in enumerate(plans):
             mapped = plan.kind == "mapped"

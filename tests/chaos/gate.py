@@ -1,4 +1,4 @@
-"""A gate in front of a service: a reverse proxy that catches chosen requests at an exact point."""
+"""A gate in front of a service: a reverse proxy that stops chosen requests at an exact point."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Way(Enum):
 class Exchange:
     """One request.
 
-    :param status: of the service's answer, once there is one.
-    :param answer: its body.
+    :param status: the status of the service's answer, as soon as there is one.
+    :param answer: the body of this answer.
     """
 
     method: str
@@ -49,12 +49,12 @@ class Exchange:
     _way: asyncio.Future[Way] | None = None
 
     def go(self, way: Way = Way.ON) -> None:
-        """Let a caught request go."""
+        """Let a caught request go on."""
         if self._way is not None and not self._way.done():
             self._way.set_result(way)
 
     async def hold(self) -> Way:
-        """Stay caught until let go."""
+        """Wait until the request may go on."""
         self._way = asyncio.get_running_loop().create_future()
         return await self._way
 
@@ -63,8 +63,8 @@ class Exchange:
 class Trap:
     """Catches the first requests that match, at one point.
 
-    :param times: how many it catches.
-    :param then: how they go on at once; ``None``: they are held.
+    :param times: how many requests it catches.
+    :param then: how they go on at once; ``None`` if they are held.
     """
 
     matches: Callable[[Exchange], bool]
@@ -77,7 +77,7 @@ class Trap:
     async def catch(self, seconds: float = PATIENCE) -> Exchange:
         """Return the next request that was caught.
 
-        :raises TimeoutError: when none comes.
+        :raises TimeoutError: if none comes.
         """
         try:
             return await asyncio.wait_for(self.caught.get(), seconds)
@@ -85,7 +85,7 @@ class Trap:
             raise TimeoutError(f"nothing was caught when {self.point.value}") from None
 
     def release(self) -> None:
-        """Catch nothing any more, and let go what is held."""
+        """Catch no more requests, and let those go on that are held."""
         self.times = 0
         for exchange in self._held:
             exchange.go()
@@ -101,7 +101,7 @@ class Gate:
     """The proxy.
 
     :param service: the URL of the service behind it.
-    :param watch: called with each exchange when its body was read, and again when it was answered.
+    :param watch: called twice with each exchange: when its body was read, and when it was answered.
     """
 
     def __init__(self, service: str, watch: Callable[[Exchange], None] = lambda _: None) -> None:
@@ -140,7 +140,7 @@ class Gate:
         try:
             exchange.body = await request.content.read()
         except OSError:
-            return self._leave(request, Way.DROP)  # the client died before it had written all of it
+            return self._leave(request, Way.DROP)  # the client died before it had written the whole body
         self._watch(exchange)
         way = await self._stop(exchange, Point.BEFORE)
         if way is not Way.ON:
@@ -163,7 +163,7 @@ class Gate:
         return Way.ON
 
     async def forward(self, exchange: Exchange) -> web.Response:
-        """Bring a request to the service; a second time, if it was brought before."""
+        """Forward a request to the service. If it was already forwarded, this repeats it."""
         async with self._session.request(
             exchange.method,
             self.service + exchange.path,

@@ -1,4 +1,4 @@
-"""A round: one notification of one task instance, the fault that it meets, and what became of it."""
+"""A round: one notification of one task instance, the fault that hits it, and the result."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Matches = Callable[[Exchange], bool]
 class Fault:
     """Something that goes wrong at an exact moment.
 
-    :param act: arms its traps, begins the round, and does its evil.
-    :param unknown: whether the next try cannot know if it was sent; only then may ``at_least_once`` send twice.
-    :param gives_up: whether it rightly ends unsent, as a person or the API said so.
-    :param deliveries: how many there must be, where that is certain.
-    :param writes: what each try that writes anything must write into the journal, where that is certain.
-    :param kinds: the DAGs that it makes sense for; the first is the one that the short form takes.
+    :param act: sets its traps, begins the round, and does its damage.
+    :param unknown: whether the next try cannot know if it was sent. Only then, ``at_least_once`` may send twice.
+    :param gives_up: whether it is right that nothing is sent, because a person or the API said so.
+    :param deliveries: how many deliveries there must be, if that is certain.
+    :param writes: what each try that writes anything must write into the journal, if that is certain.
+    :param kinds: the DAGs for which it makes sense. The short form takes the first one.
     :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, or to ``nowhere``.
     :param size: bytes of the message.
     :param short: whether it is in the short form.
     :param sends: whether the task is one that sends.
-    :param alone: whether it hits every round that runs, so that it plays alone; not in the short form.
+    :param alone: whether it hits every round that runs, so that it is played alone. It is not in the short form.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Run:
                 slots.release()
 
     async def begin(self) -> None:
-        """Begin when every round has armed its fault."""
+        """Begin after every round has set the traps of its fault."""
         self._ready += 1
         if self._ready == len(self.rounds):
             passes = [round_.pass_id for round_ in self.rounds]
@@ -104,7 +104,7 @@ class Run:
 
 @dataclass(eq=False)
 class Round:
-    """One notification and the fault that it meets.
+    """One notification and the fault that hits it.
 
     :param ordered: how often it is to be sent: once, and once more for each clear and each ticket that failed.
     """
@@ -121,7 +121,7 @@ class Round:
 
     @property
     def stage(self) -> Stage:
-        """Where it plays."""
+        """The stage on which it is played."""
         return self.run.stage
 
     @property
@@ -130,12 +130,12 @@ class Round:
         return self.stage.watch.trails[self.pass_id]
 
     async def begin(self) -> None:
-        """Start the task; traps are to be set before."""
+        """Start the task. Set the traps before."""
         await self.run.begin()
 
     @property
     def path(self) -> str:
-        """The path of its POST, as a regular expression of the sandbox."""
+        """The path of its POST, as a regular expression for the sandbox."""
         return f"/pass/{self.pass_id}/notify$"
 
     def at_read(self, point: Point, **more: Any) -> Trap:
@@ -168,7 +168,7 @@ class Round:
         return self._trap(self.stage.api, lambda seen: seen.path == path, point)
 
     def at_ticket(self, point: Point, **more: Any) -> Trap:
-        """Catch the look-ups of the ticket."""
+        """Catch the polls of the ticket."""
         return self._trap(
             self.stage.api,
             lambda seen: self.trail.ticket_id > 0 and seen.path == f"/v1/ticket/{self.trail.ticket_id}",
@@ -178,7 +178,7 @@ class Round:
 
     @staticmethod
     def is_state(seen: Exchange, state: str) -> bool:
-        """Whether a request tells Airflow that a task instance is in a state now."""
+        """Whether a request tells Airflow that a task instance now has this state."""
         return bool(STATE.match(seen.path)) and json.loads(seen.body)["state"] == state
 
     @property
@@ -201,20 +201,20 @@ class Round:
         await self.stage.board.wait(self.run.run_id, self.map_index, lambda task: task["state"] in states)
 
     async def ended(self, after_try: int = 0) -> str:
-        """Wait until the task has come to its end, in a try later than ``after_try``, and return its state."""
+        """Wait until the task has ended, in a try later than ``after_try``, and return its state."""
         task = await self.stage.board.wait(
             self.run.run_id, self.map_index, lambda task: has_ended(task) and task["try_number"] > after_try
         )
         return str(task["state"])
 
     async def settled(self) -> None:
-        """Wait until the task has ended, and no process of it is left."""
+        """Wait until the task and all its processes have ended."""
         await self.ended()
         for process in [*self.trail.processes]:
             await gone(process.task)
 
     async def names_it(self) -> bool:
-        """Whether the task's log names whom it was for; the last try's, unless Airflow gave up before that began."""
+        """Whether the last try's log names the target. (Or an earlier log, if Airflow gave up before it began.)"""
         run, index = self.run, self.map_index
         last = self.stage.board.get(run.run_id, index)["try_number"]
         for number in range(last, 0, -1):
@@ -228,7 +228,7 @@ class Round:
         return False
 
     def disarm(self) -> None:
-        """Take its traps away, and let go what they hold."""
+        """Remove its traps, and let the requests go on that they hold."""
         for trap in self.traps:
             trap.release()
 

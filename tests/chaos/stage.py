@@ -24,7 +24,7 @@ from tests.chaos.watch import Watch, send
 T = TypeVar("T")
 DAGS = Path(__file__).parent / "dags"
 TASK = "push"
-TICKET_SECONDS = 3.0  # longer than from the POST to the first look at it
+TICKET_SECONDS = 3.0  # longer than from the POST to the first poll
 LOOK_EVERY = 0.5
 WATCHED = ("scheduler", "dag-processor", "triggerer")
 SETTINGS = {
@@ -35,7 +35,7 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    # A supervisor waits for what a gate holds, and gives up soon on what a gate refuses.
+    # A supervisor waits as long as a gate holds a request, but gives up soon if a gate refuses it.
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": "0.2",
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "1",
@@ -70,11 +70,11 @@ class Stage:
         self.board = Board()
         self._outage = asyncio.Lock()
         self._below: list[psutil.Process] = []
-        self._thread = ThreadPoolExecutor(1)  # the client of Airflow's REST API is not for several threads
+        self._thread = ThreadPoolExecutor(1)  # the client of Airflow's REST API is not thread-safe
 
     @property
     def is_sturdy(self) -> bool:
-        """Whether Airflow's database bears many tasks at once."""
+        """Whether Airflow's database can run many tasks at once."""
         return "sqlite" not in self.airflow.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
     async def ask(self, call: Callable[[], T]) -> T:
@@ -106,7 +106,7 @@ class Stage:
     async def without(self, name: str, *, workers: bool = False) -> AsyncIterator[None]:
         """Kill a component of Airflow, and start it again when the block ends.
 
-        :param workers: whether all below it die with it.
+        :param workers: whether all its child processes die with it.
         """
         async with self._outage:
             top = psutil.Process(self.airflow.processes[name].pid)
@@ -123,13 +123,13 @@ class Stage:
                 await self.ask(lambda: self.airflow.wait(lambda: self.airflow.healthy(*WATCHED), f"{name} to be back"))
 
     def end_all(self) -> None:
-        """Make sure that nothing is left that has lost its parent."""
+        """Make sure that no orphaned process is left."""
         self.watch.end_all()
         for process in self._below:
             send(process, signal.SIGKILL)
 
     async def keep_board(self) -> None:
-        """Look at Airflow again and again, for ever."""
+        """Read the state of all task instances, in an endless loop."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if not self.board.runs:
@@ -149,13 +149,13 @@ class Stage:
 
 
 def has_ended(task: dict[str, Any]) -> bool:
-    """Whether a task instance has come to its end."""
+    """Whether a task instance has ended."""
     return task["state"] in ENDED
 
 
 @asynccontextmanager
 async def a_stage(home: Path) -> AsyncIterator[Stage]:
-    """Build the stage, and take it down."""
+    """Start the stage, and stop it at the end."""
     watch = Watch()
     loop = asyncio.get_running_loop()
     with running_sandbox(passes=100_000, ticket_seconds=TICKET_SECONDS) as sandbox, a_database() as database:

@@ -1,4 +1,4 @@
-"""The table: fault by delivery mode, how often what happened."""
+"""The table: for each fault and delivery mode, how often each result came."""
 
 from __future__ import annotations
 

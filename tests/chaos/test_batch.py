@@ -1,4 +1,4 @@
-"""The short form of :mod:`tests.chaos.batch`, for CI: the journal in Airflow's store (3.3), and in a folder (each)."""
+"""The short form of :mod:`tests.chaos.batch`, for CI: with Airflow's store (3.3), and with a folder (each version)."""
 
 from __future__ import annotations
 

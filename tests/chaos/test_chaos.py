@@ -1,4 +1,4 @@
-"""The short form, every step once, for CI: ``python -m pytest -s tests/chaos``. On Airflow >= 3.3, which remembers."""
+"""The short form for CI, with every step once: ``python -m pytest -s tests/chaos``. It needs Airflow 3.3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A process that is stopped, or killed, at an exact step of a send whose journal is in a folder; no store of Airflow's.
+"""A process is frozen or killed at an exact step of a send whose journal is in a folder, without Airflow's store.
 
-The orphan's race, played on purpose: the process of try 1 is frozen with SIGSTOP, try 2 (and 3) run to their end, and
-then the first one goes on.
+This is the race with an orphan: the process of try 1 is frozen with SIGSTOP, try 2 (and 3) run to their end, and then
+the first process goes on.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Tries:
     ) -> subprocess.Popen[str]:
         """Start a try.
 
-        :param step: at which it gets a signal.
+        :param step: the step at which it gets a signal.
         """
         task = [str(number), str(max_tries), str(clear_number)]
         arguments = [*task, self.delivery, step, str(int(send))]
@@ -104,11 +104,11 @@ class Tries:
         return process
 
     def run(self, number: int, **more: int) -> str:
-        """Run a try to its end, and return what came of it."""
+        """Run a try to its end, and return its result."""
         return self.start(number, **more).communicate()[0]
 
     def go_on(self, process: subprocess.Popen[str]) -> str:
-        """Let what is frozen go on, and return what came of it."""
+        """Let the frozen process go on, and return its result."""
         process.send_signal(signal.SIGCONT)
         return process.communicate()[0]
 
@@ -168,7 +168,7 @@ def test_frozen_between_look_and_post_it_is_the_only_one_that_sends(tries: Tries
 def test_frozen_between_look_and_post_and_ordered_again_by_a_person_both_send(
     tries: Tries, sandbox: RunningSandbox
 ) -> None:
-    """The one case that is left, as the guide says: the person was told that it may have been sent, and cleared."""
+    """The only case that remains (see the guide): a person was told that it may have been sent, and cleared."""
     orphan = tries.freeze(1, "before POST")
     assert "DeliveryUnknownError" in tries.run(2)
     assert "ticket" in tries.run(3, max_tries=3, clear_number=1)
@@ -179,7 +179,7 @@ def test_frozen_between_look_and_post_and_ordered_again_by_a_person_both_send(
 @pytest.mark.parametrize(
     ("step", "next_try", "delivered"),
     [
-        ("before try.1.start", "SendRefusedError", 0),  # nothing tells that it did not send
+        ("before try.1.start", "SendRefusedError", 0),  # nobody can know that it did not send
         ("after try.1.start", "ticket", 1),
         ("before try.1.intent", "ticket", 1),
         ("after try.1.intent", "DeliveryUnknownError", 0),

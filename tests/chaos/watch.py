@@ -1,4 +1,4 @@
-"""What the gates see: which process works for which pass, and what it writes into the journal."""
+"""What the gates see: which process sends to which pass, and what it writes into the journal."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Process:
 class Trail:
     """What was seen for one pass.
 
-    :param tries: the ids of the task instance's tries, oldest first (Airflow gives each a new one).
-    :param processes: oldest first; more than tries where one was deferred.
-    :param ticket_id: of its last POST through the gate; 0 before.
-    :param writes: the states that each try wrote into the journal, as often as Airflow took them.
+    :param tries: the ids of the task instance's tries, oldest first. Airflow gives each try a new one.
+    :param processes: its processes, oldest first. If a try was deferred, it has more than one.
+    :param ticket_id: the ticket of its last POST through the gate; 0 before.
+    :param writes: the states that each try wrote into the journal and that Airflow accepted.
     """
 
     tries: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Trail:
 
 
 class Watch:
-    """Reads along at both gates."""
+    """Reads the requests at both gates."""
 
     def __init__(self) -> None:
         self.trails: dict[str, Trail] = defaultdict(Trail)
@@ -85,12 +85,12 @@ class Watch:
             self.trails[found[1]].ticket_id = int(json.loads(exchange.answer)["ticketId"])
 
     def pass_of(self, exchange: Exchange) -> str:
-        """Return whom the task is for that a request comes from; empty where that is not known yet."""
+        """Return the target of the task that makes a request. It is empty if it is not known yet."""
         found = OF_TASK.match(exchange.path)
         return self._pass_of.get(found[1], "") if found else ""
 
     def end_all(self) -> None:
-        """Make sure that no orphan is left."""
+        """Make sure that no orphaned process is left."""
         for process in self._processes:
             send(process.task, signal.SIGKILL)
 

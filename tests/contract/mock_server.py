@@ -1,4 +1,4 @@
-"""A server that knows the API by ``openapi.yaml`` alone, and refuses what that does not allow."""
+"""A server that knows the API only from ``openapi.yaml``, and refuses all other requests."""
 
 from __future__ import annotations
 

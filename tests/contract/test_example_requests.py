@@ -1,4 +1,4 @@
-"""What the operators and both hooks put on the wire, against every example request of the reference."""
+"""The requests of the operators and of both hooks are the same as every example request of the reference."""
 
 from __future__ import annotations
 

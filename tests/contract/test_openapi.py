@@ -1,4 +1,4 @@
-"""A validating mock server, built from an OpenAPI description of the reference, takes what the provider sends."""
+"""A mock server checks requests with an OpenAPI description of the reference. It accepts what the provider sends."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_it_can_refuse(server: MockServer, method: str, path: str, headers: dict
 def test_what_it_refuses_is_a_rejection(
     server: MockServer, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The provider cannot make a wrong request by itself, so its path prefix is bent here."""
+    """The provider cannot make a wrong request, so this test changes its path prefix."""
     monkeypatch.setattr("airflow_provider_passnotify.api.protocol.API_PREFIX", "/v2")
     connection(host=server.url, login="project", password="secret")
     with pytest.raises(RejectedError):

@@ -1,1 +1,1 @@
-"""More than one machine's worth of Airflow: a broker, two workers, and one of them is killed."""
+"""Airflow as on several machines: a broker and two workers, one of which is killed."""

@@ -1,4 +1,4 @@
-"""Two Celery workers share the shards of a batch, one is killed, and the broker delivers running tasks again."""
+"""Two Celery workers share the shards of a batch. One is killed, and the broker delivers running tasks again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = int(os.environ.get("CELERY_ROWS", "20000"))
 """In each shard."""
 FIRST_PASS = 1_000_001
 VISIBILITY_SECONDS = 5
-"""After this time Redis delivers a task again that no worker has finished."""
+"""After this time, Redis delivers a task again if no worker has finished it."""
 
 
 def worker(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Inputs that nobody thought of: ``make fuzz`` tries them for about a minute, ``make nightly`` for longer."""
+"""Generated inputs: ``make fuzz`` tries them for about a minute, ``make nightly`` for longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of any server, and connections of any typist: each is judged or refused, and nothing else happens."""
+"""Random answers and random connections: each one gives a verdict or a clear error, and nothing else happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and rows of any kind: each row is a message, or refused with a reason."""
+"""Random files and rows: each row becomes a message, or is refused with a reason."""
 
 from __future__ import annotations
 

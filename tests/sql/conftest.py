@@ -1,4 +1,4 @@
-"""Real databases: each server is started once, and a driver that this machine lacks is named in the last lines."""
+"""Real databases. Each server is started once. If this machine lacks a driver, the last lines of pytest say so."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ MODULES = {
 class Database:
     """A database as one driver sees it.
 
-    :param driver: its distribution.
-    :param fields: of the Airflow connection.
-    :param admin: opens a connection of the driver's own, which may write.
+    :param driver: the name of its distribution.
+    :param fields: the fields of the Airflow connection.
+    :param admin: opens a plain connection of the driver, which may write.
     """
 
     driver: str
@@ -77,7 +77,7 @@ class Database:
 
 
 class DuckDbHook(DbApiHook):
-    """As the DuckDB hooks that there are: a file's name in ``host``."""
+    """Like the existing hooks for DuckDB: ``host`` is the name of a file."""
 
     conn_name_attr = "duckdb_conn_id"
 
@@ -98,7 +98,7 @@ def postgres() -> Iterator[tuple[Path, int]]:
 
 @pytest.fixture(scope="session")
 def ascii_postgres() -> Iterator[tuple[Path, int]]:
-    """A server that does not know how its text is encoded."""
+    """A server that does not know the encoding of its text."""
     try:
         with databases.postgres("--encoding=SQL_ASCII", "--locale=C") as place:
             yield place
@@ -119,7 +119,7 @@ def mariadb() -> Iterator[Path]:
 def make_database(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Database]:
-    """Return a function that gives an empty database as a driver sees it."""
+    """Return a function that makes an empty database for a driver."""
 
     def make(driver: str) -> Database:
         if find_spec(MODULES[driver].partition(".")[0]) is None:

@@ -1,4 +1,4 @@
-"""A query is read through the connection that the hook makes, with all that the connection says."""
+"""A query uses the connection that the hook makes, with all its options."""
 
 from __future__ import annotations
 

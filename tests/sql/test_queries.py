@@ -1,4 +1,4 @@
-"""One query, which only reads: what the database refuses, and what is refused before the first send."""
+"""Only one query, and it must only read: what the database refuses, and what is refused before the first send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a database's values become, and what ends the reading early."""
+"""What the values of a database become, and what stops the reading early."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class TestIds:
 
 
 class TestTextThatIsNone:
-    """One text that cannot be decoded fails its row, and no other."""
+    """A text that cannot be decoded makes only its own row fail."""
 
     def test_sqlite(self, make_database: Callable[[str], Database]) -> None:
         database = make_database("sqlite")

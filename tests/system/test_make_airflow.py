@@ -1,4 +1,4 @@
-"""``make airflow``, as somebody types it: what it prints is there, and stopping it leaves nothing behind."""
+"""``make airflow``: the addresses that it prints work, and it leaves nothing behind when it is stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HANGS_SECONDS = 300
 class Made:
     """A running ``make airflow``.
 
-    :param temporary: the folder that it takes for temporary files.
+    :param temporary: its folder for temporary files.
     """
 
     def __init__(self, temporary: Path) -> None:
@@ -47,7 +47,7 @@ class Made:
         )
 
     def read_until(self, text: str) -> str:
-        """Return what it prints up to the line that holds this text; fail if it ends without."""
+        """Return its output up to the line that contains this text. Fail if it ends before that."""
         assert self.process.stdout is not None
         printed = ""
         for line in self.process.stdout:
@@ -57,7 +57,7 @@ class Made:
         raise AssertionError(f"it ended without {text!r}; it printed:\n{printed}")
 
     def below(self) -> list[psutil.Process]:
-        """Return all processes that it has started and that are still there."""
+        """Return all processes that it has started and that are still running."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def kill(self) -> None:
@@ -68,7 +68,7 @@ class Made:
 
 
 def kill(processes: list[psutil.Process]) -> None:
-    """Kill those that are still there."""
+    """Kill the processes that are still running."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -77,7 +77,7 @@ def kill(processes: list[psutil.Process]) -> None:
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Made]:
     running = Made(tmp_path)
-    hangs = threading.Timer(HANGS_SECONDS, running.kill)  # so that who waits for a line is not kept for ever
+    hangs = threading.Timer(HANGS_SECONDS, running.kill)  # so that nobody waits for a line forever
     hangs.start()
     yield running
     hangs.cancel()
@@ -85,7 +85,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
 
 
 def assert_stopped(made: Made, processes: list[psutil.Process]) -> None:
-    """Wait until it has ended; none of the processes and no file is left."""
+    """Wait until it has ended, and check that no process and no file is left."""
     made.read_until("All of it is stopped.")
     made.process.wait()
     left = [process for process in processes if process.is_running()]

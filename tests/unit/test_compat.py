@@ -1,4 +1,4 @@
-"""What an older compatibility package lacks is found in Airflow itself, and a missing masker is no silence."""
+"""A name that an older compatibility package lacks is found in Airflow itself. A missing masker is an error."""
 
 from __future__ import annotations
 

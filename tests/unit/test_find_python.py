@@ -1,4 +1,4 @@
-"""scripts/find-python.sh: which Python carries which Airflow, and what it says when there is none."""
+"""scripts/find-python.sh: which Python it finds for which Airflow, and what it says if there is none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.wheels import ROOT
 
 @pytest.fixture
 def pyenv(tmp_path: Path) -> Path:
-    """A folder with Pythons as pyenv keeps them; on the PATH there is none."""
+    """A folder with Pythons, as pyenv has it. There is no Python on the PATH."""
     for version, says in (
         ("3.10.13", "3.10"),
         ("3.11.7", "3.11 without venv"),

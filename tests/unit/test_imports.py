@@ -1,4 +1,4 @@
-"""What importing the provider's modules loads, in a process of its own."""
+"""Which modules are loaded when the provider's modules are imported, each time in a new process."""
 
 from __future__ import annotations
 

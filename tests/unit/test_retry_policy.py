@@ -1,4 +1,4 @@
-"""Retry-After is obeyed where Airflow can be told, and is in the log where it cannot."""
+"""Retry-After is obeyed if this Airflow has retry policies. If not, it is in the log."""
 
 from __future__ import annotations
 

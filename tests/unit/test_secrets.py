@@ -80,7 +80,7 @@ def send_async() -> None:
 
 
 def shown_by(error: BaseException) -> str:
-    """All that an error shows, and all that its pickle holds."""
+    """Everything that an error shows, and everything in its pickle."""
     again = pickle.loads(pickle.dumps(error))
     text = "".join(traceback.format_exception(error))
     return f"{text} {error!r} {error} {vars(error)} {again} {vars(again)} {pickle.dumps(error)!r}"

@@ -1,4 +1,4 @@
-"""Targets: what is refused, and where what is accepted arrives."""
+"""Targets: which ones are refused, and what the server receives for the others."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_target_types_are_what_users_write() -> None:
 
 @pytest.mark.usefixtures("no_proxy")
 def test_odd_ids_arrive_whole(call: Call) -> None:
-    """One path segment each, and what the server decodes is what was given."""
+    """Each id is one path segment, and the server decodes it to what was given."""
     targets = [TagTarget(odd, odd) for odd in ODD if odd != "id/"]
     with serving() as server:
         call(config_for(server.url), *(delete_request(target) for target in targets))

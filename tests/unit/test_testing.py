@@ -1,4 +1,4 @@
-"""The sandbox and the fixture that users' own tests build on."""
+"""The sandbox and the fixture for the tests of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches as DAGs write them: literal rows, XComs, mapped, failing, retried."""
+"""Batches in DAGs: literal rows, XComs, mapped, failing, retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A send whose every argument the run decides; and one that takes XComs."""
+"""A send whose arguments all come from the run's conf, and one that takes XComs."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ with DAG("from_xcom", schedule=None):
     second = SendNotificationOperator(
         task_id="second", target_type="pass", pass_id=124, value=f"The first was ticket {first.output}."
     )
-    first >> second  # within a text Airflow does not see the dependency
+    first >> second  # Airflow does not see a dependency inside a text

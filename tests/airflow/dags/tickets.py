@@ -1,4 +1,4 @@
-"""Waiting for tickets: in the worker and deferred, with every limit there is."""
+"""Waiting for tickets, in the worker and deferred, with every limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks that chaos visits: each kind of send, in both delivery modes; whom to send to comes with the run."""
+"""The tasks for chaos: each kind of send, in both delivery modes. The passes are in the run's conf."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationOperator, SendNotificationOperator
 
-# The text differs from try to try, as a careless template's does: a retry must not take that for another message.
+# The text is different in each try, as with a careless template. A retry must not take it for another message.
 VALUE = "{{ macros.datetime.now() }} {{ 'x' * (dag_run.conf['size'] | int) }}"
 PUSH = {
     "task_id": "push",

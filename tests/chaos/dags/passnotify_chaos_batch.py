@@ -1,4 +1,4 @@
-"""The batch that chaos visits; whose rows are in a file, which comes with the run."""
+"""The batch for chaos. Its rows are in a file whose path is in the run's conf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults. Each arms its traps, begins the round, waits until the task is caught at its point, and does its evil."""
+"""The faults. Each one sets its traps, begins the round, waits until the task is in the trap, and does its damage."""
 
 from tests.chaos.faults import airflow, people, service, task, waiting
 from tests.chaos.faults.registry import FAULTS

@@ -1,4 +1,4 @@
-"""Airflow itself fails: supervisors die or stand still, its API server is away, its scheduler dies."""
+"""Airflow itself fails: supervisors die or are frozen, its API server is down, its scheduler dies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.chaos.gate import Exchange, Point, Trap, Way
 from tests.chaos.rounds import Round
 from tests.chaos.watch import gone, send
 
-TRIES_OF_AIRFLOW = 5  # so often a supervisor repeats a request that got no answer
+TRIES_OF_AIRFLOW = 5  # how often a supervisor repeats a request that got no answer
 
 
 # SIGKILL of the supervisor: the task process is left alone.
@@ -48,7 +48,7 @@ async def _kill_supervisor(round_: Round) -> None:
     await gone(round_.process.supervisor)
 
 
-# SIGSTOP: a machine that stands still, and wakes when the next try is over.
+# SIGSTOP: a machine that is frozen, and continues after the next try has ended.
 
 
 @fault("SIGSTOP of the supervisor before the intent", deliveries=1)
@@ -86,7 +86,7 @@ async def _stop_supervisor(round_: Round, trap: Trap, *, task: bool = False) -> 
             send(each, signal.SIGCONT)
 
 
-# The API server of Airflow is away while the journal is read or written.
+# The API server of Airflow is down while the journal is read or written.
 
 
 @fault("API server away when the journal is read", deliveries=1)

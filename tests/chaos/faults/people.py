@@ -1,4 +1,4 @@
-"""People click while it runs and after."""
+"""People click in the UI, while the task runs and after it has ended."""
 
 from __future__ import annotations
 

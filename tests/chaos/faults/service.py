@@ -1,4 +1,4 @@
-"""The service fails: it closes connections, is silent, answers nonsense or no."""
+"""The service fails: it closes connections, gives no answer or nonsense, or rejects the request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KNOWN = {"deliveries": 1, "connection": "direct"}
 
 
 def service_fault(name: str, action: str, *, more: dict[str, Any], **fields: Any) -> None:
-    """Register a fault of the sandbox that meets the POST of a round."""
+    """Register a fault of the sandbox that hits the POST of a round."""
 
     async def act(round_: Round) -> None:
         await round_.stage.fault(action, **{"method": "POST", "path": round_.path, "times": 1, **fields})

@@ -151,5 +151,5 @@ async def timeout_in_outcome(round_: Round) -> None:
 async def _timeout_in_write(round_: Round, trap: Trap) -> None:
     await round_.begin()
     caught = await trap.catch()
-    await asyncio.sleep(TIMEOUT_SECONDS + 1)  # nothing tells when it strikes: the supervisor is held with the request
+    await asyncio.sleep(TIMEOUT_SECONDS + 1)  # nobody can see when it comes: the supervisor is held with the request
     caught.go()

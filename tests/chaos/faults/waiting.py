@@ -1,4 +1,4 @@
-"""What goes wrong while a task waits for its ticket, in the worker or in the triggerer: it was sent, once."""
+"""What goes wrong while a task waits for its ticket, in the worker or in the triggerer. It was sent once already."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.chaos.gate import Exchange, Point, Trap, Way
 from tests.chaos.rounds import Round
 from tests.chaos.watch import gone, send
 
-# What a try writes that sends and waits, that waits for the ticket of an earlier one, and that dies while it waits.
+# What a try writes: if it sends and waits; if it waits for an earlier try's ticket; if it dies while it waits.
 WAITED, WAITED_ON = ("intent", "sent, waiting", "sent"), ("sent, waiting", "sent")
 CUT_OFF = ("intent", "sent, waiting")
 WAITING = {"kinds": ("waiting",), "deliveries": 1}
@@ -72,7 +72,7 @@ async def failed_and_cleared(round_: Round) -> None:
 
 
 async def _hang_after_look(round_: Round) -> None:
-    """Begin, let the ticket never end, and wait until the task has looked at it."""
+    """Begin, let the ticket never end, and wait until the task has polled it."""
     posted, looked = round_.at_post(Point.AFTER), round_.at_ticket(Point.AFTER)
     await round_.begin()
     caught = await posted.catch()
@@ -149,7 +149,7 @@ async def cleared_while_deferred(round_: Round) -> None:
 
 
 async def _deferred(round_: Round) -> Trap:
-    """Begin, and hold the ticket's look-ups from the second on, so that the task stays deferred until released."""
+    """Begin, and hold all polls of the ticket but the first, so that the task stays deferred until the release."""
     first = round_.at_ticket(Point.AFTER)
     await round_.begin()
     caught = await first.catch()

@@ -1,4 +1,4 @@
-"""One batch for each shard; the shards come with the run."""
+"""One batch for each shard. The shards are in the run's conf."""
 
 from __future__ import annotations
 

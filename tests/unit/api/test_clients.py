@@ -1,4 +1,4 @@
-"""Verdicts of both clients against a server that misbehaves: what may have been sent is never sent again."""
+"""Verdicts of both clients with a server that misbehaves. A request that may have been carried out is not repeated."""
 
 from __future__ import annotations
 

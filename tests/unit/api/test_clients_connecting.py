@@ -1,4 +1,4 @@
-"""Both clients before a connection stands (surely not sent), and with one that was kept."""
+"""Both clients before they are connected (certainly not sent), and on a connection that was kept open."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def full_backlog() -> Iterator[int]:
-    """A port whose queue of connections is full, so that a further one is neither taken nor refused."""
+    """A port whose queue of connections is full, so that a new connection is neither accepted nor refused."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -150,7 +150,7 @@ def test_a_connection_is_kept_after_errors_that_were_understood(call: Call) -> N
 
 
 def test_a_kept_connection_that_was_closed_is_not_used(call: Call) -> None:
-    """The server closes after each answer without having said so; its FIN is here before the next call."""
+    """The server closes the connection after each answer without saying so. Its FIN arrives before the next call."""
     with serving(Answer(TICKET.data, CLOSE)) as server:
 
         def wait_for_close() -> None:

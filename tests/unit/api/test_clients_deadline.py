@@ -1,4 +1,4 @@
-"""One deadline for one attempt: also while a name is looked up, within TLS, behind a proxy, and in a batch."""
+"""One attempt has one deadline: also during a DNS look-up, in TLS, behind a proxy, and in a batch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_server_that_drips_its_handshake(call: Call) -> None:
 
 
 def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """(Of the synchronous client: the asynchronous one's thread would be waited for at the end of this test.)"""
+    """(Only the synchronous client: with the other one, the end of this test would wait for its thread.)"""
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait())
     client = PassNotifyClient(config_for("https://api.example.com", **GATEWAY))
@@ -72,7 +72,7 @@ def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_client_of_several_threads_watches_each_alone() -> None:
-    """A thread whose attempt is late does not make another thread's attempt unknown."""
+    """If the attempt of one thread is late, the attempt of another thread does not become unknown."""
 
     class Mixed(Server):
         def _reply_to(self, request: Received) -> Answer:

@@ -18,12 +18,12 @@ from tests.servers import HANG, TICKET, Answer, Received, Server, answer, servin
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
-HOST = "http://api.example.com"  # nobody but a proxy can tell where that is
+HOST = "http://api.example.com"  # only a proxy can find this host
 HTTPS = "https://api.example.com"
 
 
 class Tunnel(Server):
-    """A proxy that takes CONNECT and passes bytes on to one place."""
+    """A proxy that accepts CONNECT and sends all bytes to one server."""
 
     def __init__(self, to: Server) -> None:
         self._to = to

@@ -1,4 +1,4 @@
-"""A connection is read strictly: what it means, or an error that says what to do."""
+"""A connection is read strictly: its meaning is clear, or there is an error that says what to do."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_every_option_is_tested_and_on_the_form() -> None:
 
 
 def test_the_defaults_are_those_that_the_form_names() -> None:
-    """A default is written down once, as text that a user could type; here as Airflow's users meet it."""
+    """Each default is written once, as text that a user could type. This test compares it with what users see."""
     assert {name: option.explanation.partition(" Default: ")[2] for name, option in OPTIONS.items()} == {
         "timeout": "10,30.",
         "max_retries": "3.",

@@ -1,4 +1,4 @@
-"""What the environment says: used alike by both clients, or refused by its variable's name before anything is sent."""
+"""Both clients use environment variables in the same way, or refuse them by name before anything is sent."""
 
 from __future__ import annotations
 

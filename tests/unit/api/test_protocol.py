@@ -1,4 +1,4 @@
-"""The error table, row by row, and the times and numbers that answers hold."""
+"""The error table, row by row, and the times and numbers in answers."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_retry_after(
 
 
 def test_retry_after_by_the_servers_own_clock() -> None:
-    """A server an hour ahead of us that asks for ten seconds gets ten seconds."""
+    """The server's clock is an hour ahead. If it asks for ten seconds, it gets ten seconds."""
     ahead = pendulum.now("UTC").add(hours=1)
     form = "ddd, DD MMM YYYY HH:mm:ss [GMT]"
     until, now = ahead.add(seconds=10).format(form), ahead.format(form)

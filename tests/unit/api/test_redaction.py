@@ -1,4 +1,4 @@
-"""Credentials that a server echoes are cut out, however it spells them."""
+"""Credentials that a server echoes are removed, in every spelling."""
 
 from __future__ import annotations
 

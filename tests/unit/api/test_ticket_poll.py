@@ -1,4 +1,4 @@
-"""The state of a tracker: what answers add up to, when to ask again, and how it survives a deferral."""
+"""The state of a tracker: what it knows after some answers, when it polls again, and how it survives a deferral."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from airflow_provider_passnotify.operators.polling import conclude
 
 
 def answer(status_code: int, body: Any, **headers: str) -> Verdict:
-    """What the protocol makes of an answer."""
+    """The protocol's verdict about an answer."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return judge(ticket_request(1), status_code, headers, content)
 
@@ -220,7 +220,7 @@ def test_problems_of_the_server_lengthen_the_interval_until_it_answers() -> None
 
 @pytest.mark.parametrize(("asked", "waited"), [("3", 10), ("60", 60)])
 def test_a_round_that_got_answers_lengthens_nothing(asked: str, waited: float) -> None:
-    """A server that serves 300 of 2,000 look-ups and then says 429 is one that makes progress."""
+    """If the server answers 300 of 2,000 polls and then says 429, this is progress."""
     tracker, schedule = TicketTracker([1, 2]), PollSchedule(10)
     tracker.begin_cycle()
     tracker.take(1, answer(500, b""))
@@ -249,7 +249,7 @@ def test_growth_ends_at_the_longest() -> None:
 
 
 def test_a_round_that_is_cut_short_begins_elsewhere_the_next_time() -> None:
-    """Else the tickets at the back would never be asked where each round ends at the server's limit."""
+    """Otherwise the last tickets would never be polled if each poll cycle ends at the server's limit."""
     tracker = TicketTracker([1, 2, 3, 4])
     tracker.take(tracker.begin_cycle()[0], status("PROCESSING"))
     tracker.take(2, answer(429, {}))

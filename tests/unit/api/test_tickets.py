@@ -1,4 +1,4 @@
-"""What a ticket's answer says: spellings, words, and bodies that are none."""
+"""How the answer about a ticket is read: spellings, status words, and bodies that are no ticket."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_an_unknown_word_is_running_and_logged_once(
 
 
 def test_what_airflow_could_not_carry_is_made_harmless() -> None:
-    """Half an emoji or an endless number in an event ends Airflow's whole triggerer."""
+    """Half an emoji or an infinite number in an event would end Airflow's whole triggerer."""
     children = {"half \ud83d": ["\ud83d", 2**70, float("nan"), None, True, 1.5, {"x": -(2**63)}]}
     ticket = read_ticket(1, {"status": "DONE \ud83d", "children": children})
     assert ticket.status == "DONE ?"

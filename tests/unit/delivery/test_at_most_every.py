@@ -1,4 +1,4 @@
-"""One alert in a stretch of time, from however many processes and threads."""
+"""One alert in a period of time, from any number of processes and threads."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_of_many_threads_one_creates_an_object() -> None:
 
 
 class Overwriting(MemoryFileSystem):
-    """A server that does not look at the condition of a request."""
+    """A server that ignores the condition of a request."""
 
     protocol = "overwriting"
 
@@ -169,7 +169,7 @@ class LooksFirst(MemoryFileSystem):
 
 
 class TakesNoMode(MemoryFileSystem):
-    """A file system from before that was possible."""
+    """An older file system, in which this was not possible."""
 
     protocol = "takesnomode"
 

@@ -1,4 +1,4 @@
-"""The journal in a folder: files that are whole, the fence between processes, what the operators promise with it."""
+"""The journal in a folder: files are whole, only one process may send, and the operators keep their promise."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ class TestOperators:
 
 
 class TestBesideAirflowsStore:
-    """Airflow 3.3 with a folder: it is written to; Airflow's store is still read."""
+    """Airflow 3.3 with a folder: records are written to the folder, and Airflow's store is still read."""
 
     @pytest.mark.parametrize("run", [send, send_batch])
     def test_turned_on_between_two_tries(self, tmp_path: Path, connect: Run, run: Run) -> None:
@@ -389,7 +389,7 @@ class TestBesideAirflowsStore:
 
 
 class TestTorn:
-    """A record that is there and cannot be read was at least an intent."""
+    """If there is a record that cannot be read, it was at least an intent."""
 
     def test_single(self, tmp_path: Path, connect: Run) -> None:
         with serving(TICKET) as server:

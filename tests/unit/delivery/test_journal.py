@@ -1,7 +1,7 @@
-"""The journal: each row of the table in ``delivery/journal.py``, and what surrounds it.
+"""The journal: each row of the table in ``delivery/journal.py``, and the cases around it.
 
-A *try* here is a process that dies, or not, at one of the moments of the table; the next one is a new operator with
-the same store, as Airflow makes it.
+A *try* here is a process that may die at one of the moments in the table. The next try is a new operator with the same
+store, as in Airflow.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def test_a_clear_after_doubt_sends_again_only_if_that_was_asked_for(run: Callabl
 
 
 def test_a_clear_of_a_try_that_may_be_at_it_still_is_doubt(store: Store, run: Callable[..., int]) -> None:
-    """Clearing a task that runs may look like any other clear, and its process goes on for a moment."""
+    """If a running task is cleared, this may look like any other clear, and its process continues for a moment."""
     with serving() as server:
         store.refuse = dies_on(State.SENT)
         with pytest.raises(Died):
@@ -250,7 +250,7 @@ def posts(server: Server) -> int:
 
 
 def test_a_clear_while_it_waits_waits_on_and_sends_nothing(store: Store, run: Callable[..., int]) -> None:
-    """Airflow may raise ``max_tries`` then, as it does for a clear after the end."""
+    """Airflow may raise ``max_tries`` then, as for a clear after the end."""
     with serving(TICKET, *[DONE] * 5, TICKET, DONE) as server:
         store.refuse = dies_waiting
         for try_number, max_tries in ((1, 5), (2, 6), (3, 6), (4, 9)):
@@ -384,7 +384,7 @@ def test_an_old_try_cannot_change_what_a_newer_one_wrote(store: Store, run: Call
 def test_an_intent_that_arrives_late_cannot_hide_the_outcome(
     store: Store, run: Callable[..., int], delivery: str
 ) -> None:
-    """Airflow repeats a write that got no answer; the first one may only have been slow."""
+    """Airflow repeats a write that got no answer. Perhaps the first one was only slow."""
     with serving() as server:
         run(server, delivery=delivery)
         intent = next(key for key in store.values if store.get(key)["state"] == "intent")

@@ -1,7 +1,7 @@
-"""What the memory between tries can lose, and what a clear means: nobody is notified twice, and nobody is forgotten.
+"""What the memory between tries can lose, and what a clear means. Nobody is notified twice, and nobody is forgotten.
 
-The contexts are those that Airflow gives (seen by running it): ``max_tries`` is the tries so far plus ``retries`` after
-a clear, and ``clear_number`` rises with each clear of a task of the run.
+The contexts are those of a real Airflow. After a clear, ``max_tries`` is the number of tries so far plus ``retries``.
+``clear_number`` rises with each clear of a task of the run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def store() -> Store:
 
 @pytest.fixture
 def may_discard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Airflow 3.4, whose clear discards the state of a task, or 3.3 with ``clear_on_success``."""
+    """Like Airflow 3.4, where a clear discards the state of a task, or 3.3 with ``clear_on_success``."""
     monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
 
 
@@ -77,7 +77,7 @@ def dies_on(**fields: Any) -> Callable[[Any], bool]:
 
 @pytest.mark.usefixtures("may_discard")
 class TestDiscarded:
-    """Number 2: a memory that was taken away is not an empty one."""
+    """A memory that was discarded is not an empty one."""
 
     def test_cleared_batch_rings_nobody_twice(self, store: Store, connect: Connect) -> None:
         with serving() as server:
@@ -92,7 +92,7 @@ class TestDiscarded:
             assert len(server.received) == 6, "that was asked for"
 
     def test_send_killed_in_mid_request_and_cleared(self, store: Store, connect: Connect) -> None:
-        """Cleared while it ran: the next try looks like a plain retry with an empty memory."""
+        """The task was cleared while it ran. The next try looks like a plain retry with an empty memory."""
         store.refuse = dies_on(state="sent")
         with serving() as server:
             connect(server)
@@ -107,7 +107,7 @@ class TestDiscarded:
             assert send(context_of(store, 4, 5, retries=2, clear_number=2)) == 12345, "a person ordered it"
 
     def test_batch_discarded_while_it_runs(self, store: Store, connect: Connect) -> None:
-        """Airflow 3.4 goes on accepting later chunks; they have no begin."""
+        """Airflow 3.4 still accepts later chunks. There is no begin for them."""
 
         def discard(value: Any) -> bool:
             if "states" in value and "i" not in value["states"]:
@@ -174,7 +174,7 @@ class TestDiscarded:
 
 
 class TestDecidedOnce:
-    """Number 4: which records count after a clear is decided once."""
+    """It is decided once which records count after a clear."""
 
     def test_plain_retry_after_a_clear_that_went_on(self, store: Store, connect: Connect) -> None:
         with serving(TICKET, TICKET, answer(404), TICKET, answer(404)) as server:
@@ -201,7 +201,7 @@ class TestDecidedOnce:
         assert len(server.received) == 4
 
     def test_clear_with_retries_lowered_is_one(self, store: Store, connect: Connect) -> None:
-        """``max_tries`` comes to the same number; ``clear_number`` does not."""
+        """``max_tries`` is the same number, but ``clear_number`` is not."""
         with serving() as server:
             connect(server)
             send(context_of(store, 1, 2, retries=2))
@@ -210,7 +210,7 @@ class TestDecidedOnce:
 
 
 class TestNoMemory:
-    """Number 5: before Airflow 3.3, and without a folder."""
+    """Before Airflow 3.3, and without a folder."""
 
     @pytest.mark.parametrize(("max_tries", "retries"), [(2, 1), (3, 1), (3, 2), (2, 2), (1, 1)])
     def test_retry_is_one_whatever_became_of_retries(self, connect: Connect, max_tries: int, retries: int) -> None:
@@ -241,7 +241,7 @@ class TestNoMemory:
 
 
 class TestAnotherTarget:
-    """A mapped task whose inputs changed, or templates that render to somebody else: nobody's ticket is another's."""
+    """The inputs of a mapped task changed, or a template renders differently. No target gets another's ticket."""
 
     @pytest.mark.parametrize("replies", [(TICKET,), (NOTHING,)])
     @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
@@ -279,7 +279,7 @@ class TestAnotherTarget:
 
 
 class TestSeveralSends:
-    """Number 6: more than one send in one try of one task."""
+    """More than one send in one try of one task."""
 
     def test_each_inner_operator_has_its_own_memory(self, store: Store, connect: Connect) -> None:
         with serving() as server:

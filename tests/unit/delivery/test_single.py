@@ -41,7 +41,7 @@ def state_in(store: Store) -> str:
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
-    """Instead of sleeping: what is to happen during each nap, in turn."""
+    """Replaces sleeping: what happens during each sleep, in turn."""
     events: list[Callable[[], None]] = []
     clock = [1000.0]
 
@@ -117,7 +117,7 @@ def test_a_task_told_to_stop_while_waiting_says_that_it_did_not_send(
 
 
 class TimedOut(BaseException):
-    """As Airflow raises it out of a signal handler."""
+    """Like the exception that Airflow raises in a signal handler."""
 
 
 def test_an_interruption_while_waiting_is_no_doubt(connection: Connect, naps: list[Callable[[], None]]) -> None:
@@ -136,7 +136,7 @@ def test_an_interruption_while_waiting_is_no_doubt(connection: Connect, naps: li
 
 
 def test_an_interruption_in_mid_request_is_doubt(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal's handler raises out of the read; here the read itself does, once the request is out."""
+    """In Airflow, a signal handler raises during the read. Here the read itself raises, after the request was sent."""
     from http.client import HTTPResponse
 
     store = Store()

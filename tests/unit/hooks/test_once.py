@@ -1,4 +1,4 @@
-"""``hook.send_once``: what the operator promises, in the code of a plain ``@task``."""
+"""``hook.send_once``: it gives a plain ``@task`` the same promise as the operator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ticket(number: int) -> Answer:
 
 @pytest.fixture
 def run(connection: Callable[..., str]) -> Callable[..., Any]:
-    """Return a context manager: a running task, whose hook talks to a server that gives these answers."""
+    """Return a context manager for a running task. Its hook talks to a server that gives these answers."""
 
     @contextmanager
     def running(context: Any, *answers: Answer) -> Iterator[tuple[PassNotifyHook, Server]]:

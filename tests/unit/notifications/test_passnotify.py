@@ -24,7 +24,7 @@ PASS = {"target_type": "pass", "pass_id": 123, "value": "x"}
 
 
 def context(**more: Any) -> dict[str, Any]:
-    """Return what a callback of a task gets, as far as it matters."""
+    """Return the context of a callback, as far as the notifier reads it."""
     dag = DAG("nightly", schedule=None, render_template_as_native_obj=True)
     ti = SimpleNamespace(task_id="load", dag_id="nightly", run_id="r1", map_index=3)
     dag_run = SimpleNamespace(dag_id="nightly", run_id="r1")
@@ -46,7 +46,7 @@ def wait(notifier: PassNotifyNotifier, given: dict[str, Any]) -> None:
 
 @pytest.fixture(params=[call, wait], ids=["sync", "async"])
 def ring(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Callable[..., None]:
-    """Lets a notifier act in each of the two ways."""
+    """Calls a notifier in each of the two ways."""
     caplog.set_level(logging.INFO)
 
     def run(notifier: PassNotifyNotifier, given: dict[str, Any] | None = None) -> None:
@@ -111,7 +111,7 @@ def test_it_sends(ring: Callable[..., None], passnotify_sandbox: Sandbox, caplog
 
 
 def test_templates_come_to_text(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
-    """A DAG with native types would make the number 123 of a list in a string, and 7 of "007"."""
+    """In a DAG with native types, the text "007" would become the number 7."""
     passnotify_sandbox.add_pass(7, template_id="007", external_id="1_2_3")
     notifier = PassNotifyNotifier(
         target_type="{{ 'external_pass' }}",
@@ -126,7 +126,7 @@ def test_templates_come_to_text(ring: Callable[..., None], passnotify_sandbox: S
 
 
 def test_one_notifier_serves_many_callbacks(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
-    """``default_args`` give one object to all tasks: a message rendered for one must not reach the next."""
+    """With ``default_args``, all tasks share one notifier. The next task must not send the message of this one."""
     notifier = PassNotifyNotifier(**{**PASS, "value": "{{ ti.task_id }} failed"})
     for task_id in ("first", "second"):
         given = context(ti=SimpleNamespace(task_id=task_id))
@@ -151,7 +151,7 @@ def test_an_empty_label_is_none(ring: Callable[..., None], passnotify_sandbox: S
 
 
 def test_a_dag_that_cannot_render(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
-    """As Airflow 3 gives it to a DAG's callback under ``dag.test()``."""
+    """The object that Airflow 3 gives to a DAG's callback in ``dag.test()``."""
     ring(PassNotifyNotifier(**{**PASS, "value": "{{ dag.dag_id }}"}), context(dag=SimpleNamespace(dag_id="stored")))
     assert [delivery.value for delivery in passnotify_sandbox.deliveries()] == ["stored"]
 

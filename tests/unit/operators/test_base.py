@@ -1,4 +1,4 @@
-"""What operators and sensor refuse while the DAG is parsed, and what a deferral hands to the trigger."""
+"""What the operators and the sensor refuse while the DAG is parsed, and what they give to the trigger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches against the sandbox: what goes out, what is told of it, and what ends it."""
+"""Batches with the sandbox: what they send, what they report, and what stops them."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def store(tmp_path: Path) -> FileStore:
 
 
 class Share(float):
-    """As numpy's float64: a float that is written otherwise."""
+    """Like numpy's float64: a float with another repr."""
 
     def __repr__(self) -> str:
         return f"np.float64({float(self)!r})"
 
 
 class DataFrame(list[str]):
-    """As pandas': iterating over it gives the names of its columns."""
+    """Like a DataFrame of pandas: iterating over it gives the names of its columns."""
 
     def to_dict(self) -> dict[str, Any]:
         return {}
@@ -311,7 +311,7 @@ class TestOnce:
     def test_retry_sends_only_what_was_not_sent(
         self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path
     ) -> None:
-        # A refusal slows the whole batch, so one will do.
+        # One 429 slows the whole batch, so this is enough.
         sandbox.add_fault("status", status=429, retry_after=100, path="1000050/notify")
         with pytest.raises(BatchIncompleteError, match="99 of 100 sent, 1 failed") as caught:
             batch(passes(100)).execute(context(store))
@@ -334,7 +334,7 @@ class TestOnce:
         once_each(sandbox, 100)
 
     def test_host_that_is_not_the_api(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:
-        """Nothing but redirects: few rows are unknown, and a retry sends the others."""
+        """If every answer is a redirect, few rows are unknown, and a retry sends the others."""
         sandbox.add_fault("redirect", location="https://login.example")
         report = tmp_path / "report.jsonl"
         with pytest.raises(BatchIncompleteError, match="ended early: given up: 100 sends in a row"):
@@ -477,7 +477,7 @@ class TestEndings:
         assert summary["sent"] + summary["failed"] == 10_000
         assert "has passed" in summary["failures"][0]["error"]
         once_each(sandbox, summary["sent"])
-        # A retry must not skip, and so hide, what was not sent.
+        # A retry must not end as skipped, because this would hide what was not sent.
         with pytest.raises(BatchFailedError):
             batch(passes(10_000), send_before=until).execute(context(store, 2))
         once_each(sandbox, summary["sent"])
@@ -502,7 +502,7 @@ class TestEndings:
 
     @pytest.mark.parametrize(("on_clear", "second"), [("resume", "ends"), ("resend", "ends"), ("resend", "dies")])
     def test_clear(self, sandbox: RunningSandbox, store: FileStore, on_clear: str, second: str) -> None:
-        """A clear of what has ended sends all again if it shall; one of a try that had not ended goes on."""
+        """With ``resend``, a clear after the end sends all rows again. A clear before the end continues."""
         batch(passes(5), on_clear=on_clear).execute(context(store, 1, 0))
         if second == "dies":
             (store.folder / "passnotify.v1.try.1.ended").unlink()
@@ -521,7 +521,7 @@ class TestEndings:
         assert sandbox.counts() == {}
 
     def test_no_longer_wanted_by_airflow(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:
-        """Marked as failed, cleared or superseded: Airflow says so only with a heartbeat."""
+        """The task was marked as failed, cleared or superseded. Airflow says so only with a heartbeat."""
         now, report = watched(context(store), "running"), tmp_path / "report.jsonl"
         sandbox.add_fault("latency", latency=0.05)
         _when_sending(sandbox, lambda: setattr(now["ti"], "told", "failed"))
@@ -542,7 +542,7 @@ class TestEndings:
     def test_exception_of_a_signal(
         self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path, alarm: Callable[[], None], latency: float
     ) -> None:
-        """As ``execution_timeout`` does it: a BaseException, raised in the main thread by a signal."""
+        """Like ``execution_timeout``: a BaseException that a signal raises in the main thread."""
         report = tmp_path / "report.jsonl"
         sandbox.add_fault("latency", latency=latency)
         now = context(store)
@@ -557,7 +557,7 @@ def chunks_in(store: FileStore) -> list[str]:
 
 
 def watched(found: dict[str, Any], state: object) -> dict[str, Any]:
-    """Return a context whose task instance can tell its state, as from Airflow 3.0 on."""
+    """Return a context whose task instance knows its state, as in Airflow 3.0 and later."""
     ti = found["ti"]
     ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.told = "a_dag", "batch", "a_run", 2, state
 
@@ -577,7 +577,7 @@ class TimeUpError(BaseException):
 
 @pytest.fixture
 def alarm() -> Iterator[Callable[[], None]]:
-    """Raise an exception in the main thread, as a signal does."""
+    """Raise an exception in the main thread, like a signal."""
 
     def ring(*_: object) -> None:
         raise TimeUpError
@@ -596,7 +596,7 @@ def _when_sending(sandbox: RunningSandbox, act: Callable[[], None]) -> None:
 
 
 def _check_ending(sandbox: RunningSandbox, store: FileStore, summary: dict[str, Any], report: Path) -> None:
-    """Nothing is sent any more, each row is reported once, and a retry sends the rest."""
+    """Nothing more is sent, each row is reported once, and a retry sends the rest."""
     sent = sandbox.counts()
     time.sleep(0.5)
     assert sandbox.counts() == sent

@@ -1,4 +1,4 @@
-"""A batch whose process is killed with SIGKILL, again and again, and goes on where it stood."""
+"""A batch whose process is killed with SIGKILL several times. Each try continues where the last one stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operators: what is refused while a DAG is parsed, what when a task starts, and that mapping works."""
+"""The operators: what they refuse while a DAG is parsed and when a task starts, and that mapping works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Template fields: text stays text, constants stay as they are, and what comes to nothing is refused."""
+"""Template fields: text stays text, constants do not change, and an argument that renders to nothing is refused."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_sets_and_generators_become_lists_in_one_order() -> None:
 
 
 def own_arguments(cls: type) -> set[str]:
-    """Return the arguments that a class of ours adds to Airflow's."""
+    """Return the arguments that our classes add to those of Airflow."""
     return {
         name
         for base in cls.__mro__

@@ -1,4 +1,4 @@
-"""CSV as people and programs write it: what is read as it stands, what is a bad row, what breaks the file."""
+"""CSV as people and programs write it: what is read unchanged, what is a bad row, and what breaks the whole file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and lists of rows: what is a row, what is a bad one, and what breaks the whole source."""
+"""Files and lists of rows: what is a row, what is a bad row, and what breaks the whole source."""
 
 from __future__ import annotations
 

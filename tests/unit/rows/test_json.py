@@ -1,4 +1,4 @@
-"""JSON Lines, and what looks like them."""
+"""JSON Lines, and files that look like JSON Lines."""
 
 from __future__ import annotations
 

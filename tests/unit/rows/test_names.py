@@ -1,4 +1,4 @@
-"""Names of columns: what is understood, and what is refused because a default would step in."""
+"""Names of columns: which ones are accepted, and which are refused because a default would be used instead."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ def body(message: Message) -> dict[str, str]:
 
 
 class NoTime(datetime):
-    """As pandas' NaT: a datetime that equals nothing."""
+    """Like NaT of pandas: a datetime that is equal to nothing."""
 
     def __ne__(self, other: object) -> bool:
         return True
 
 
 class NAType:
-    """As pandas' NA: neither true nor false, equal to nothing."""
+    """Like NA of pandas: it is neither true nor false, and equal to nothing."""
 
     def __eq__(self, other: object) -> bool:
         raise TypeError("boolean value of NA is ambiguous")

@@ -1,4 +1,4 @@
-"""Values of sources: which are an id, which are text, and as what text they go out."""
+"""Values of sources: which ones are an id, which ones are text, and which text is sent for them."""
 
 from __future__ import annotations
 

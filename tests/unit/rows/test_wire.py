@@ -1,4 +1,4 @@
-"""Any id and any text, through every source: it arrives on the wire byte for byte, or its row is refused."""
+"""Any id and any text, from every source: the server receives it byte for byte, or its row is refused."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _can_be_written(source: str, text: str) -> bool:
-    """Half a surrogate cannot be stored as UTF-8, and a line without anything is no row of a CSV."""
+    """Half a surrogate pair cannot be stored as UTF-8, and an empty line is no row of a CSV."""
     if source == "csv" and not text.strip():
         return False
     return source in {"list", "jsonl"} or not any("\ud800" <= char <= "\udfff" for char in text)

@@ -37,7 +37,7 @@ def sandbox(running):
 
 
 def ask(sandbox, method, path, **options):
-    """Send one request with the path exactly as it stands; ``requests`` would normalise it."""
+    """Send one request with exactly this path. ``requests`` would normalise it."""
     options = {"auth": sandbox.credential, **options}
     connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=30)
     headers = dict(options.get("headers", {}))
@@ -121,7 +121,7 @@ def test_what_does_not_exist_is_not_found(sandbox, method, path, word):
 
 
 def test_one_segment_of_the_path_is_one_id(sandbox):
-    """A tag with a slash is one tag; decoded too early, it would be another path."""
+    """A tag with a slash is one tag. If the path is decoded too early, it is another path."""
     answer, body = ask(sandbox, "POST", "/v1/tag/a%2Fb%3Fc%25/notify?templateId=12345", json=MESSAGE)
     assert_error(answer, body, 404, "There is no tag a/b?c% on")
     answer, _ = ask(sandbox, "POST", "/v1/%70ass/%31%32%33/notify", json=MESSAGE)

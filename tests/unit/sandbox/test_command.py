@@ -122,13 +122,13 @@ def test_only_this_machine_can_connect():
 
 
 def test_answers_are_not_delayed():
-    """asyncio asks the socket whether it is TCP; an answer of two packets takes 40 ms if it cannot tell."""
+    """asyncio checks whether the socket names TCP. If not, an answer of two packets takes 40 ms."""
     with running_sandbox() as running:
         assert running.call(lambda _: running._server._socket.proto) == socket.IPPROTO_TCP
 
 
 def test_shares_no_code_with_the_rest():
-    """One could otherwise hide the other's mistake; and nobody wants a web server in a worker."""
+    """If they shared code, one could hide the mistake of the other. And a worker should not load a web server."""
     package = Path(sandbox.__file__).parent
     inside = sandbox.__name__
     for path in package.parent.rglob("*.py"):

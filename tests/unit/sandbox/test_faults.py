@@ -1,4 +1,4 @@
-"""Each fault does to a request what it says, and the deliveries tell whether the push went out."""
+"""Each fault does what it says, and the deliveries show whether the push was sent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def delivered(sandbox):
 
 
 def raw_request(sandbox, body=b'{"value": "x"}', length=None):
-    """Return a connection on which one request was written, without waiting for the answer."""
+    """Write one request and return the connection, without waiting for the answer."""
     host, _, port = sandbox.url.removeprefix("http://").partition(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
     connection.sendall(
@@ -87,7 +87,7 @@ def test_latency_comes_after_the_delivery_and_adds_to_other_faults(sandbox):
     sandbox.add_fault("latency", latency=3600)
     with raw_request(sandbox):
         sandbox.wait_for(1)
-        # Control requests do not wait, and the delivery has not waited either.
+        # Control requests do not wait. The delivery did not wait either.
         answer = requests.get(f"{sandbox.url}/_sandbox/deliveries", params={"counts": True}, timeout=30)
         assert answer.json() == {"total": 1, "passes": {"123": 1}}
     sandbox.reset()
@@ -215,7 +215,7 @@ def test_hold_before_the_body_is_read(sandbox):
         writer = threading.Thread(target=write)
         sandbox.wait_for(1, method="POST", held=1)
         writer.start()
-        assert push(sandbox).status_code == 200  # others are not held up
+        assert push(sandbox).status_code == 200  # other requests are not held
         assert not written
         assert delivered(sandbox) == 1
         assert sandbox.release() == 1
@@ -328,7 +328,7 @@ def test_faults_are_validated(sandbox, fault, word):
 
 @pytest.mark.parametrize("seconds", ["NaN", "Infinity", "1e999"])
 def test_endless_numbers_are_refused(sandbox, seconds):
-    """Python reads them from JSON, and could neither sleep so long nor write them back."""
+    """Python can read these numbers from JSON, but it cannot sleep for so long and cannot write them as JSON."""
     for path, order in [
         ("faults", '{"action": "latency", "latency": %s}'),
         ("tickets", '{"seconds": %s}'),

@@ -1,4 +1,4 @@
-"""What the sandbox's page is made of, and what it is told. (What it shows: ``tests/browser``.)"""
+"""The files of the sandbox's page, and the data that it gets. (``tests/browser`` tests what it shows.)"""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_reset_is_a_new_generation(sandbox: RunningSandbox) -> None:
 
 
 def test_much_is_told_in_part(sandbox: RunningSandbox) -> None:
-    """A million notices must not stand in one answer."""
+    """One answer must not contain a million notices."""
     for _ in range(page.MAX_EVENTS + 5):
         sandbox.state.deliveries.sent((123,), None, "x", sandbox.state.tickets.new())
     send(sandbox, "template/20000/notify")

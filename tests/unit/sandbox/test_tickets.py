@@ -1,4 +1,4 @@
-"""Tickets end as the sandbox was told, and look as the API publishes them."""
+"""Tickets end as they were set in the sandbox, and look as the API documents them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sandbox tells about what happened is what happened."""
+"""The sandbox reports exactly what has happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sensor's pokes against the sandbox: what bounds a look, and what holds from poke to poke."""
+"""The sensor's pokes against the sandbox: what limits a poke, and what is kept from poke to poke."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_deferral_gets_what_the_first_look_has_left_of_the_timeout(
 def test_many_tickets_do_not_keep_a_task_from_deferring(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, of_an_operator: bool
 ) -> None:
-    """They are asked one after the other, and a worker's slot is what deferring saves."""
+    """Polling them one after the other takes long. Deferring is meant to free the worker's slot at once."""
     monkeypatch.setattr(polling, "LAST_POLL_SECONDS", 1.0)
     connect(requests_per_second=4)
     ticket_ids = send(sandbox, 40)

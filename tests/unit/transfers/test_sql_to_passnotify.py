@@ -73,7 +73,7 @@ class TestSqlite:
 
     @pytest.mark.usefixtures("database")
     def test_query_that_fails_after_10000_rows_sends_nothing(self, sandbox: RunningSandbox, tmp_path: Path) -> None:
-        # abs() of the smallest integer is an error of SQLite's, met when its row is read.
+        # abs() of the smallest integer is an error in SQLite. It comes when this row is read.
         sql = (
             f"SELECT pass_id, CASE WHEN points < 10000 THEN points ELSE abs(-9223372036854775808) END AS points "
             f"FROM customers WHERE pass_id < {FIRST + ROWS}"
@@ -170,7 +170,7 @@ class TestSqlite:
 
 
 class MappingHook(SqliteHook):
-    """As a hook whose connection gives rows as mappings."""
+    """A hook whose connection returns rows as mappings."""
 
     def get_conn(self) -> Any:
         connection = super().get_conn()
@@ -181,7 +181,7 @@ class MappingHook(SqliteHook):
 
 
 class OtherConnection:
-    """As the connection of a driver that nothing is known of."""
+    """The connection of an unknown driver."""
 
     def __init__(self, **cursor: Any) -> None:
         self.cursor_class = type("Cursor", (OtherCursor,), cursor)

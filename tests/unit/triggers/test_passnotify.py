@@ -59,7 +59,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def trigger(ticket_ids: list[int], *, seconds: float = 30, **more: Any) -> NotificationTicketTrigger:
-    """A trigger, as a triggerer makes it of what was serialised."""
+    """A trigger that is made from its serialized form, as in a triggerer."""
     end = pendulum.now("UTC").add(microseconds=int(seconds * 1e6)).isoformat()
     path, arguments = NotificationTicketTrigger(
         ticket_ids, end=end, **{"poll_interval": 0.1, "passnotify_conn_id": "passnotify_default", **more}
@@ -71,14 +71,14 @@ def trigger(ticket_ids: list[int], *, seconds: float = 30, **more: Any) -> Notif
 
 
 async def fire(one: NotificationTicketTrigger) -> dict[str, Any]:
-    """Run a trigger to its event, of which there is one."""
+    """Run a trigger until it ends, and return its only event."""
     [event] = [event async for event in one.run()]
     return dict(json.loads(json.dumps(event.payload)))
 
 
 @asynccontextmanager
 async def running(*triggers: NotificationTicketTrigger) -> AsyncIterator[list[asyncio.Task[dict[str, Any]]]]:
-    """Run triggers beside the test; what is left is cancelled, as a triggerer does."""
+    """Run triggers in the background. Those that have not ended are cancelled, as a triggerer does."""
     tasks = [asyncio.create_task(fire(one)) for one in triggers]
     try:
         yield tasks
@@ -319,7 +319,7 @@ async def test_a_loop_that_was_blocked_does_not_catch_up_at_once(monkeypatch: py
 async def test_retry_after_quiets_every_trigger_of_the_connection(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
-    connect(requests_per_second=10)  # the others stand in line when the first answer comes
+    connect(requests_per_second=10)  # the others are in the queue when the first answer comes
     ticket_ids = send(sandbox, 20)
     sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
 

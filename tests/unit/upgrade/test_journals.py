@@ -1,4 +1,4 @@
-"""Sends and batches that release 0.1.0 left half-way are resumed by this one; nobody is rung twice by the upgrade."""
+"""This release continues sends and batches that 0.1.0 left unfinished. The upgrade does not notify anybody twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def store_of(written: dict[str, Any]) -> Store:
 
 
 def send(name: str) -> int:
-    """Run the second try of a task whose first one the old release ran."""
+    """Run the second try of a task. The old release ran the first one."""
     operator = SendNotificationOperator(task_id="send", target_type="pass", pass_id=123, value="Gate 5", retries=2)
     return operator.execute(context_of(store_of(WRITTEN["single"][name]), 2, 2, retries=2))
 

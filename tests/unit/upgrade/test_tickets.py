@@ -1,4 +1,4 @@
-"""Trigger rows and events that release 0.1.0 wrote into Airflow's database are read by this one, and the other way."""
+"""This release reads trigger rows and events that 0.1.0 wrote into Airflow's database, and the other way round."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ NOW = 1_800_000_000_123
 
 
 class Store:
-    """What Airflow's store does to values: JSON in and out."""
+    """Return a value as Airflow's store returns it: it is stored as JSON."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -60,7 +60,7 @@ def write(store: Any, number: int, chunk: Chunk, **options: Any) -> None:
 
 
 def read(store: Any, **options: Any) -> list[tuple[int, int | None, int]]:
-    """Return what a try would read, and leave the store as it is."""
+    """Return what a try would read, without changing the store."""
     reader = journal(deepcopy(store), **options)
     reader.begin()
     return [(int(e.recipient_digest[3:]), e.ticket_id, e.try_number) for e in reader.read()]
@@ -114,7 +114,7 @@ def test_chunks_of_an_older_release_have_no_times() -> None:
 
 
 def test_write_that_arrives_late_hides_no_later_one() -> None:
-    """Airflow repeats a write that got no answer; the first may arrive after what was written next."""
+    """Airflow repeats a write that got no answer. The first one may arrive after the next value was written."""
     store = Store()
     chunk = Chunk(0, rows(1, 2))
     late = [(chunk.as_value(), 0, chunk.stage)]
@@ -162,7 +162,7 @@ def test_clear_counts_unless_resumed() -> None:
 
 
 def test_clear_of_a_try_that_has_not_ended_goes_on() -> None:
-    """Airflow may raise ``max_tries`` for the clear of a task that runs, as it does for any other."""
+    """Airflow may also raise ``max_tries`` if a running task is cleared."""
     store = Store()
     for try_number, max_tries in ((1, 3), (2, 3), (3, 6)):
         write(store, 0, Chunk(0, rows(try_number)), try_number=try_number, max_tries=max_tries)

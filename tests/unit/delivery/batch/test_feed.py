@@ -1,4 +1,4 @@
-"""Chunks on their way to the sender: none without its intent, no more than two unknown, and none kept waiting."""
+"""Chunks before they are sent: each has its intent, no more than two can become unknown, and none waits for another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SENT = Verdict(Outcome.ACCEPTED, ticket_id=7)
 
 
 class Bench:
-    """A feeder without a sender: the test takes jobs and gives results."""
+    """A feeder without a sender. The test takes the jobs and gives the results."""
 
     def __init__(self, folder: Path, before_set: Callable[[int], None] = lambda _: None) -> None:
         self.ledger = Ledger()
@@ -120,7 +120,7 @@ async def test_third_chunk_when_the_first_is_written(tmp_path: Path) -> None:
 
 
 async def test_slow_rows_do_not_keep_the_others(tmp_path: Path) -> None:
-    """One row of each chunk gets no answer; all others are handed out none the less, and few stay unknown."""
+    """One row of each chunk gets no answer. All other rows are still handed out, and few rows stay unknown."""
 
     bench = Bench(tmp_path)
     held = []
@@ -149,7 +149,7 @@ async def test_nothing_is_handed_out_after_a_halt(tmp_path: Path) -> None:
 
 
 async def test_cancelled_reader_does_not_cancel_a_write(tmp_path: Path) -> None:
-    """The sender cancels a worker that waits for a row: the write of that intent goes on, and is settled."""
+    """The sender cancels a worker that waits for a row. The write of that intent still goes on to its end."""
 
     bench = Bench(tmp_path)
     waiting = asyncio.ensure_future(anext(bench.jobs))

@@ -1,4 +1,4 @@
-"""The ledger: all rows of a batch in a temporary file, and what earlier tries sent set against them."""
+"""The ledger: all rows of a batch in a temporary file, compared with what earlier tries have sent."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ class TestResuming:
         assert waiting(ledger) == []
 
     def test_exact_text_comes_first(self) -> None:
-        """Of two messages to one pass the second was sent: the first is still to be sent."""
+        """There are two messages to one pass, and the second was sent. So the first must still be sent."""
         ledger = filled([{"pass_id": 1, "value": "a"}, {"pass_id": 1, "value": "b"}])
         resume(ledger, [entry({"pass_id": 1, "value": "b"})], send_unknown=False)
         assert waiting(ledger) == [1]
@@ -232,7 +232,7 @@ class TestResuming:
 
     @pytest.mark.parametrize("ticket_id", [6, None])
     def test_doubt_that_was_sent_again_with_another_text(self, ticket_id: int | None) -> None:
-        """The first try's doubt is answered; it must not be reported for ever."""
+        """A later try answers what was unknown after the first one. It must not be reported as unknown any more."""
         ledger = filled([{"pass_id": 1, "value": "You have 11"}])
         earlier = [
             entry({"pass_id": 1, "value": "You have 10"}, None, 1),
@@ -243,7 +243,7 @@ class TestResuming:
         assert statuses(ledger) == ["pending" if ticket_id is None else "sent"]
 
     def test_doubt_that_nothing_has_answered_stays(self) -> None:
-        """The message of another row to the same target is no answer."""
+        """The message of another row to the same target does not answer what is unknown."""
         ledger = filled([{"pass_id": 1, "value": "a"}])
         earlier = [entry({"pass_id": 1, "value": "a"}, 5, 1), entry({"pass_id": 1, "value": "b"}, None, 2)]
         assert resume(ledger, earlier, send_unknown=True) == Resumed(sent=1, gone=1)
@@ -279,7 +279,7 @@ class TestResuming:
         assert statuses(ledger) == ["sent", "duplicate"]
 
     def test_equal_rows_with_other_keys_in_another_order(self) -> None:
-        """Of two equal rows with different keys one was sent; in whichever order they come now, neither goes out."""
+        """Two equal rows have different keys, and one was sent. In any order, neither row is sent now."""
         rows = [{"pass_id": 1, "dedupe_key": key} for key in "ba"]
         ledger = filled(rows)
         resume(ledger, [entry(rows[1])], send_unknown=False)
@@ -292,7 +292,7 @@ class TestResuming:
 
     @pytest.mark.parametrize("seed", range(30))
     def test_nobody_gets_more_than_there_are_rows(self, seed: int) -> None:
-        """Tries that break off anywhere, over rows whose order, text and number change: at most n messages each."""
+        """Tries may end anywhere, and rows may change (order, text, number). Nobody gets more than n messages."""
         rng = random.Random(seed)
         earlier: list[Entry] = []
         sent: Counter[int] = Counter()

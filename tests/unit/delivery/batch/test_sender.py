@@ -1,4 +1,4 @@
-"""The sender against a real server in the same loop; only randomness and the time constants are the test's own."""
+"""The sender with a real server in the same loop. Only randomness and the time constants are replaced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Reply = tuple[int, dict[str, str], str] | None
 
 
 class Api:
-    """A server whose answers the test decides, by the number in the path; ``HANG`` keeps the request open."""
+    """A server whose answers are set by the test for each number in the path. ``HANG`` keeps the request open."""
 
     def __init__(self, decide: Callable[[int], Reply] = lambda _: OK, latency: float = 0.0) -> None:
         self.decide, self.latency = decide, latency
@@ -72,7 +72,7 @@ class Api:
 
 
 class Run:
-    """One run of a sender: what it was given, what came of it."""
+    """One run of a sender: its jobs and their results."""
 
     def __init__(self, url: str, *, may_send: Callable[[], None] | None = None, **options: Any) -> None:
         self.client = PassNotifyAsyncClient(config_for(url, **options))
@@ -170,7 +170,7 @@ async def test_error_table(method: str, replies: list[Reply], outcome: str) -> N
 async def test_not_connected_is_tried_again() -> None:
     attempts = []
     async with Api() as api:
-        pass  # nobody listens there any more
+        pass  # the server has stopped listening
     one = Run(api.url, max_retries=2, may_send=lambda: attempts.append(1))
     await one.send(one.jobs(1))
     assert one.outcomes == {"not_sent": 1}
@@ -280,7 +280,7 @@ async def test_server_that_leaves_all_unknown_is_given_up(method: str) -> None:
     async with Api(lambda _: (302, {"Location": "https://login.example"}, "")) as api:
         one = Run(api.url, max_connections=4, max_retries=0)
         await one.send(one.jobs(1000, method=method))
-    if method == "DELETE":  # may be done again, so nothing is lost by trying
+    if method == "DELETE":  # it may be repeated, so it is safe to try
         assert one.outcomes == {"unknown": 1000}
         return
     assert MAX_UNKNOWN_IN_A_ROW < one.outcomes["unknown"] <= MAX_UNKNOWN_IN_A_ROW + 2 * 4
@@ -290,7 +290,7 @@ async def test_server_that_leaves_all_unknown_is_given_up(method: str) -> None:
 
 
 async def test_doubts_of_one_moment_count_once() -> None:
-    """A gateway that restarts cuts all connections at once; that alone is no reason to stop."""
+    """A gateway that restarts cuts all connections at once. This alone is no reason to stop."""
 
     connections = 2 * MAX_UNKNOWN_IN_A_ROW
     arrived = 0
@@ -447,7 +447,7 @@ async def test_source_that_cancels_itself_is_no_normal_end() -> None:
 
 
 class TimeOutLikeAirflows(BaseException):
-    """Airflow's task time-out is no Exception, so that nothing swallows it."""
+    """Airflow's task time-out is not an Exception, so that no ``except Exception`` catches it."""
 
 
 @pytest.mark.parametrize("error", [TimeOutLikeAirflows, LookupError])

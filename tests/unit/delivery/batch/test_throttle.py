@@ -1,4 +1,4 @@
-"""The throttle's arithmetic, with a clock of its own: no test here waits."""
+"""The arithmetic of the throttle, with a simulated clock, so that no test waits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from airflow_provider_passnotify.delivery.batch.throttle import CUT, RECOVERY, SLACK, AdaptiveRateLimiter
 
 Refusal = float | None
-"""What a refusal's Retry-After says."""
+"""The value of Retry-After in a 429."""
 
 
 def take(throttle: AdaptiveRateLimiter, until: float, now: float = 0.0) -> list[float]:
-    """Return the moments that one who takes every turn gets."""
+    """Return the times at which a worker may send that is always ready."""
     moments = []
     while now < until:
         if wait := throttle.wait(now):
@@ -162,7 +162,7 @@ def window(limit: int, retry_after: Refusal) -> Callable[[float], bool | Refusal
 
 
 def bucket(limit: int, retry_after: Refusal) -> Callable[[float], bool | Refusal]:
-    """Accept ``limit`` a second, and ten seconds' worth of them at the start."""
+    """Accept ``limit`` requests a second, and as many as in ten seconds at the start."""
     state = {"tokens": 10.0 * limit, "at": 0.0}
 
     def answer(now: float) -> bool | Refusal:
@@ -177,7 +177,7 @@ def bucket(limit: int, retry_after: Refusal) -> Callable[[float], bool | Refusal
 
 
 def simulate(answer: Callable[[float], bool | Refusal], *, latency: float, seconds: float) -> list[tuple[float, bool]]:
-    """Return when which request was answered, and whether it was accepted."""
+    """Return for each request when it was answered, and whether it was accepted."""
     throttle = AdaptiveRateLimiter(None, workers=256)
     idle, order = deque(range(256)), itertools.count()
     events: list[tuple[float, int, int | None, float]] = []
