@@ -1,1 +1,1 @@
-"""The tests; their folders below ``unit`` mirror the package."""
+"""The tests. The folders below ``unit`` mirror those of the package."""

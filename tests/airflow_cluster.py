@@ -45,7 +45,7 @@ ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class Airflow:
-    """One Airflow: its processes, and its REST API.
+    """One Airflow: its processes and its REST API.
 
     :param home: an empty directory for its database, logs and configuration.
     :param dags_folder: where the DAG files are.
@@ -115,13 +115,13 @@ class Airflow:
             )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal a component and every process below it; after SIGKILL it can be started again."""
+        """Signal a component and all its child processes. After SIGKILL, it can be started again."""
         _signal_tree(self.processes[name].pid, number)
         if number == signal.SIGKILL:
             self.processes.pop(name).wait()
 
     def stop(self) -> None:
-        """Ask everything to stop, and make sure that it did: nothing that belongs to this home is left running."""
+        """Stop everything, and make sure that no process of this home is left."""
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
@@ -135,9 +135,9 @@ class Airflow:
             self.processes.pop(name).wait()
 
     def below(self) -> list[psutil.Process]:
-        """Return every process of this Airflow, also those whose parent is gone.
+        """Return every process of this Airflow, even if its parent has ended.
 
-        They are in the session of a component. What began a session of its own has this home in its environment.
+        A process is in the session of a component, or it has begun a new session and has this home in its environment.
         """
         sessions = {process.pid for process in self.processes.values()}
         found = []
@@ -239,7 +239,7 @@ class Airflow:
         map_index: int = -1,
         seconds: float = 120,
     ) -> dict[str, Any]:
-        """Wait until a task instance is in one of the states; ending in another one raises."""
+        """Wait until a task instance is in one of the states. If it ends in another state, raise."""
         wanted = {states} if isinstance(states, str) else set(states)
 
         def look() -> dict[str, Any] | None:
@@ -252,8 +252,8 @@ class Airflow:
     def wait_for_deferral(self, dag_id: str, run_id: str, task_id: str, *, seconds: float = 120) -> None:
         """Wait until a task is deferred and the scheduler knows that its worker has ended.
 
-        The worker's supervisor may outlive the task by 5 s, and Airflow takes a task that has resumed by then for one
-        that was killed.
+        The worker's supervisor may run for 5 s after the task has ended. If the task resumes in this time, Airflow
+        thinks that it was killed.
         """
         self.wait_for_task(dag_id, run_id, task_id, "deferred", seconds=seconds)
         key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}'"
@@ -268,7 +268,7 @@ class Airflow:
     def wait_for_run(
         self, dag_id: str, run_id: str, states: str | Collection[str] = ("success", "failed"), *, seconds: float = 180
     ) -> dict[str, Any]:
-        """Wait until a run is in one of the states; ending in another one raises."""
+        """Wait until a run is in one of the states. If it ends in another state, raise."""
         wanted = {states} if isinstance(states, str) else set(states)
 
         def look() -> dict[str, Any] | None:
@@ -279,7 +279,7 @@ class Airflow:
         return self.wait(look, f"run {run_id} of {dag_id} to be {wanted}", seconds=seconds)
 
     def wait(self, look: Callable[[], T | None], what: str, *, seconds: float = 120) -> T:
-        """Call ``look`` until it returns something true; an API that is away counts as "not yet"."""
+        """Call ``look`` until it returns something true. If the API is down, this counts as "not yet"."""
         end = time.monotonic() + seconds
         while True:
             with suppress(requests.ConnectionError, requests.Timeout):
@@ -316,7 +316,7 @@ def running_airflow(
     components: Collection[str] = tuple(COMPONENTS),
     kind: type[Airflow] = Airflow,
 ) -> Iterator[Airflow]:
-    """Run an Airflow until the block ends; every process that it started is gone then.
+    """Run an Airflow until the block ends, and then stop every process that it started.
 
     :param home: an empty directory.
     :param components: which of them to start; the rest can be started later.

@@ -1,4 +1,4 @@
-"""Every way in which an answer can be broken, or only odd, and what must come of it.
+"""Every way in which an answer can be broken, or only odd, and the verdict that it must get.
 
 ``python -m tests.answer_table`` plays all of it with both clients and prints the table.
 """
@@ -18,7 +18,7 @@ SENT, NOT_SENT, REJECTED, UNKNOWN = Outcome.ACCEPTED, Outcome.NOT_SENT, Outcome.
 KEPT, CLOSED = "kept", "closed"
 """What becomes of the connection."""
 LARGE = 12_000_000
-"""Bytes that no operating system takes in one go while nobody reads them."""
+"""More bytes than an operating system buffers while nobody reads them."""
 REQUESTS = {
     "POST": send_request(PassTarget(1), value="20% off"),
     "DELETE": delete_request(PassTarget(1)),
@@ -31,13 +31,13 @@ NEXT, NEXT_TICKET = send_request(PassTarget(2), value="the next one"), 222
 class Way:
     """One way to answer.
 
-    :param reply: what the server does with each request that it is asked about.
-    :param outcome: of a POST and a DELETE; of a GET, too, unless ``get`` is given.
-    :param connection: what becomes of it, likewise.
-    :param unasked: what the server sends on the kept connection afterwards.
+    :param reply: what the server does with each request.
+    :param outcome: the outcome of a POST and a DELETE. It is also that of a GET, unless ``get`` is given.
+    :param connection: whether the connection is kept, in the same way.
+    :param unasked: what the server sends later on the kept connection, without a request.
     :param slow: whether the clients have to give up waiting.
-    :param late: whether it is the deadline of the whole attempt that ends it; ``None``: that, or a time-out.
-    :param aiohttp: where the two clients cannot but differ, what comes of it in the asynchronous one.
+    :param late: whether the deadline of the whole attempt ends it; ``None`` if this or a time-out may end it.
+    :param aiohttp: the outcome in the asynchronous client, if the two clients must differ.
     :param large: whether a POST has a large body.
     """
 
@@ -61,7 +61,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Cell:
-    """What came of one way to answer, one client and one method."""
+    """The result of one way to answer, with one client and one method."""
 
     verdict: Verdict
     connection: str
@@ -70,7 +70,7 @@ class Cell:
 
 
 def play(way: Way, client: str, method: str) -> Cell:
-    """Ask a server that answers in this way, then send something else with the same client."""
+    """Send a request to a server that answers in this way, then send another one with the same client."""
     request = REQUESTS[method]
     if way.large and method == "POST":
         request = send_request(PassTarget(1), value="x" * LARGE)
@@ -84,7 +84,7 @@ def play(way: Way, client: str, method: str) -> Cell:
             server.push(way.unasked)
 
     try:
-        # (Should a busy machine be too slow for the short time-outs, the next one is sent once more.)
+        # (If a busy machine is too slow for the short time-outs, the next request is sent once more.)
         options = {"timeout": "0.4,0.2"} if way.slow else {}
         calls = [request] + [NEXT] * (5 if way.slow else 1)
         verdict, *following = CLIENTS[client](config_for(server.url, max_retries=0, **options), *calls, between=between)
@@ -135,7 +135,7 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
 def _odd(*bodies: object) -> dict[str, Way]:
-    """A 200 without a ticketId that can be used: for a look-up it is as good as any JSON."""
+    """A 200 without a usable ticketId. For a poll, it is as good as any other JSON."""
     return {f"200 with {body!s:.30}": Way(answer(body=body), UNKNOWN, CLOSED, get=(SENT, KEPT)) for body in bodies}
 
 
@@ -254,7 +254,7 @@ WAYS: dict[str, Way] = {
         Answer(CHUNKED + CHUNK + b"0\r\nX: ", drip=b"y"), UNKNOWN, CLOSED, slow=True, late=True
     ),
     "the body is never read": Way(Answer(deaf=True, then=HANG), UNKNOWN, CLOSED, slow=True, late=None, large=True),
-    # requests reads nothing before it has written everything; aiohttp does both at once.
+    # requests reads only after it has written everything; aiohttp does both at once.
     "refused while the body is never read": Way(
         replace(_api_error(404), deaf=True, then=HANG),
         UNKNOWN,

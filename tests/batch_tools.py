@@ -1,4 +1,4 @@
-"""What the tests of batches share: rows for the sandbox, and an operator that sends them."""
+"""Shared by the tests of batches: rows for the sandbox, and an operator that sends them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST = 1_000_001
 
 
 def context(store: Any = None, try_number: int = 1, max_tries: int = 3, *, clear_number: int = 0) -> Any:
-    """Return the context of a task with three retries, as those of :func:`batch` are."""
+    """Return the context of a task with three retries, like the tasks of :func:`batch`."""
     return context_of(store, try_number, max_tries, clear_number=clear_number)
 
 

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate that vouches for itself.
+    """A self-signed certificate.
 
-    :param path: of the certificate, which is its own CA bundle.
-    :param context: for a server that shows it.
+    :param path: the file of the certificate, which is also its CA bundle.
+    :param context: the TLS context for a server with this certificate.
     """
 
     path: Path

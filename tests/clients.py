@@ -1,4 +1,4 @@
-"""Both clients behind one signature, so that a test runs against each."""
+"""Both clients with the same interface, so that a test can run with each of them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Call = Callable[..., list[Verdict]]
 
 
 def config_for(url: str, **options: Any) -> Config:
-    """Return the configuration of a connection to ``url``; ``options`` are its Extra."""
+    """Return the configuration of a connection to ``url``. The ``options`` are its Extra."""
     return read_config(
         conn_type="passnotify", host=url, login=LOGIN, password=PASSWORD, extra=json.dumps({"timeout": 20, **options})
     )
 
 
 def call_requests(config: Config, *requests: Request, between: Callable[[], object] = lambda: None) -> list[Verdict]:
-    """Make calls one after the other with the synchronous client; ``between`` runs after each."""
+    """Make calls one after the other with the synchronous client. Run ``between`` after each call."""
     client = PassNotifyClient(config)
     try:
         return [(client.call(request), between())[0] for request in requests]
@@ -38,7 +38,7 @@ def call_requests(config: Config, *requests: Request, between: Callable[[], obje
 
 
 def call_aiohttp(config: Config, *requests: Request, between: Callable[[], object] = lambda: None) -> list[Verdict]:
-    """Make calls one after the other with the asynchronous client; ``between`` runs after each."""
+    """Make calls one after the other with the asynchronous client. Run ``between`` after each call."""
 
     async def run() -> list[Verdict]:
         verdicts = []

@@ -1,4 +1,4 @@
-"""HTTP servers for tests, on real sockets, that record to the byte what arrives and misbehave on order.
+"""HTTP servers for tests, on real sockets. They record every byte that arrives, and can misbehave.
 
 ::
 
@@ -6,7 +6,7 @@
         ...
     assert server.lines == ["POST /v1/pass/123/notify HTTP/1.1"] * 2
 
-Each request takes the next answer; the last one repeats.
+Each request gets the next answer. The last one is repeated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 KEEP, CLOSE, RESET, HANG = "keep", "close", "reset", "hang"
-"""What a server does with the connection once it has answered."""
+"""What a server does with the connection after its answer."""
 _TLS_HANDSHAKE = 0x16
 _DRIP_SECONDS = 0.01
 
@@ -30,9 +30,9 @@ _DRIP_SECONDS = 0.01
 class Answer:
     """The bytes of an answer, and what happens to the connection after them.
 
-    :param drip: is sent byte by byte after them, again and again, until the client has gone.
-    :param flood: is sent as fast as it goes after them, again and again, until the client has gone.
-    :param deaf: whether the request's body is never read.
+    :param drip: sent after the answer, byte by byte in a loop, until the client closes the connection.
+    :param flood: sent after the answer as fast as possible, in a loop, until the client closes the connection.
+    :param deaf: whether the body of the request is never read.
     """
 
     data: bytes = b""
@@ -44,9 +44,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it stood on the wire.
+    """One request as it was received.
 
-    :param connection: which connection it came on, from 0.
+    :param connection: the number of its connection, from 0.
     """
 
     head: bytes
@@ -82,7 +82,7 @@ def answer(
     *,
     then: str = KEEP,
 ) -> Answer:
-    """Return an HTTP answer; a body that is neither bytes nor text is sent as JSON."""
+    """Return an HTTP answer. A body that is neither bytes nor text is sent as JSON."""
     if not isinstance(body, bytes | str):
         body = json.dumps(body)
     data = body.encode() if isinstance(body, str) else body
@@ -99,10 +99,10 @@ NOTHING = Answer(then=CLOSE)
 class Server:
     """A server of scripted answers.
 
-    :param answers: one for each request; the last repeats.
-    :param tls: to speak TLS.
+    :param answers: one for each request. The last one is repeated.
+    :param tls: the TLS context, if it is a TLS server.
 
-    Where an answer says ``{authorization}``, the Authorization header that came is filled in.
+    In an answer, ``{authorization}`` is replaced by the Authorization header of the request.
     """
 
     def __init__(self, answers: tuple[Answer, ...], *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"):
@@ -143,7 +143,7 @@ class Server:
             thread.join()
 
     def push(self, data: bytes) -> None:
-        """Send something that nobody asked for on the newest connection."""
+        """Send something on the newest connection, without a request."""
         self._sockets[-1].sendall(data)
 
     def _reply_to(self, request: Received) -> Answer:  # noqa: ARG002 (others choose by it)
@@ -198,7 +198,7 @@ class Server:
 
 @contextmanager
 def serving(*answers: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Server]:
-    """Run a server of scripted answers; without any, every request gets a ticket."""
+    """Run a server of scripted answers. Without answers, every request gets a ticket."""
     server = Server(answers or (TICKET,), tls=tls, host=host)
     try:
         yield server
@@ -207,21 +207,21 @@ def serving(*answers: Answer, tls: ssl.SSLContext | None = None, host: str = "12
 
 
 def echoing(reply: Answer) -> Answer:
-    """Return the answer without its Content-Length, for one whose ``{authorization}`` is filled in as it is sent."""
+    """Return the answer without its Content-Length, because ``{authorization}`` is replaced when it is sent."""
     head, _, body = reply.data.partition(b"\r\n\r\n")
     lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
     return replace(reply, data=b"\r\n".join(lines) + b"\r\n\r\n" + body, then=CLOSE)
 
 
 def _read_head(connection: socket.socket, number: int) -> Received | None:
-    """Return a request with as much of its body as came along with its head."""
+    """Return a request with the part of its body that came together with the head."""
     data = b""
     while b"\r\n\r\n" not in data:
         if not (chunk := connection.recv(65536)):
             return None
         data += chunk
         if data[0] == _TLS_HANDSHAKE:
-            break  # no HTTP; answered as real servers do
+            break  # this is no HTTP; answer like real servers
     head, _, body = data.partition(b"\r\n\r\n")
     return Received(head, body, number)
 

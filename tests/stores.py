@@ -1,4 +1,4 @@
-"""Where a journal may live, and the task that has it: one store and one context for all tests."""
+"""A store for the journal, and the context of a task: the same ones for all tests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ except ImportError:  # Airflow 2
 
 
 class Store:
-    """Keeps values from try to try as Airflow's ``task_state_store`` does, as JSON.
+    """Keeps values from try to try as JSON, like Airflow's ``task_state_store``.
 
-    :param before_set: called with the number of the write; it refuses the write by raising.
+    :param before_set: called with the number of the write. It can raise to refuse the write.
     """
 
     def __init__(self, before_set: Callable[[int], None] = lambda _: None) -> None:
@@ -27,7 +27,7 @@ class Store:
         self.writes = 0
         self.before_set = before_set
         self.refuse: Callable[[Any], bool] = lambda _: False
-        """Says of a value about to be written whether ``set`` raises instead."""
+        """Called with a value before it is written. If it returns true, ``set`` raises instead."""
         self.unreadable = False
 
     def get(self, key: str) -> Any:
@@ -54,9 +54,9 @@ class Store:
 
 
 class FileStore(Store):
-    """The same in a folder, one file for each key, so that it outlives the process.
+    """The same in a folder, with one file for each key, so that it survives the process.
 
-    :param before_set: as that of :class:`Store`.
+    :param before_set: as for :class:`Store`.
     """
 
     def __init__(self, folder: Path, before_set: Callable[[int], None] = lambda _: None) -> None:
@@ -74,7 +74,7 @@ class FileStore(Store):
 
 
 class TaskInstance:
-    """What the operators use of a task instance."""
+    """The part of a task instance that the operators use."""
 
     def __init__(self, try_number: int, max_tries: int) -> None:
         self.try_number, self.max_tries = try_number, max_tries
@@ -87,9 +87,9 @@ class TaskInstance:
 def context_of(
     store: Any = None, try_number: int = 1, max_tries: int = 0, *, retries: int | None = None, clear_number: int = 0
 ) -> Any:
-    """Return as much of Airflow's context as is read; without a store it is that of Airflow before 3.3.
+    """Return the part of Airflow's context that is read. Without a store, it is that of Airflow before 3.3.
 
-    :param retries: of the running task; ``None`` where the context shall have no task.
+    :param retries: the retries of the running task; ``None`` for a context without a task.
     """
     context: dict[str, Any] = {
         "ti": TaskInstance(try_number, max_tries),

@@ -1,4 +1,4 @@
-"""Play histories of the simulated Airflow: ``python -m tests.simulation`` (``make simulation``), longer by options.
+"""Plays histories of the simulated Airflow: ``python -m tests.simulation`` (``make simulation``). Options play more.
 
 One seed is one history: ``python -m tests.simulation --seed 7`` plays it again and shows all that happened.
 """
@@ -18,7 +18,7 @@ TOLD = 10
 
 
 def main() -> None:
-    """Play one history, or many; exit with 1 if something did not hold."""
+    """Play one history, or many. The exit status is 1 if a rule was violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="play this one history and show it")
     parser.add_argument("--settings", help="with --deviations: play this one history and show it")
@@ -46,7 +46,7 @@ def show(history: History) -> None:
 
 
 def play_many(options: argparse.Namespace) -> None:
-    """Play many, and say what came of them."""
+    """Play many histories, and print the results."""
     start = time.monotonic()
     found = explore(
         first_seed=options.first_seed, seeds=options.histories, depth=options.depth, processes=options.processes

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ChunksOfTwo:
-    """Small enough that a few rows make several chunks."""
+    """So small that a few rows make several chunks."""
 
     def rows(self, done: int) -> int:  # noqa: ARG002 (as the real one)
         """Return the rows of the next chunk."""
@@ -36,7 +36,7 @@ class ChunksOfTwo:
 
 
 class AsyncClient:
-    """What the sender calls."""
+    """The client that the sender calls."""
 
     config = SimpleNamespace(requests_per_second=None, max_connections=2, max_retries=0)
 
@@ -44,7 +44,7 @@ class AsyncClient:
         self._world, self._process, self._loop = world, process, loop
 
     async def attempt(self, request: Request) -> Verdict:
-        """POST once, beside others."""
+        """POST once, at the same time as others."""
         future: asyncio.Future[Verdict] = self._loop.create_future()
         operation = Operation(f"POST {request.address}", post(self._world, self._process, request))
         operation.finish = lambda done: None if future.done() else future.set_result(done.value)
@@ -79,7 +79,7 @@ def send_many(world: World, process: Process) -> Any:
 
 
 def _run(world: World, process: Process, ledger: Ledger, journal: ChunkJournal) -> bool:
-    """Send; return whether a retry may help."""
+    """Send, and return whether a retry may help."""
     if not ledger.counts().pending:
         return False
     stopped = False

@@ -1,4 +1,4 @@
-"""Where a history can go on in more than one way, something has to choose: at random, or as it was told."""
+"""If a history can continue in several ways, something must choose: at random, or from a given list."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 class Action(NamedTuple):
     """One way to go on.
 
-    :param name: as the trace of the history has it.
-    :param weight: how likely it is, against the others.
-    :param run: does it, with the arguments.
+    :param name: its name in the trace of the history.
+    :param weight: how likely it is, compared with the others.
+    :param run: the function that does it, with the arguments.
     """
 
     name: str
@@ -22,7 +22,7 @@ class Action(NamedTuple):
 
 
 class Choices:
-    """Chooses, and remembers how many ways there were. The first way of each list is the one without trouble."""
+    """Chooses, and remembers how many ways there were. The first way of each list is without trouble."""
 
     def __init__(self) -> None:
         self.widths: list[int] = []
@@ -39,8 +39,8 @@ class Choices:
 class RandomChoices(Choices):
     """By weight, from a seed.
 
-    :param source: of randomness.
-    :param trouble: how likely trouble is, against the weights.
+    :param source: the source of randomness.
+    :param trouble: a factor for the weights of trouble.
     """
 
     def __init__(self, source: random.Random, trouble: float) -> None:
@@ -66,7 +66,7 @@ class RandomChoices(Choices):
 class Deviations(Choices):
     """The way without trouble, except at some places.
 
-    :param at: which way to go (from 1), by the number of the choice.
+    :param at: for the number of a choice, which way to go (from 1).
     """
 
     def __init__(self, at: Mapping[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Many histories: all with little trouble, and many with more, at random."""
+"""Many histories: all that have little trouble, and many random ones that have more."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PART = 1000
 """Seeds that one process plays at a time."""
 
 TWICE_IN_TROUBLE = [Settings(version="3.3", max_tries=3), Settings(version="2.11", folder=True, max_tries=3)]
-"""Where all histories with two troubles are played; everywhere, all with one."""
+"""The settings for which all histories with two troubles are played. For all settings, those with one are played."""
 
 
 @dataclass
 class Found:
-    """What came of many histories.
+    """The results of many histories.
 
-    :param violations: what did not hold, and how to see it again.
+    :param violations: which rules were violated, and how to play the history again.
     """
 
     histories: int = 0
@@ -42,7 +42,7 @@ class Found:
             self.violations.append((history.violation, how))
 
     def update(self, other: Found) -> None:
-        """Count those of another process."""
+        """Add the counts of another process."""
         self.histories += other.histories
         self.steps += other.steps
         self.pushes += other.pushes
@@ -66,7 +66,7 @@ def play_seeds(first: int, count: int) -> Found:
 
 
 def play_all(settings: Settings, depth: int, at: dict[int, int]) -> Found:
-    """Play all histories with up to ``depth`` more troubles than those given, each after the last of these."""
+    """Play all histories that have the given troubles and, after these, up to ``depth`` more."""
     found = Found()
     history = play(settings, Deviations(at))
     places = ",".join(f"{place}:{way}" for place, way in at.items())
@@ -81,7 +81,7 @@ def play_all(settings: Settings, depth: int, at: dict[int, int]) -> Found:
 def explore(*, first_seed: int, seeds: int, depth: int, processes: int) -> Found:
     """Play them all.
 
-    :param depth: of troubles, up to which all histories are played; one more where :data:`TWICE_IN_TROUBLE` says so.
+    :param depth: all histories with up to so many troubles are played; one more for :data:`TWICE_IN_TROUBLE`.
     """
     found = Found()
     with ProcessPoolExecutor(processes) as pool:

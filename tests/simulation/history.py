@@ -18,14 +18,14 @@ from tests.simulation.world import World
 
 MAX_STEPS = 1000
 EACH_BATCH = 25
-"""One seed of so many is a batch, which takes several times as long."""
+"""One of so many seeds is a batch, because a batch takes several times as long."""
 
 
 @dataclass
 class History:
-    """What came of it.
+    """The result of a history.
 
-    :param violation: what did not hold; ``None`` if all did.
+    :param violation: which rule was violated; ``None`` if none was.
     :param trace: what happened, a line for each step.
     :param widths: how many ways there were to go on, at each step.
     """
@@ -61,7 +61,7 @@ def play(settings: Settings, choices: Choices) -> History:
 
 
 def from_seed(seed: int) -> tuple[Settings, Choices]:
-    """Return what one seed says: the settings, and how things go on."""
+    """Return the settings and the choices that belong to one seed."""
     source = random.Random(seed)
     settings = Settings.random(source, is_batch=seed % EACH_BATCH == 0)
     return settings, RandomChoices(source, trouble=source.choice([0.5, 1.0, 2.0, 4.0]))
@@ -69,7 +69,7 @@ def from_seed(seed: int) -> tuple[Settings, Choices]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nobody reads what a hundred thousand tasks log."""
+    """Turn logging off, because nobody reads the logs of a hundred thousand tasks."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

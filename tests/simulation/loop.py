@@ -1,4 +1,4 @@
-"""An event loop whose time and threads are the simulation's."""
+"""An event loop whose time and threads are simulated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.simulation.process import Killed, Operation, Process
 
 
 class Loop(asyncio.BaseEventLoop):
-    """Runs in a process's main strand; where it would wait, the world goes on.
+    """Runs in the main strand of a process. When it would wait, the world continues.
 
-    What is given to an executor runs one after the other in a strand of its own, as in a thread.
+    Functions that are given to an executor run one after the other in another strand, as in a thread.
     """
 
     def __init__(self, process: Process) -> None:
@@ -28,7 +28,7 @@ class Loop(asyncio.BaseEventLoop):
         self._is_calling = False
 
     def time(self) -> float:
-        """Return the time, which goes on only when nothing else does."""
+        """Return the time, which advances only if nothing else can happen."""
         return self._now
 
     def select(self, timeout: float | None) -> list[Any]:
@@ -55,7 +55,7 @@ class Loop(asyncio.BaseEventLoop):
         func: Any,
         *args: Any,
     ) -> asyncio.Future[Any]:
-        """Call a function that stops where it does something to the world."""
+        """Call a function that stops before it changes the world."""
         future: asyncio.Future[Any] = self.create_future()
         self._calls.append((future, func, args))
         if not self._is_calling:
@@ -64,7 +64,7 @@ class Loop(asyncio.BaseEventLoop):
         return future
 
     def abandon(self) -> None:
-        """Take the coroutines of a killed process out of the way, before they are in that of the next history."""
+        """Remove the coroutines of a killed process, so that they cannot disturb the next history."""
         for task in asyncio.all_tasks(self):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             with suppress(BaseException):

@@ -1,7 +1,7 @@
-"""A process of a task: real code that stops before everything it does to the world, and goes on when it is told to.
+"""A process of a task: real code that stops before each change of the world, and continues when the world says so.
 
-It runs in greenlets, so that a switch costs a microsecond and a history is the same each time. A greenlet stops in
-:meth:`Process.do`. What was killed does nothing to the world any more, whatever its code does on its way out.
+It runs in greenlets, so a switch takes only a microsecond and a history is the same each time. A greenlet stops in
+:meth:`Process.do`. A killed process changes nothing in the world, even if its code still runs ``finally`` blocks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Fates = dict[str, tuple[float, Callable[[], Any]]]
-"""What may come of something: a weight, and what it does to the world. The first one is without trouble."""
+"""The possible results of a step: a weight, and the change of the world. The first one is without trouble."""
 
 
 class Killed(greenlet.GreenletExit):
@@ -26,7 +26,7 @@ class Operation:
     """Something that a process is about to do.
 
     :param name: for the trace.
-    :param fates: what may come of it.
+    :param fates: its possible results.
     """
 
     __slots__ = ("error", "fates", "finish", "name", "strand", "value")
@@ -52,8 +52,8 @@ class Operation:
 class Process:
     """One process of one try.
 
-    :param world: it lives in.
-    :param body: what it does; what it returns is the task's result.
+    :param world: the world of the process.
+    :param body: its code. The return value is the result of the task.
     """
 
     def __init__(self, world: World, number: int, body: Callable[[Process], Any]) -> None:
@@ -80,7 +80,7 @@ class Process:
         return f"p{self.number}"
 
     def start(self) -> None:
-        """Run until it is about to do something."""
+        """Run until the next step."""
         self._main.switch()
         self._go_on()
 
@@ -90,7 +90,7 @@ class Process:
         return [*self.pending, self.timer] if self.timer is not None else self.pending
 
     def do(self, operation: Operation) -> Any:
-        """Stop until the world has done it; then return what came of it, or raise that."""
+        """Stop until the world has done it. Then return the result, or raise it if it is an exception."""
         if self.is_dead:
             raise Killed
         operation.strand = greenlet.getcurrent()

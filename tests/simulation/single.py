@@ -33,7 +33,7 @@ class FinalWaitError(WaitError, AirflowFailException):
 
 
 def task_store(world: World, process: Process) -> TaskStore:
-    """Return the real records of this try, on top of the simulated stores."""
+    """Return the real journal of this try, with the simulated stores."""
     number, airflow = process.number, world.settings.airflow
     this_try, folder = world.tries[number], None
     if world.folders_used[number]:
