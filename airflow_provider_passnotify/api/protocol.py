@@ -145,7 +145,7 @@ class Verdict:
     :param reason: one line for people.
     :param ticket_id: of an accepted send or delete.
     :param payload: the parsed body of an accepted look-up.
-    :param retry_after: seconds that the server asked for.
+    :param retry_after: the seconds in the answer's ``Retry-After``.
     """
 
     outcome: Outcome
@@ -166,7 +166,7 @@ class Verdict:
 
     @property
     def is_throttled(self) -> bool:
-        """Whether the API answered that it should be asked later (429, or a 503 that comes from the API itself)."""
+        """Whether the API wants the call to come later (429, or a 503 that comes from the API itself)."""
         return self.outcome is Outcome.NOT_SENT and self.status_code is not None
 
     @property

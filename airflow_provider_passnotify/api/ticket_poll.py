@@ -1,6 +1,6 @@
 """Polling, without I/O and without a clock: what one poll cycle says about the server, and when the next one starts.
 
-A poll cycle asks once for each ticket that has not ended. :mod:`.ticket_tracker` holds the tickets. Operators and the
+A poll cycle polls each ticket that has not ended once. :mod:`.ticket_tracker` holds the tickets. Operators and the
 sensor poll from the worker, the trigger polls from an event loop.
 """
 
@@ -46,7 +46,7 @@ class PollCycle:
         return False
 
     def note_server_problem(self, problem: str) -> None:
-        """Note that no ticket could be asked at all."""
+        """Note that no ticket could be polled."""
         self.problem, self.server_failed = problem, True
 
 

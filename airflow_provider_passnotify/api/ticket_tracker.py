@@ -1,10 +1,10 @@
-"""The tickets that a task waits for: what to ask next, and what all answers together mean.
+"""The tickets that a task waits for: which ones to poll next, and what all answers together mean.
 
 This module has no I/O, no clock and no Airflow. What a poll means:
 
 * A final status ends the ticket. Any other status is noted as the last one.
-* A poll that is rejected (404, 401 and the like) ends the waiting, because asking again cannot help.
-* Everything else (408, 425, 429, 5xx, no connection, a body that cannot be read) is a *problem*. The ticket is asked
+* A poll that is rejected (404, 401 and the like) ends the waiting, because polling again cannot help.
+* Everything else (408, 425, 429, 5xx, no connection, a body that cannot be read) is a *problem*. The ticket is polled
   again in the next poll cycle, until the time is up. The error then names the last problem. If it is a problem of the
   server and not of the ticket, it also ends the cycle (:class:`.PollCycle`).
 """
@@ -39,7 +39,7 @@ class End(str, Enum):
 class TicketTracker:
     """The state of the tickets that are waited for.
 
-    :param ticket_ids: the ids of the tickets. An id that is given twice is asked once.
+    :param ticket_ids: the ids of the tickets. An id that is given twice is polled once.
     :param words: the status words that end a ticket.
     """
 
@@ -65,7 +65,7 @@ class TicketTracker:
 
     @property
     def left(self) -> list[int]:
-        """The tickets to ask. The ticket whose last poll is the oldest comes first.
+        """The tickets to poll. The ticket whose last poll is the oldest comes first.
 
         So every ticket gets an answer in time, even if the server answers only some polls of each cycle.
         """
@@ -81,7 +81,7 @@ class TicketTracker:
         return End.FAILED if self._failed else End.SUCCESS
 
     def begin_cycle(self) -> list[int]:
-        """Begin a poll cycle, and return the tickets to ask."""
+        """Begin a poll cycle, and return the tickets to poll."""
         self.cycle = PollCycle()
         return self.left
 

@@ -61,8 +61,8 @@ def poll(
     """Ask once for each ticket that has not ended.
 
     :param until: the time (monotonic clock) when the time is up. The poll cycle may take :data:`LAST_POLL_SECONDS`
-        longer. Before a task defers, this is now: the triggerer then asks for the remaining tickets, many at a time.
-    :param check: called before each ticket is asked, and from time to time. It can raise an exception to end the cycle.
+        longer. Before a task defers, this is now: the triggerer then polls the remaining tickets, many at a time.
+    :param check: called before each poll, and from time to time. It can raise an exception to end the poll cycle.
     """
     last_moment = max(until, time.monotonic()) + LAST_POLL_SECONDS
 

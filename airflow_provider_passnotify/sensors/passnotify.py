@@ -42,7 +42,7 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
     fails the sensor. With more than 100 tickets, ``created_at`` and ``children`` are kept only for failed tickets.
 
     If a poll fails for a reason that may pass (429, 5xx, no connection), or if its answer cannot be read, the ticket is
-    asked again after the next interval. If the API does not know a ticket, or rejects the credential, the sensor fails
+    polled again after the next interval. If the API does not know a ticket, or rejects the credential, the sensor fails
     at once. Airflow does not retry a failed sensor, because the end of a ticket does not change. With ``soft_fail`` it
     is skipped instead. Both are true in every mode.
 

@@ -115,7 +115,7 @@ def test_limits_mean_the_same_in_each_mode(airflow: Airflow2, sandbox: RunningSa
         assert ends[f"timeout_{mode}"] == ("failed", 1)
         assert ends[f"timeout_soft_{mode}"] == ("skipped", 1)
         assert ends[f"execution_timeout_{mode}"] == ("failed", 2)
-        soft = ends[f"execution_timeout_soft_{mode}"]  # Airflow's poke mode skips what strikes during a look
+        soft = ends[f"execution_timeout_soft_{mode}"]  # in poke mode, a time-out during a poke skips the task
         assert soft == ("failed", 2) or (mode == "poke" and soft[0] == "skipped")
 
 
