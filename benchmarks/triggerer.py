@@ -72,10 +72,10 @@ def measure(airflow: Airflow, sandbox: RunningSandbox, options: argparse.Namespa
     run_id = airflow.trigger("waiting", conf=conf)
     path = f"/dags/waiting/dagRuns/{run_id}/taskInstances"
     airflow.wait(lambda: _count(airflow, path, "deferred") >= options.tasks + 2, "all to defer", seconds=3600)
-    looked = sandbox.requests()["methods"]["GET"]
+    polled = sandbox.requests()["methods"]["GET"]
     airflow.start("triggerer")
     airflow.wait(lambda: lag_file.exists(), "the triggerer to run")
-    memory, rates, before, started = 0, [], looked, time.monotonic()
+    memory, rates, before, started = 0, [], polled, time.monotonic()
     while time.monotonic() < started + 90:
         time.sleep(1)
         now = sandbox.requests()["methods"]["GET"]

@@ -109,12 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number(text: str, kind: type[float], least: float, what: str) -> float:
+def _number(text: str, kind: type[float], minimum: float, what: str) -> float:
     try:
         number = kind(text)
     except ValueError:
-        number = kind(least) - 1
-    if not least <= number < float("inf"):
+        number = kind(minimum) - 1
+    if not minimum <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
     return number
 

@@ -55,7 +55,7 @@ class SandboxApp:
         if wait := state.rate_limit.wait():
             details = f"This is more than {state.rate_limit.per_second:g} requests a second."
             await exchange.answer(error(429, details, headers={"Retry-After": str(wait)}))
-        elif not state.trouble.looks_at_requests:
+        elif not state.trouble.checks_requests:
             if (body := await exchange.read()) is not None:
                 await exchange.answer(self._carry_out(scope, body))
         else:

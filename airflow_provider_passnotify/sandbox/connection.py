@@ -27,7 +27,7 @@ class _Connection(asyncio.Protocol):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if self.state.trouble.looks_at_connections and (self.cycle is None or self.cycle.response_complete):
+        if self.state.trouble.checks_connections and (self.cycle is None or self.cycle.response_complete):
             method, _, rest = data.partition(b" ")
             path = rest.partition(b" ")[0]
             is_api = not path.startswith(CONTROL)

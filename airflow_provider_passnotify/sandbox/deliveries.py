@@ -94,18 +94,18 @@ class Deliveries:
         times = Counter(counts.values())
         return {"total": sum(counts.values()), "times": {str(often): times[often] for often in sorted(times)}}
 
-    def since(self, ticket_id: int, most: int, most_passes: int) -> dict[str, Any]:
+    def since(self, ticket_id: int, max_events: int, max_passes: int) -> dict[str, Any]:
         """Return what happened after a ticket, in order: the last events of each kind, and how many came before them.
 
-        :param most: at most so many events of each kind.
-        :param most_passes: at most so many passes are named for each event. ``count`` is how many there are.
+        :param max_events: at most so many events of each kind.
+        :param max_passes: at most so many passes are named for each event. ``count`` is how many there are.
         """
         first_send = bisect_right(self._tickets, ticket_id)
         first_delete = bisect_right(self._deletes, ticket_id, key=lambda deleted: deleted.ticket_id)
-        sends = range(max(first_send, len(self._targets) - most), len(self._targets))
-        deletes = self._deletes[max(first_delete, len(self._deletes) - most) :]
+        sends = range(max(first_send, len(self._targets) - max_events), len(self._targets))
+        deletes = self._deletes[max(first_delete, len(self._deletes) - max_events) :]
         found = [
-            {"kind": "send", **self._push(index), **_some(self._members(self._targets[index]), most_passes)}
+            {"kind": "send", **self._push(index), **_some(self._members(self._targets[index]), max_passes)}
             for index in sends
         ]
         found += [
@@ -113,7 +113,7 @@ class Deliveries:
                 "kind": "delete",
                 "ticketId": deleted.ticket_id,
                 "at": _iso(deleted.at),
-                **_some(deleted.passes, most_passes),
+                **_some(deleted.passes, max_passes),
             }
             for deleted in deletes
         ]
@@ -144,8 +144,8 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
 
 
-def _some(passes: Sequence[int], most: int) -> dict[str, Any]:
-    return {"passes": list(passes[:most]), "count": len(passes)}
+def _some(passes: Sequence[int], max_passes: int) -> dict[str, Any]:
+    return {"passes": list(passes[:max_passes]), "count": len(passes)}
 
 
 def _show_nothing(passes: dict[str, dict[str, Any]], members: Sequence[int]) -> None:

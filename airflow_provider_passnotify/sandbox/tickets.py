@@ -86,10 +86,10 @@ class Tickets:
             "children": _children(behaviour, status, ticket_id),
         }
 
-    def last(self, most: int) -> list[dict[str, Any]]:
+    def last(self, max_count: int) -> list[dict[str, Any]]:
         """Return the newest tickets and their states, newest first."""
         newest = FIRST_TICKET - 1 + len(self._created)
-        oldest = max(FIRST_TICKET, newest + 1 - most)
+        oldest = max(FIRST_TICKET, newest + 1 - max_count)
         found = []
         for ticket_id in range(newest, oldest - 1, -1):
             told = self.look_up(ticket_id)

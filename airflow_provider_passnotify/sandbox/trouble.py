@@ -51,8 +51,8 @@ class Trouble:
         self._held: set[asyncio.Future[bool]] = set()
         self._silent: set[asyncio.Future[bool]] = set()
         #: Whether each request, or each beginning of one, must be checked. Without faults, nothing is slower.
-        self.looks_at_requests = False
-        self.looks_at_connections = False
+        self.checks_requests = False
+        self.checks_connections = False
         for fault in faults:
             self.add(fault)
 
@@ -60,14 +60,14 @@ class Trouble:
         """Add a fault. The first fault that hits a request decides; latencies are added to it."""
         self._armed.append(_Armed(fault))
         if isinstance(fault, CloseBeforeFault):
-            self.looks_at_connections = True
+            self.checks_connections = True
         else:
-            self.looks_at_requests = True
+            self.checks_requests = True
 
     def clear(self) -> None:
         """Remove all faults, and release the requests that are held."""
         self._armed.clear()
-        self.looks_at_requests = self.looks_at_connections = False
+        self.checks_requests = self.checks_connections = False
         self.release()
 
     def as_json(self) -> list[dict[str, Any]]:

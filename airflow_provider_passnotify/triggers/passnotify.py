@@ -128,7 +128,7 @@ async def _poll(tracker: TicketTracker, shared: SharedClient) -> None:
     queue = deque(tracker.begin_cycle())
     goes_on = True
 
-    async def ask() -> None:
+    async def poll_next() -> None:
         nonlocal goes_on
         while queue and goes_on:
             ticket_id = queue.popleft()
@@ -143,4 +143,4 @@ async def _poll(tracker: TicketTracker, shared: SharedClient) -> None:
     except Exception as error:  # noqa: BLE001 (it may work at the next interval)
         tracker.cycle.note_server_problem(f"the connection could not be looked up: {type(error).__name__}: {error}")
         return
-    await asyncio.gather(*(ask() for _ in range(min(CALLS_AT_ONCE, len(queue)))))
+    await asyncio.gather(*(poll_next() for _ in range(min(CALLS_AT_ONCE, len(queue)))))

@@ -65,12 +65,12 @@ class SharedClient:
         """Poll once, within the rate. Call :meth:`ready` before."""
         client = self._client
         assert client is not None  # noqa: S101 (ready() was awaited)
-        verdict = await self._ask(client, request)
+        verdict = await self._call(client, request)
         if verdict.credentials_refused and await self._changed(client):
-            verdict = await self._ask(self._client, request)  # type: ignore[arg-type]
+            verdict = await self._call(self._client, request)  # type: ignore[arg-type]
         return verdict
 
-    async def _ask(self, client: PassNotifyAsyncClient, request: Request) -> Verdict:
+    async def _call(self, client: PassNotifyAsyncClient, request: Request) -> Verdict:
         try:
             async with self._slots:  # not in aiohttp's own queue, which does not know Retry-After
                 self._check_quiet()

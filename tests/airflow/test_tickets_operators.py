@@ -20,7 +20,7 @@ def test_the_xcom_stays_the_ticket_id(airflow: LocalAirflow, sandbox: RunningSan
     assert sorted(tickets) == [1001, 1002, 1003, 1004]
     requests = sandbox.requests()["methods"]
     assert (requests["POST"], requests["DELETE"]) == (2, 2)
-    assert requests["GET"] >= 8, "each looked more than once"
+    assert requests["GET"] >= 8, "each polled more than once"
 
 
 def test_a_ticket_that_has_ended_at_the_first_look_needs_no_triggerer(
@@ -33,7 +33,7 @@ def test_a_ticket_that_has_ended_at_the_first_look_needs_no_triggerer(
     assert "running trigger in line" not in run.log_text
 
 
-@pytest.mark.parametrize("seconds", [0, 0.7], ids=["at the first look", "later"])
+@pytest.mark.parametrize("seconds", [0, 0.7], ids=["at the first poll", "later"])
 def test_a_failed_ticket_fails_the_task_and_a_retry_sends_again(
     airflow: LocalAirflow, sandbox: RunningSandbox, seconds: float
 ) -> None:

@@ -139,7 +139,7 @@ async def judge(round_: Round, trouble: str) -> Result:
     if duplicates and mode != AT_LEAST_ONCE:
         problems.append("delivered twice")
     if duplicates and mode == AT_LEAST_ONCE and not fault.unknown:
-        problems.append("delivered twice without doubt")
+        problems.append("delivered twice, although nothing was unknown")
     if state == "failed" and not named:
         problems.append("failed without naming it")
     if fault.sends and delivered == 0 and not named:

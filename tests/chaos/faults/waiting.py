@@ -40,7 +40,7 @@ async def supervisor_killed_while_waiting(round_: Round) -> None:
     caught.go()
 
 
-@fault("cleared while waiting, in a look", **WAITING, writes=(CUT_OFF, WAITED_ON))
+@fault("cleared while waiting, in a poll", **WAITING, writes=(CUT_OFF, WAITED_ON))
 async def cleared_in_look(round_: Round) -> None:
     trap = round_.at_ticket(Point.BEFORE)
     await round_.begin()
@@ -51,8 +51,8 @@ async def cleared_in_look(round_: Round) -> None:
     await round_.trail.tried(2)
 
 
-@fault("cleared while waiting, between looks", **WAITING, writes=(CUT_OFF, WAITED_ON))
-async def cleared_between_looks(round_: Round) -> None:
+@fault("cleared while waiting, between polls", **WAITING, writes=(CUT_OFF, WAITED_ON))
+async def cleared_between_polls(round_: Round) -> None:
     await _hang_after_look(round_)
     await round_.clear()
     await round_.trail.tried(2)
@@ -73,15 +73,15 @@ async def failed_and_cleared(round_: Round) -> None:
 
 async def _hang_after_look(round_: Round) -> None:
     """Begin, let the ticket never end, and wait until the task has polled it."""
-    posted, looked = round_.at_post(Point.AFTER), round_.at_ticket(Point.AFTER)
+    posted, polled = round_.at_post(Point.AFTER), round_.at_ticket(Point.AFTER)
     await round_.begin()
     caught = await posted.catch()
     await round_.stage.hang_ticket(round_.trail.ticket_id)
     caught.go()
-    (await looked.catch()).go()
+    (await polled.catch()).go()
 
 
-@fault("marked failed while waiting, in a look", **WAITING)
+@fault("marked failed while waiting, in a poll", **WAITING)
 async def failed_while_waiting(round_: Round) -> None:
     trap = round_.at_ticket(Point.BEFORE)
     await round_.begin()

@@ -129,7 +129,7 @@ def test_an_event_holds_the_state_of_every_ticket_and_stays_small(count: int) ->
     assert resumed.tickets(TicketState.FAILED)[0].children == {"a": "b" * 50}
 
 
-def test_a_round_without_problems_forgets_the_last_one() -> None:
+def test_a_poll_cycle_without_problems_forgets_the_last_one() -> None:
     tracker = TicketTracker([1])
     tracker.begin_cycle()
     tracker.take(1, answer(500, b"odd"))
@@ -219,7 +219,7 @@ def test_problems_of_the_server_lengthen_the_interval_until_it_answers() -> None
 
 
 @pytest.mark.parametrize(("asked", "waited"), [("3", 10), ("60", 60)])
-def test_a_round_that_got_answers_lengthens_nothing(asked: str, waited: float) -> None:
+def test_a_poll_cycle_that_got_answers_lengthens_nothing(asked: str, waited: float) -> None:
     """If the server answers 300 of 2,000 polls and then says 429, this is progress."""
     tracker, schedule = TicketTracker([1, 2]), PollSchedule(10)
     tracker.begin_cycle()
@@ -248,7 +248,7 @@ def test_growth_ends_at_the_longest() -> None:
     assert [round(wait / 5) * 5 for wait in waits] == pytest.approx([10, 20, 25, 25, 25], abs=5)
 
 
-def test_a_round_that_is_cut_short_begins_elsewhere_the_next_time() -> None:
+def test_a_poll_cycle_that_is_cut_short_begins_elsewhere_the_next_time() -> None:
     """Otherwise the last tickets would never be polled if each poll cycle ends at the server's limit."""
     tracker = TicketTracker([1, 2, 3, 4])
     tracker.take(tracker.begin_cycle()[0], status("PROCESSING"))

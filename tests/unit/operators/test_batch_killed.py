@@ -79,7 +79,7 @@ def test_nobody_twice_and_everyone_named(sandbox: RunningSandbox, tmp_path: Path
         unknown.append(in_doubt(store, try_number))
         assert 0 < unknown[-1] <= 2 * 1000, "two chunks"
         assert set(sandbox.counts().values()) == {1}
-    print("in doubt after each kill", unknown)
+    print("unknown after each kill", unknown)
 
     last = start(store, KILLS + 1, sandbox.connection)
     output = last.communicate(timeout=300)[0]

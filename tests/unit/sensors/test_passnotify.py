@@ -49,39 +49,39 @@ def run(ticket_id: list[int], **arguments: Any) -> NotificationTicketSensor:
     return sensor
 
 
-def looks(sandbox: RunningSandbox) -> int:
+def polls(sandbox: RunningSandbox) -> int:
     return int(sandbox.requests()["methods"]["GET"])
 
 
-def test_the_timeout_bounds_a_look_at_many_tickets(
+def test_the_timeout_limits_a_poll_cycle_of_many_tickets(
     sandbox: RunningSandbox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "LAST_POLL_SECONDS", 0.0)
     connect(requests_per_second=4)
     run(send(sandbox, 16), timeout=1)
-    assert looks(sandbox) < 16
+    assert polls(sandbox) < 16
 
 
 def test_the_rate_holds_from_poke_to_poke(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
     connect(requests_per_second=4)
     started = time.monotonic()
     sensor = run(send(sandbox), timeout=1, poke_interval=0)
-    assert looks(sandbox) <= 2 + 4 * (time.monotonic() - started), "one at once and four a second"
+    assert polls(sandbox) <= 2 + 4 * (time.monotonic() - started), "one at once and four a second"
     assert deepcopy(sensor).task_id == "s", "Airflow copies operators"
 
 
-def test_no_poke_asks_before_retry_after_is_over(
+def test_no_poke_polls_before_retry_after_is_over(
     sandbox: RunningSandbox, connect: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     connect()
     ticket_ids = send(sandbox)
     sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
     run(ticket_ids, timeout=0.5, poke_interval=0.1)
-    assert looks(sandbox) == 1
+    assert polls(sandbox) == 1
     assert "Not asked: the API wants to be left alone for " in capsys.readouterr().out
 
 
-def test_a_poke_asks_again_once_retry_after_is_over(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
+def test_a_poke_polls_again_once_retry_after_is_over(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:
     connect()
     ticket_ids = send(sandbox)
     sandbox.add_fault("status", status=429, retry_after=1, path="/ticket/", times=1)
@@ -90,7 +90,7 @@ def test_a_poke_asks_again_once_retry_after_is_over(sandbox: RunningSandbox, con
     sensor.pre_execute({})  # type: ignore[typeddict-item]
     (ticket,) = sensor.execute({})  # type: ignore[typeddict-item]
     assert ticket["state"] == "succeeded"
-    assert looks(sandbox) == 2
+    assert polls(sandbox) == 2
 
 
 def test_a_deferral_gets_what_the_first_look_has_left_of_the_timeout(
@@ -128,6 +128,6 @@ def test_many_tickets_do_not_keep_a_task_from_deferring(
         execute = partial(sensor.execute, {})
     with pytest.raises(TaskDeferred) as deferred:
         execute()
-    assert looks(sandbox) < 40
+    assert polls(sandbox) < 40
     assert sorted(deferred.value.trigger.ticket_ids) == ticket_ids
-    assert deferred.value.trigger.initial_state["problem"] == "" or not looks(sandbox)
+    assert deferred.value.trigger.initial_state["problem"] == "" or not polls(sandbox)
