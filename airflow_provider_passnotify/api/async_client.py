@@ -44,7 +44,8 @@ class PassNotifyAsyncClient:
         self._tls = _tls(config.ca_bundle)
         self._pace = RateLimiter(config.requests_per_second)
         self._session: aiohttp.ClientSession | None = None
-        self._deadlines = _Deadlines(config.deadline)
+        self._base = URL(config.base_url, encoded=True)
+        self._limits = _TimeLimits(config.deadline, config.timeout[1])
 
     async def __aenter__(self) -> PassNotifyAsyncClient:
         self._session = _open_session(self.config, self._tls)
@@ -94,7 +95,7 @@ class PassNotifyAsyncClient:
             self._session = _open_session(self.config, self._tls)
         attempt = _AsyncAttempt(request, self.config)
         _current.set(attempt)
-        self._deadlines.start(attempt)
+        self._limits.start(attempt)
         verdict = None
         try:
             await self._exchange(attempt, self._session)
@@ -104,10 +105,10 @@ class PassNotifyAsyncClient:
             raise
         except Exception as error:  # noqa: BLE001 (what counts is how far the attempt got, not the class of the error)
             attempt.fail(error)
-            attempt.expired = attempt.expired or attempt.left() <= 0
+            attempt.expired = attempt.expired or self._limits.left(attempt) <= 0
             verdict = attempt.judge()
         finally:
-            self._deadlines.stop(attempt)
+            self._limits.stop(attempt)
             attempt.let_go(reuse=verdict is not None and attempt.leaves_connection_clean(verdict))
         return verdict
 
@@ -115,7 +116,7 @@ class PassNotifyAsyncClient:
         request = attempt.request
         response = await session.request(
             request.method,
-            URL(self.config.base_url + request.url_path, encoded=True),
+            self._base.with_path(request.url_path, encoded=True),  # with a query, too; the host is not parsed again
             data=request.body,
             headers=request.headers,
             proxy=self.config.proxy,
@@ -138,7 +139,7 @@ class PassNotifyAsyncClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
-        self._deadlines.close()
+        self._limits.close()
 
 
 class _AsyncAttempt(Attempt):
@@ -151,9 +152,11 @@ class _AsyncAttempt(Attempt):
         self.ends = 0.0
         """When its deadline is, by the clock of the event loop."""
 
-    def left(self) -> float:
-        """Return the seconds until its deadline."""
-        return self.ends - asyncio.get_running_loop().time()
+    @property
+    def quiet_since(self) -> float | None:
+        """Since when it has waited for something to read. ``None`` while it does not."""
+        protocol = None if self._connection is None else self._connection.protocol
+        return protocol.quiet_since if isinstance(protocol, _Protocol) else None
 
     def expire(self) -> None:
         """End it now, whatever it waits for on its connection."""
@@ -161,10 +164,16 @@ class _AsyncAttempt(Attempt):
         if self._connection is not None and self._connection.transport is not None:
             self._connection.transport.abort()
 
+    def end_silence(self) -> None:
+        """End it as aiohttp does it when nothing is received for the read time-out."""
+        protocol = None if self._connection is None else self._connection.protocol
+        if isinstance(protocol, _Protocol):
+            protocol._on_read_timeout()
+
     def take(self, connection: Connection) -> None:
         """Take the connection on which the request is sent."""
         self._connection, self._give_back = connection, connection.release
-        connection.release = lambda: None  # type: ignore[method-assign]
+        connection.release = _keep  # type: ignore[method-assign]
         self.on_its_way = True  # aiohttp now writes without going back to the event loop
 
     def let_go(self, *, reuse: bool) -> None:
@@ -180,26 +189,38 @@ class _AsyncAttempt(Attempt):
             self._connection.close()
 
 
-class _Deadlines:
-    """Ends the attempts that take too long. One timer serves all: they have the same time, so the oldest ends first.
+def _keep() -> None:
+    """Do not release a connection yet."""
 
-    (aiohttp's own limit for a whole request, ``total``, costs a timer for each.)
 
-    :param seconds: that each attempt has.
+class _TimeLimits:
+    """Ends the attempts that take too long, or that wait too long for something to read. One timer serves all of them.
+
+    (aiohttp makes three timers for each request: one for its limit ``total``, two for ``sock_read``.)
+
+    :param deadline: the seconds that each attempt has.
+    :param silence: the seconds for which a server may send nothing.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._running: dict[_AsyncAttempt, None] = {}  # the oldest first
+    def __init__(self, deadline: float, silence: float) -> None:
+        self._deadline, self._silence = deadline, silence
+        self._running: dict[_AsyncAttempt, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, attempt: _AsyncAttempt) -> None:
         """Begin to count."""
-        loop = asyncio.get_running_loop()
-        attempt.ends = loop.time() + self._seconds
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # kept: each call of it asks the operating system for the process
+        now = self._loop.time()
+        attempt.ends = now + self._deadline
         self._running[attempt] = None
         if self._timer is None:
-            self._timer = loop.call_at(attempt.ends, self._look)
+            self._timer = self._loop.call_at(now + self._silence, self._check)
+
+    def left(self, attempt: _AsyncAttempt) -> float:
+        """Return the seconds until the deadline of an attempt."""
+        return 0.0 if self._loop is None else attempt.ends - self._loop.time()
 
     def stop(self, attempt: _AsyncAttempt) -> None:
         """Count no more."""
@@ -209,16 +230,23 @@ class _Deadlines:
         """Take the timer out of the event loop."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = self._loop = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
-        late = [attempt for attempt in self._running if attempt.left() <= 0]
-        for attempt in late:
-            del self._running[attempt]
-            attempt.expire()
-        if oldest := next(iter(self._running), None):
-            self._timer = asyncio.get_running_loop().call_at(oldest.ends, self._look)
+        if self._loop is None:
+            return
+        now = self._loop.time()
+        for attempt in list(self._running):
+            if attempt.ends <= now:
+                del self._running[attempt]
+                attempt.expire()
+            elif attempt.quiet_since is not None and attempt.quiet_since + self._silence <= now:
+                attempt.end_silence()
+        if self._running:
+            # Whoever begins to wait after this has the whole time. So the next check is never too late.
+            limits = (min(one.ends, (one.quiet_since or now) + self._silence) for one in self._running)
+            self._timer = self._loop.call_at(min(now + self._silence, *limits), self._check)
 
 
 _current: ContextVar[_AsyncAttempt] = ContextVar("_current")
@@ -251,20 +279,33 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
         # A name server, a proxy and a TLS handshake have no limit of their own.
         making = super()._create_connection(*args, **kwargs)
-        return await asyncio.wait_for(making, max(0.0, _current.get().left()))
+        left = _current.get().ends - asyncio.get_running_loop().time()
+        return await asyncio.wait_for(making, max(0.0, left))
 
 
 class _Protocol(ResponseHandler):
-    """A connection that is not used again after data came on it without a request."""
+    """A connection that is not used again after data came on it without a request.
+
+    It has no timer of its own for the read time-out: it only notes the time, and :class:`_TimeLimits` looks at it. (If
+    another aiohttp calls these two methods by other names, its own timers are back.)
+    """
 
     is_idle = False
     """Whether it has been used and is now back in the pool."""
+    quiet_since: float | None = None
+    """Since when something should have come. ``None`` while nothing is expected."""
     _poll: select.poll | None = None
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
             self.force_close()
         super().data_received(data)
+
+    def _reschedule_timeout(self) -> None:
+        self.quiet_since = self._loop.time() if self.read_timeout else None
+
+    def _drop_timeout(self) -> None:
+        self.quiet_since = None
 
     def has_something_to_read(self) -> bool:
         """Whether the operating system holds data, or the end of the connection, that was not read yet."""

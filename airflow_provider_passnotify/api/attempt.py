@@ -14,6 +14,7 @@ from __future__ import annotations
 import ssl
 import zlib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.config import Config
@@ -31,16 +32,17 @@ class Attempt:
     :param config: the connection. Its secrets must not appear in any text that comes from a server.
     """
 
+    on_its_way = False
+    """Whether a byte of the request may have been given to the network."""
+    expired = False
+    """Whether the deadline passed before the answer was completely read."""
+    _status: int | None = None
+    _headers: Mapping[str, str] = MappingProxyType({})
+    _body: bytes | None = None
+    _error: Exception | None = None
+
     def __init__(self, request: Request, config: Config) -> None:
         self.request, self._config = request, config
-        self.on_its_way = False
-        """Whether a byte of the request may have been given to the network."""
-        self.expired = False
-        """Whether the deadline passed before the answer was completely read."""
-        self._status: int | None = None
-        self._headers: Mapping[str, str] = {}
-        self._body: bytes | None = None
-        self._error: Exception | None = None
 
     def begin_answer(self, status: int, headers: Mapping[str, str]) -> None:
         """Note the status and the headers of the answer.

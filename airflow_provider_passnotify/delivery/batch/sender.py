@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
@@ -62,8 +62,9 @@ class Sender:
         self.breaker = CircuitBreaker(protocol.MAX_RETRY_AFTER_IN_WORKER * (config.max_retries + 1))
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._now = time.monotonic
         self._workers: list[asyncio.Task[None]] = []
-        self._sending: set[asyncio.Task[Any] | None] = set()
+        self._sending: set[asyncio.Task[None] | None] = set()
         self._source_error: Exception | None = None
         self._source_ended = False
 
@@ -76,6 +77,7 @@ class Sender:
             raised, or a time-out that a signal raises, after they had :data:`STOP_GRACE_SECONDS` seconds for them.
         """
         self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
         self._source, self._source_ended, self._source_error = aiter(jobs), False, None
         self._intake, self._turns = asyncio.Lock(), asyncio.Lock()
         self._workers = [asyncio.create_task(self._work(on_result)) for _ in range(self._client.config.max_connections)]
@@ -117,8 +119,9 @@ class Sender:
                 asyncio.get_running_loop().call_later(grace, worker.cancel)
 
     async def _work(self, on_result: OnResult) -> None:
+        worker = asyncio.current_task()  # asked once: each time costs a call of the operating system
         while (job := await self._pull()) is not None:
-            await self._deliver(job, on_result)
+            await self._deliver(job, on_result, worker)
 
     async def _pull(self) -> Job | None:
         async with self._intake:  # an asynchronous generator serves one at a time
@@ -135,7 +138,7 @@ class Sender:
                 raise
         return None
 
-    async def _deliver(self, job: Job, on_result: OnResult) -> None:
+    async def _deliver(self, job: Job, on_result: OnResult, worker: asyncio.Task[None] | None) -> None:
         """Do one job to its end. At every moment ``verdict`` is the result if the job ended now."""
         verdict = _NOT_STARTED
         failures = throttled = 0
@@ -149,7 +152,7 @@ class Sender:
                     return
                 earlier, verdict = verdict, _IN_FLIGHT
                 try:
-                    answer = await self._attempt(job.request)
+                    answer = await self._attempt(job.request, worker)
                 except asyncio.CancelledError as error:
                     if getattr(error, "not_connected", False):
                         verdict = earlier
@@ -174,17 +177,15 @@ class Sender:
         finally:
             on_result(job, verdict)
 
-    async def _attempt(self, request: Request) -> Verdict:
+    async def _attempt(self, request: Request, worker: asyncio.Task[None] | None) -> Verdict:
         """Try once, and tell the rate limiter and the circuit breaker what came of it."""
-        worker = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = self._now()
         self._sending.add(worker)
         try:
             verdict = await self._client.attempt(request)
         finally:
             self._sending.discard(worker)
-        now = loop.time()
+        now = self._now()
         if verdict.outcome is Outcome.ACCEPTED:
             self._rate_limiter.accepted(now)
         elif verdict.is_throttled and self._rate_limiter.throttled(
@@ -195,9 +196,8 @@ class Sender:
         return verdict
 
     async def _wait_for_turn(self) -> None:
-        loop = asyncio.get_running_loop()
         async with self._turns:  # one worker waits for the clock, the others wait for that worker
-            while self.breaker.opened is None and (wait := self._rate_limiter.wait(loop.time())) > 0:  # noqa: ASYNC110 (a clock)
+            while self.breaker.opened is None and (wait := self._rate_limiter.wait(self._now())) > 0:  # noqa: ASYNC110 (a clock)
                 await asyncio.sleep(wait)
 
     def _ask_may_send(self) -> Verdict | None:

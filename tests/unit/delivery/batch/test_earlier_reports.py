@@ -276,6 +276,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "content",
         [gzip.compress(line().encode()), line().encode("utf-16"), line().encode()[:50] + b"\xff\xfe", b"\0" * 100],
+        ids=["gzip", "utf-16", "cut", "zeros"],
     )
     def test_bytes_that_are_no_text(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "report.jsonl"
