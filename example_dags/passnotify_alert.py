@@ -1,6 +1,6 @@
-"""An alert on failure: ring the phone of whoever is on duty, once an hour at most, however many tasks fail.
+"""An alert on failure: ring the phone of the person on duty, at most once an hour, even if many tasks fail.
 
-Needs the connection ``passnotify_default``, and a folder that all workers see, in which the last alert is remembered.
+Needs the connection ``passnotify_default``, and a folder that all workers can read, to remember the last alert.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A campaign, every morning: tell a tag, a template, one customer and a few passes; take the news away at the end.
+"""A campaign, every morning: tell a tag, a template, one customer and a few passes. Delete the messages at the end.
 
 Needs the connection ``passnotify_default``. ``make demo`` runs it against the sandbox.
 """
@@ -55,7 +55,7 @@ with DAG(
     # [START howto_xcom]
     @task
     def list_tickets(tag: int, template: int, customer: int, passes: list[int]) -> list[int]:
-        """Every send returns its ticketId; downstream tasks take it as they take any XCom."""
+        """Every send returns its ticketId. Downstream tasks get it like any XCom."""
         return [tag, template, customer, *passes]
 
     tickets = list_tickets(

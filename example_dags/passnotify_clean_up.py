@@ -1,6 +1,6 @@
-"""After the sale: take its message off the back of the passes, and make sure that it is gone.
+"""After the sale: delete its message from the back of the passes, and make sure that it is gone.
 
-Needs the connection ``passnotify_default``. Deleting twice is as good as once, so these tasks may be retried.
+Needs the connection ``passnotify_default``. Deleting twice does no harm, so these tasks may be retried.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Failures again: a batch with a report, and then a message of another kind to those whom the first did not reach.
+"""Failures again: a batch with a report, and then another message to the people whom the first one did not reach.
 
-Needs the connection ``passnotify_default``. Both batches are journaled: a retry, or clearing one, sends only what was
-not sent.
+Needs the connection ``passnotify_default``. Both batches have a journal. If one is retried or cleared, it sends only
+what was not sent.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ with DAG(
     send_to_the_others = SendNotificationBatchOperator(
         task_id="send_to_the_others",
         notifications=customers,
-        resume_from=send_points.output["report"],  # whom it names as sent is left out
+        resume_from=send_points.output["report"],  # passes that are "sent" in this report are left out
         target_type="pass",
         value="See your points in the app",
     )

@@ -1,6 +1,6 @@
 """A flash sale: tell everybody whose pass has a tag, but not after the sale has ended.
 
-Needs the connection ``passnotify_default``. A person starts it by hand; Airflow's form asks for the parameters.
+Needs the connection ``passnotify_default``. A person starts it and enters the parameters in Airflow's form.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A gate has changed: tell the passengers of that flight, each on their own pass, as soon as the news is there.
+"""A gate has changed: tell the passengers of this flight, each on their own pass, as soon as the news is there.
 
-Needs the connection ``passnotify_default``. The first DAG stands for the airport's feed: it updates an asset, and that
-starts the second one. A run that an asset starts has no logical date, so nothing here uses ``ds`` and the like.
+Needs the connection ``passnotify_default``. The first DAG plays the airport's feed: it updates an asset, and this
+starts the second DAG. A run that an asset starts has no logical date, so nothing here uses ``ds`` and the like.
 """
 
 from __future__ import annotations

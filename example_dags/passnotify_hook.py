@@ -1,7 +1,7 @@
-"""The API from a task of your own: send, look the ticket up, take the message away.
+"""The API from your own task: send, look up the ticket, delete the message.
 
-Needs the connection ``passnotify_default``. ``send_notification`` keeps no journal: where the task dies half-way, a
-retry would send again, so that task has no retries. ``send_once`` keeps one.
+Needs the connection ``passnotify_default``. ``send_notification`` keeps no journal. If its task dies in the middle, a
+retry would send again, so this task has no retries. ``send_once`` keeps a journal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ with DAG(
 
     @task
     def look_up(ticket_id: int) -> str:
-        """Return what has become of it; this may be repeated at will."""
+        """Return the status of the ticket. This may be repeated as often as you like."""
         ticket = PassNotifyHook().get_ticket(ticket_id)
         return f"{ticket.status} since {ticket.created_at}"
 
@@ -38,7 +38,7 @@ with DAG(
     # [START howto_send_once]
     @task(retries=2)
     def tell_everyone(pass_ids: list[int]) -> list[int]:
-        """Send to each once: a retry returns the tickets of those who have been told."""
+        """Send to each pass once. A retry returns the tickets of the messages that were sent."""
         hook = PassNotifyHook()
         targets = [{"target_type": "pass", "pass_id": pass_id} for pass_id in pass_ids]
         return [hook.send_once(target, value="The kitchen closes at ten.") for target in targets]

@@ -1,4 +1,4 @@
-"""Points: every morning one message for each customer whose points the night's load has changed.
+"""Points: every morning, one message for each customer whose points have changed in the night.
 
 Needs the connections ``passnotify_default`` and ``points_db``: any database of Airflow's common SQL provider, with a
 table ``customers`` of ``pass_id``, ``points`` and ``changed`` (0 or 1).

@@ -1,4 +1,4 @@
-"""Millions of customers: the same query in shards, each a task of its own, on as many workers as there are.
+"""Millions of customers: the same query in shards. Each shard is a task, on as many workers as there are.
 
 Needs the connections ``passnotify_default`` and ``points_db``: any database of Airflow's common SQL provider, with a
 table ``customers`` of ``pass_id``.
@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_passnotify.transfers.sql_to_passnotify import SqlToPassNotifyOperator
 
 SHARDS = 4
-POOL = "default_pool"  # better one of its own: its slots are how many shards send at once, on all workers together
+POOL = "default_pool"  # better a pool for this only: its slots limit how many shards send at once, on all workers
 
 with DAG(
     dag_id="passnotify_shards",

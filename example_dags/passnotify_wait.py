@@ -1,4 +1,4 @@
-"""Go on only when a notification is out: wait in the worker, in the triggerer, or with a sensor over many sends.
+"""Continue only after a notification was sent: wait in the worker, in the triggerer, or with a sensor for many sends.
 
 Needs the connection ``passnotify_default``, and for ``deferrable=True`` a triggerer.
 """
@@ -78,7 +78,7 @@ with DAG(
     # [START howto_sensor_xcom]
     @task
     def report(states: list[dict[str, object]]) -> int:
-        """The sensor's XCom is the final state of each ticket, in the order given."""
+        """The sensor's XCom has the final state of each ticket, in the same order."""
         return sum(state["state"] == "succeeded" for state in states)
 
     report(all_out.output)  # type: ignore[arg-type]

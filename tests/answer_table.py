@@ -52,7 +52,7 @@ class Way:
     large: bool = False
 
     def expected(self, client: str, method: str) -> tuple[Outcome, str]:
-        """Return the outcome and what becomes of the connection."""
+        """Return the outcome, and whether the connection is kept."""
         is_alike = self.large and method != "POST"  # they differ in what they do with a large body
         if self.aiohttp and (client == "aiohttp" or is_alike):
             return self.aiohttp

@@ -201,7 +201,7 @@ class PassNotifyAsyncHook(BaseHook):
         """Read the Airflow connection and mask its secrets, without blocking the event loop."""
         compat = await asyncio.to_thread(import_module, "airflow.providers.common.compat.connection")
         connection = await compat.get_async_connection(self.passnotify_conn_id)
-        # In a thread, because masking may ask Airflow's supervisor, and that would block the event loop for ever.
+        # In a thread, because masking may ask Airflow's supervisor, and that would block the event loop forever.
         return await asyncio.to_thread(_read, connection, self.passnotify_conn_id)
 
     async def send_notification(
