@@ -50,7 +50,10 @@ def check_one_statement(sql: str, dialect: str = "") -> None:
     try:
         tokens = Dialect.get_or_raise(dialect).tokenize(sql)
     except SqlglotError as error:
-        raise ValueError(f"sql holds a ';', and whether it is one statement cannot be told: {error!s:.200}") from None
+        raise ValueError(
+            f"sql holds a ';', and whether it is one statement cannot be told: {error!s:.200}. "
+            "A newer sqlglot may be able to."
+        ) from None
     words = [token.token_type.name != "SEMICOLON" for token in tokens]
     while words and not words[-1]:
         words.pop()
