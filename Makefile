@@ -114,18 +114,69 @@ chaos: .venv-$(NEWEST)/.installed .venv-2.11/.installed ## kill, stop and cut ev
 	$(BIN)/python -m pytest -s tests/chaos
 	.venv-2.11/bin/python -m pytest -s tests/chaos/test_batch.py
 
-.PHONY: celery
-celery: .venv-$(NEWEST)/.installed ## two Celery workers, of which one is killed; a broker comes from Debian's packages
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,dev-celery]'
-	$(BIN)/python -m pytest -s tests/distributed
+# The parts of the night. `make nightly SHORT=1` (or `make soak SHORT=1` ...) plays them in minutes.
+SHORT ?=
+length = $(if $(SHORT),$(1),$(2))
+export SHORT
 
 .PHONY: nightly
-nightly: .venv-$(NEWEST)/.installed ## what takes too long for each push: more histories, more chaos, more fuzzing, a million rows
-	$(MAKE) fuzz FUZZ_EXAMPLES=100000
-	$(BIN)/python -m tests.simulation --histories 2000000 --first-seed 1000000
-	$(BIN)/python -m tests.chaos --rounds 300
-	$(BIN)/python -m tests.chaos.batch --rows 50000 --kills 10
-	$(BIN)/python benchmarks/scale.py
+nightly: .venv-$(NEWEST)/.installed ## what takes too long for each push, part by part (SHORT=1: minutes of each)
+	@$(BIN)/python scripts/run_nightly.py $(AIRFLOW_VERSIONS)
+
+.PHONY: sql-2.11
+sql-2.11: .venv-2.11/.installed
+	.venv-2.11/bin/python scripts/databases.py $(UV) .venv-2.11/bin/python constraints/airflow-2.11.txt
+	.venv-2.11/bin/python -m pytest tests/sql
+
+.PHONY: mock-servers
+mock-servers: .venv-$(NEWEST)/.installed ## the clients against mock servers that others wrote: Prism, mountebank (from npm)
+	npm install --silent --no-fund --no-audit --prefix build/node @stoplight/prism-cli@5.16.0 @mbtest/mountebank@2.9.2 \
+		|| echo 'They could not be installed; the tests are skipped.'
+	$(BIN)/python -m pytest tests/mock_servers
+
+.PHONY: soak
+soak: .venv-$(NEWEST)/.installed ## an hour of sends and waits: nothing may grow
+	AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(BIN)/python -m tests.soak --minutes $(call length,1,60)
+
+.PHONY: celery
+celery: .venv-$(NEWEST)/.installed ## two Celery workers, of which one is killed (a broker comes from Debian's packages)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,dev-celery]'
+	CELERY_ROWS=$(call length,1500,20000) $(BIN)/python -m pytest -s tests/distributed
+
+.PHONY: mutation
+mutation: .venv-$(NEWEST)/.installed ## an hour of small changes to the heart: which ones does no test notice?
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev]' mutmut
+	$(BIN)/python scripts/mutation.py $(call length,3,60)
+
+.PHONY: fuzz-long
+fuzz-long: .venv-$(NEWEST)/.installed
+	$(MAKE) fuzz FUZZ_EXAMPLES=$(call length,200,100000)
+
+.PHONY: simulation-long
+simulation-long: .venv-$(NEWEST)/.installed
+	$(BIN)/python -m tests.simulation --histories $(call length,2000,2000000) --first-seed 1000000
+
+.PHONY: chaos-long
+chaos-long: .venv-$(NEWEST)/.installed ## many kills, with the journal in Airflow's store and in a folder
+	$(BIN)/python -m tests.chaos --rounds $(call length,4,300)
+	$(BIN)/python -m tests.chaos.batch $(call length,--rows 3000 --kills 2,--rows 50000 --kills 10)
+	$(BIN)/python -m tests.chaos.batch --folder $(call length,--rows 3000 --kills 2,--rows 50000 --kills 10)
+
+.PHONY: chaos-long-2.11
+chaos-long-2.11: .venv-2.11/.installed
+	.venv-2.11/bin/python -m tests.chaos.batch $(call length,--rows 3000 --kills 2,--rows 50000 --kills 10)
+
+.PHONY: scale
+scale: .venv-$(NEWEST)/.installed ## memory and time of a million rows
+	$(BIN)/python benchmarks/scale.py --rows $(call length,1000 10000,10000 1000000)
+
+.PHONY: matrix
+matrix: .venv-uv/.installed ## unit and contract tests of one Airflow on one Python: make matrix AIRFLOW=3.2 ON=3.13
+	@python=$$(UV=$(UV) scripts/find-python.sh python$(ON))
+	cell=build/matrix/$(AIRFLOW)-$(ON)
+	$(UV) venv --quiet --clear --seed --python "$$python" $$cell
+	$(UV) pip install --quiet --python $$cell/bin/python --constraint constraints/airflow-$(AIRFLOW).txt --editable '.[dev]'
+	AIRFLOW_HOME=$(CURDIR)/$$cell-home $$cell/bin/python -m pytest $(call length,tests/unit/test_imports.py,-n 2 tests/unit tests/contract)
 
 .PHONY: bench
 bench: .venv-$(NEWEST)/.installed ## figures: this provider and others, side by side (needs the extra "benchmark")

@@ -3,7 +3,8 @@
 # "ceiling" the newest one that it and Airflow can have. PYTHON comes first, then what is on the PATH, then pyenv's
 # (whose names on the PATH fail for every version that is not switched on). For the floor and the ceiling, uv (if UV
 # names it) fetches what is not here. What is taken instead of a better one is said on stderr.
-#   usage: scripts/find-python.sh 3.3|floor|ceiling
+#   usage: scripts/find-python.sh 3.3|floor|ceiling|python3.12
+#          scripts/find-python.sh 3.3 versions    prints the Pythons that Airflow 3.3 runs on
 set -euo pipefail
 shopt -s nullglob
 series=$1
@@ -14,8 +15,14 @@ case $series in
     3.2 | 3.3) fits="3.10 3.11 3.12 3.13 3.14" ;;
     floor) fits="3.10" ;;
     ceiling) fits="3.14 3.13 3.12 3.11" ;; # the best first
+    python*) fits="${series#python}" ;;
     *) fits="3.11 3.12 3.13 3.14" ;;
 esac
+
+if [[ ${2:-} == versions ]]; then
+    echo "$fits"
+    exit
+fi
 
 about() { # "3.12", and " without venv" where pip could not be installed (Debian: python3-venv)
     "$1" -c '
@@ -42,7 +49,7 @@ fetch() { # this version, by uv
         "$UV" python find --quiet --managed-python "$1"
 }
 
-if [[ $series == floor || $series == ceiling ]]; then
+if [[ $series == floor || $series == ceiling || $series == python* ]]; then
     for version in $fits; do
         if first_of "$version" || fetch "$version"; then
             exit

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,11 +167,11 @@ def run(step: Step, *, quietly: bool = False) -> None:
     :param quietly: whether its output is shown at its end only.
     """
     say(f"make {step.target}")
-    report = RESULTS / f"{step.target.replace('/', '-')}.xml"
+    report = RESULTS / f"{re.sub('[/ =]', '-', step.target)}.xml"
     options = f"{os.environ.get('PYTEST_ADDOPTS', '')} --junit-xml={report}"
     start = time.monotonic()
     done = subprocess.run(
-        ["make", step.target],
+        ["make", *step.target.split()],
         env={**os.environ, "PYTEST_ADDOPTS": options},
         stdout=subprocess.PIPE if quietly else None,
         stderr=subprocess.STDOUT if quietly else None,
@@ -195,7 +196,7 @@ def print_table(steps: list[Step]) -> None:
     """Print how each step went."""
     print()
     for step in steps:
-        print(f"{step.target:<20} {step.counts or 'not run':<36} {step.seconds:6.0f} s")
+        print(f"{step.target:<28} {step.counts or 'not run':<36} {step.seconds:6.0f} s")
     for step in steps:
         for reason, count in step.skipped.items():
             print(f"skipped in {step.target}, {count} x: {reason}")
