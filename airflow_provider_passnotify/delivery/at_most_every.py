@@ -19,10 +19,10 @@ from urllib.parse import quote
 
 import pendulum
 
+from airflow_provider_passnotify.delivery.folder import LOCAL_PROTOCOLS, LocalFiles, ObjectFiles
 from airflow_provider_passnotify.delivery.storage import storage_path
 from airflow_provider_passnotify.exceptions import JournalError
 
-LOCAL_PROTOCOLS = ("", "file", "local")
 FOLDER = "notifier"
 
 
@@ -117,10 +117,7 @@ def _unsuitable(path: str, why: str) -> JournalError:
     )
 
 
-class _LocalFiles:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
+class _LocalFiles(LocalFiles):
     def create(self, name: str, data: bytes) -> bool:
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,34 +131,17 @@ class _LocalFiles:
             raise
         return True
 
-    def read(self, name: str) -> bytes | None:
-        try:
-            return (self._root / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
     def remove(self, name: str) -> None:
         (self._root / name).unlink(missing_ok=True)
 
 
-class _StoredObjects:
-    def __init__(self, root: Any) -> None:
-        self._fs, self._root = root.fs, root.path.rstrip("/")
-
+class _StoredObjects(ObjectFiles):
     def create(self, name: str, data: bytes) -> bool:
         try:
             self._fs.pipe_file(f"{self._root}/{name}", data, mode="create")
         except FileExistsError:
             return False
         return True
-
-    def read(self, name: str) -> bytes | None:
-        self._fs.invalidate_cache()  # listings that this process has seen may be old
-        try:
-            data: bytes = self._fs.cat_file(f"{self._root}/{name}")
-        except FileNotFoundError:
-            return None
-        return data
 
     def remove(self, name: str) -> None:
         self._fs.rm_file(f"{self._root}/{name}")
