@@ -34,6 +34,26 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
 from airflow_provider_passnotify.api.tickets import Ticket
 
+__all__ = [
+    "BatchFailedError",
+    "BatchIncompleteError",
+    "DeliveryUnknownError",
+    "FinalTicketFailedError",
+    "FinalTicketTimeoutError",
+    "InvalidNotificationError",
+    "JournalError",
+    "NotSentError",
+    "PassNotifyApiError",
+    "PassNotifyConfigError",
+    "PassNotifyError",
+    "RejectedError",
+    "SendRefusedError",
+    "SupersededError",
+    "TicketError",
+    "TicketFailedError",
+    "TicketTimeoutError",
+]
+
 
 class PassNotifyError(AirflowException):
     """The root of all errors of this provider."""

@@ -15,6 +15,17 @@ from numbers import Rational, Real
 from typing import ClassVar, TypeAlias
 from urllib.parse import quote, unquote
 
+__all__ = [
+    "ExternalPassTarget",
+    "ExternalTemplateTarget",
+    "PassTarget",
+    "SegmentTarget",
+    "TagTarget",
+    "TargetType",
+    "TemplateTarget",
+    "make_target",
+]
+
 Id: TypeAlias = str | int
 _SLASHES = re.compile(r"[/\\]")
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_passnotify.api.async_client import PassNotifyAsyncClient
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
+__all__ = ["PassNotifyAsyncHook", "PassNotifyHook"]
+
 DEFAULT_CONN_ID = "passnotify_default"
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
+__all__ = ["PassNotifyNotifier"]
+
 log = logging.getLogger(__name__)
 
 

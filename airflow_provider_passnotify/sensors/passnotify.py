@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
+__all__ = ["NotificationTicketSensor"]
+
 
 class NotificationTicketSensor(TextFields, BaseSensorOperator):
     """Wait until all tickets have ended. If one of them failed, the sensor then fails.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Context
 
+__all__ = ["SqlToPassNotifyOperator"]
+
 
 _SQL_FILE = ".sql"
 

@@ -21,6 +21,8 @@ from airflow_provider_passnotify.exceptions import PassNotifyConfigError
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID
 from airflow_provider_passnotify.triggers.shared_client import SharedClient, shared_client
 
+__all__ = ["NotificationTicketTrigger"]
+
 CALLS_AT_ONCE = 16
 MAX_CYCLES_WITHOUT_CONNECTION = 3
 """If the connection is not found in so many poll cycles in a row, it counts as missing. (A secrets backend that cannot

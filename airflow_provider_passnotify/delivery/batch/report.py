@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from airflow_provider_passnotify.delivery.folder import LOCAL_PROTOCOLS
 from airflow_provider_passnotify.delivery.storage import storage_path
 
 log = logging.getLogger(__name__)
-
-_LOCAL = {"", "file", "local"}
 
 
 class ReportFile:
@@ -27,7 +26,7 @@ class ReportFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._target = storage_path(path)
-        self._local = Path(self._target.path) if self._target.protocol in _LOCAL else None
+        self._local = Path(self._target.path) if self._target.protocol in LOCAL_PROTOCOLS else None
         if self._local is None:
             probe = storage_path(f"{path}.check")
             with probe.open("wb"):  # as the report will be: other ways may reach another file system
