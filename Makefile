@@ -81,6 +81,11 @@ sql: .venv-$(NEWEST)/.installed ## queries on real databases, installed or unpac
 	$(BIN)/python scripts/databases.py $(UV) $(BIN)/python constraints/airflow-$(NEWEST).txt
 	$(BIN)/python -m pytest tests/sql
 
+.PHONY: storage
+storage: .venv-$(NEWEST)/.installed ## journals, reports and rows in a real S3 (moto's server)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints/airflow-$(NEWEST).txt --editable '.[dev,dev-storage]'
+	$(BIN)/python -m pytest tests/storage
+
 .PHONY: docs
 docs: .venv-$(NEWEST)/.installed ## the guide, as HTML in docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html

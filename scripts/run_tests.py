@@ -26,7 +26,7 @@ AT_ONCE = 2
 """How many Airflow versions are tested at the same time. Half of the time, a test only waits."""
 EXPECTED_MINUTES, MAX_MINUTES = 45, 60
 """The longest times on two cores. Above the first, the last lines say so. Above the second, they say it loudly."""
-FIRST = ("lint", "types", "docs", "coverage", "fuzz", "sql", "browser")
+FIRST = ("lint", "types", "docs", "coverage", "fuzz", "sql", "storage", "browser")
 """On the newest Airflow, before the other versions."""
 EDGES = ("floor", "ceiling")
 """The lowest and the newest versions that the package allows. They need Pythons that a machine may not have."""

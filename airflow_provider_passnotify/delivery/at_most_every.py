@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,12 +90,14 @@ class AlertLimit:
         before = _taken_at(objects, self._name(window - 1))
         if before is not None and (now - before).total_seconds() < self._every:
             return before
-        name, data = self._name(window), json.dumps({"at": now.isoformat(), **about}).encode()
+        name = self._name(window)
+        data = json.dumps({"at": now.isoformat(), **about, "nonce": uuid.uuid4().hex}).encode()
         if not objects.create(name, data):
-            return _taken_at(objects, name) or now
-        if objects.create(name, data):  # some servers do not look at the condition
+            if objects.read(name) != data:
+                return _taken_at(objects, name) or now
+        elif objects.create(name, data):  # some servers do not look at the condition
             raise _unsuitable(self._path, "it takes an object that exists already for a new one")
-        self._claimed = name
+        self._claimed = name  # also where the store says "exists": an answer was lost, and its client asked again
         return None
 
     def _name(self, window: int) -> str:
