@@ -1,6 +1,7 @@
 """Poll tickets until they end, inside an Airflow task. The operators and the sensor share this code.
 
-The steps of the waiting are in :mod:`.waiting`. This module adds the clock, the client and Airflow's errors.
+What an answer means is in :mod:`~airflow_provider_passnotify.api.ticket_tracker`. This module adds the clock, the
+client and Airflow's errors.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def poll(
     until: float,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Ask once for each ticket that has not ended.
+    """Poll each ticket that has not ended once.
 
     :param until: the time (monotonic clock) when the time is up. The poll cycle may take :data:`LAST_POLL_SECONDS`
         longer. Before a task defers, this is now: the triggerer then polls the remaining tickets, many at a time.
