@@ -33,12 +33,14 @@ def check_accounted(
     what: str,
     ways: str,
     whole: bool = True,
+    while_running: bool = False,
 ) -> int:
     """Return the oldest try whose records count, if this try may send.
 
     :param counts_from: as far as earlier tries have decided it.
     :param newest: what the newest earlier try wrote down.
     :param whole: whether what earlier tries wrote is there as a whole, as far as it shows.
+    :param while_running: whether the clear that discarded the others came while an earlier try ran.
     :param resume: whether a clear goes on where the journal stands.
     :param what: is to be sent, for errors.
     :param ways: what the user can do, for errors.
@@ -55,7 +57,7 @@ def check_accounted(
         return counts_from or 1
     # A clear since an older try may have been before the one that nobody knows of.
     cleared = tasks.this_try.surely_cleared(newest if last == number - 1 else None)
-    if cleared and not resume:
+    if cleared and not resume and not while_running:
         log.warning(
             "%s: the task was cleared, so it is sent. What earlier tries sent is not known (%s); should one of them be "
             "sending at this moment, that is not noticed.",
@@ -64,6 +66,8 @@ def check_accounted(
         )
         return number if counts_from is None else counts_from
     how = "the task was cleared with on_clear='resume'" if cleared else "this may be a retry"
+    if while_running:
+        how = "the task was cleared while it ran"
     raise SendRefusedError(
         f"{what}: nothing is sent. This is try {number}, {how}, and nothing tells what earlier tries sent: {why}. "
         f"What you can do: {ways}"

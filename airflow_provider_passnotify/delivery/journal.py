@@ -237,6 +237,9 @@ class Journal:
     def put(self, record: Record) -> Record:
         """Make a record, which may tell what an earlier try did, this try's.
 
+        It stays open if the task is being cleared at this moment: Airflow 3.4 makes a clear of a running task look like
+        any other, and an open record says that it was none.
+
         :raises JournalError: when it was not accepted.
         """
         this_try = self.tasks.this_try
@@ -246,6 +249,8 @@ class Journal:
             clear_number=this_try.clear_number,
             counts_from=self.counts_from or 1,
         )
+        if record.state in (State.SENT, State.UNKNOWN) and not record.is_open and self.tasks.is_being_cleared():
+            record = replace(record, waiting=True)
         # Should this try have run before, its outcome must not hide a new intent.
         part = INTENT if record.state is State.INTENT and not self._outcome_stands else OUTCOME
         try:

@@ -237,7 +237,7 @@ class SinglePush:
             verdict = Verdict(Outcome.UNKNOWN, reason)
             if unknown.is_open:  # it is told now: cleared once more, the task sends
                 with suppress(JournalError):
-                    self.journal.put(replace(unknown, state=State.UNKNOWN, reason=why))
+                    self.journal.put(replace(unknown, state=State.UNKNOWN, reason=why, waiting=False))
             raise DeliveryUnknownError(self.request, verdict, _NOT_AGAIN)
         log.warning("Sending again, which may be a duplicate (delivery='at_least_once'): %s.", reason)
 

@@ -11,7 +11,7 @@ each place accounts for::
 
     folder                                   every try that counts has a start in it
     Airflow's store, which keeps             always: what is not there was never written
-    Airflow's store, which may discard       whole records are there; or nothing is, and the run was never cleared
+    Airflow's store, which may discard       whole records are there; or nothing is, and no number says it was cleared
     memory of the process                    the first try
 """
 
@@ -191,6 +191,19 @@ class TaskStore:
         except Exception as error:
             raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
 
+    def is_being_cleared(self) -> bool:
+        """Whether the task was cleared while this process runs, on an Airflow where that looks like any other clear.
+
+        That is Airflow 3.4. False where Airflow does not say.
+        """
+        if not self._discards:
+            return False
+        try:
+            return self._is_being_cleared()
+        except Exception as error:  # noqa: BLE001 (what was written stands as it is)
+            log.warning("Whether the task is being cleared cannot be read: %s: %s", type(error).__name__, error)
+            return False
+
     def why_unaccounted(self, counts_from: int, newest: int | None = None) -> str | None:
         """Return why nobody can know what earlier tries did; ``None`` where this memory accounts for them.
 
@@ -214,7 +227,7 @@ class TaskStore:
             if not self._discards or is_kept or any(self._has_record(number) for number in earlier):
                 return None
             # Asked after the reads: the clear that discards what they looked for may be younger than the context.
-            if self.this_try.clear_number == 0 and not self._is_being_cleared():
+            if not self.this_try.may_have_been_cleared and not self._is_being_cleared():
                 return None  # nothing was written yet, and nothing was discarded
         except JournalError:
             raise

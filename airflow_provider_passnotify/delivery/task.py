@@ -84,6 +84,14 @@ class TaskTry:
         # also one of retries that were edited between two tries.
         return self.max_tries - self.retries == self.try_number - 1 and self.clear_number > 0
 
+    @property
+    def may_have_been_cleared(self) -> bool:
+        """Whether Airflow's numbers leave it open that the task was cleared before this try.
+
+        A clear through the REST API with ``reset_dag_runs: false`` raises ``max_tries`` alone.
+        """
+        return self.clear_number > 0 or self.max_tries != self.retries
+
     def was_cleared_since(self, earlier: Begin) -> bool:
         """Whether the task was cleared after an earlier try.
 

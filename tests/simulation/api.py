@@ -22,6 +22,9 @@ class Push:
     :param order: of which order of a person it is.
     :param ticket_failed: the API accepted it and nobody saw it; it may be sent again.
     :param ticket_succeeded: somebody was told so; it cannot fail any more.
+    :param is_closed: its process asked whether the task is being cleared, and it was not: a clear from now on is one
+        after the end.
+    :param is_forgotten: its intent was discarded by a clear while its task ran, and nothing was written after that.
     """
 
     address: str
@@ -31,6 +34,8 @@ class Push:
     process: Process
     ticket_failed: bool = False
     ticket_succeeded: bool = False
+    is_closed: bool = False
+    is_forgotten: bool = False
 
 
 class TimedOut(BaseException):

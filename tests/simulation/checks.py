@@ -46,7 +46,9 @@ class Checks:
         """Nobody is told twice of one order."""
         if self._world.settings.delivery != "at_most_once" or self.is_excepted:
             return
-        earlier = [p for p in self._world.pushes if p.order == push.order and not p.ticket_failed]
+        earlier = [
+            p for p in self._world.pushes if p.order == push.order and not p.ticket_failed and not p.is_forgotten
+        ]
         allowed = 1
         if self._world.settings.is_batch:
             earlier = [p for p in earlier if p.address == push.address]
@@ -113,7 +115,11 @@ class Checks:
         """Whoever was told, or may have been, is in the report as such; a row that is gone may stand for it."""
         world = self._world
         order = world.orders[process.number]
-        pushes = Counter(push.address for push in world.pushes if push.order == order and not push.ticket_failed)
+        pushes = Counter(
+            push.address
+            for push in world.pushes
+            if push.order == order and not push.ticket_failed and not push.is_forgotten
+        )
         named = [line for line in report if line["status"] in {"sent", "unknown"}]
         missing = pushes - Counter(_address(line) for line in named if line["target"])
         if missing.total() > sum(not line["target"] for line in named):

@@ -68,6 +68,7 @@ class FileSystem:
 
         def put() -> None:
             self._objects.data[path] = data
+            self._process.world.remember(self._process, path)
 
         def fail() -> None:
             raise OSError("the storage does not answer")

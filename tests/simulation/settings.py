@@ -15,6 +15,7 @@ class Version:
     :param clear_on_success: a success does.
     :param counts_each_clear: ``clear_number`` rises at each clear of any task of the run; else only if the run is over.
     :param has_history: a task can read ``max_tries`` of the try before.
+    :param restart_is_a_clear: a clear of a running task sets ``max_tries`` like any other, once its process has ended.
     """
 
     has_store: bool = False
@@ -22,6 +23,7 @@ class Version:
     clear_on_success: bool = False
     counts_each_clear: bool = True
     has_history: bool = False
+    restart_is_a_clear: bool = False
 
 
 VERSIONS = {
@@ -30,7 +32,7 @@ VERSIONS = {
     "3.2": Version(),
     "3.3": Version(has_store=True),
     "3.3-clear-on-success": Version(has_store=True, clear_on_success=True),
-    "3.4": Version(has_store=True, discards_on_clear=True),
+    "3.4": Version(has_store=True, discards_on_clear=True, restart_is_a_clear=True),
 }
 
 

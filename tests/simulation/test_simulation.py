@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_passnotify.delivery import journal
+from airflow_provider_passnotify.delivery import account, journal
 from airflow_provider_passnotify.delivery.batch import chunks
 from airflow_provider_passnotify.delivery.folder import Folder
 from airflow_provider_passnotify.delivery.journal import State
@@ -139,6 +139,22 @@ def _nobody_asks_whether_it_is_being_cleared(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "is_being_cleared", lambda *_: False)
 
 
+def _each_clear_raises_clear_number(patch: pytest.MonkeyPatch) -> None:
+    """One by the REST API with ``reset_dag_runs: false`` does not."""
+    patch.setattr(TaskTry, "may_have_been_cleared", property(lambda t: t.clear_number > 0))
+
+
+def _a_task_that_is_being_cleared_has_ended(patch: pytest.MonkeyPatch) -> None:
+    """Airflow 3.4 gives a task that was cleared while it ran the numbers of any other clear."""
+    patch.setattr(TaskStore, "is_being_cleared", lambda _: False)
+
+
+def _what_a_discard_has_left_is_all(patch: pytest.MonkeyPatch) -> None:
+    """Chunks or an end without a begin: the clear came while the batch ran."""
+    before = account.check_accounted
+    patch.setattr(chunks, "check_accounted", lambda *a, **more: before(*a, **{**more, "while_running": False}))
+
+
 def _what_was_found_is_not_looked_for_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TaskStore, "still_has", lambda *_: True)
 
@@ -167,6 +183,10 @@ BROKEN: list[tuple[Break, Settings, str]] = [
     (_what_came_after_the_newest_record_does_not_count, Settings(folder=True, retries=2, max_tries=5), "twice"),
     (_airflow_is_read_without_a_write, Settings(folder=True, retries=2, max_tries=4), "twice"),
     (_nobody_asks_whether_it_is_being_cleared, Settings(version="3.4", retries=2, max_tries=4), "twice"),
+    (_each_clear_raises_clear_number, Settings(version="3.4", on_clear="resume", max_tries=3), "twice"),
+    (_each_clear_raises_clear_number, Settings(version="3.3-clear-on-success", on_clear="resume"), "twice"),
+    (_a_task_that_is_being_cleared_has_ended, Settings(version="3.4", max_tries=3), "twice"),
+    (_what_a_discard_has_left_is_all, Settings(version="3.4", is_batch=True), "twice"),
     (_what_was_found_is_not_looked_for_again, Settings(version="3.4", is_batch=True, retries=2), "twice"),
     (_batches_do_not_resume, BATCH, "twice"),
 ]

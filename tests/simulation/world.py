@@ -56,6 +56,8 @@ class World:
         self.is_misleading = False
         """Whether ``clear_number`` rose for something else than a clear of the task when it did not run."""
         self.current: Process | None = None
+        self.forgotten: Process | None = None
+        """A process that was cleared while it ran, if nothing tells the next try so until it writes again."""
         self.processes: list[Process] = []
         self.tries: dict[int, TaskTry] = {}
         self.orders: dict[int, int] = {}
@@ -86,8 +88,14 @@ class World:
 
     def is_being_cleared(self, process: Process) -> bool:
         """Answer what ``get_task_states`` answers of the task instance, whoever asks."""
-        fates: Fates = {"": (1.0, lambda: self.state == "restarting")}
-        is_restarting: bool = process.do(Operation("ask for the state", fates))
+
+        def answer() -> bool:
+            if self.state != "restarting":
+                for push in self.pushes:
+                    push.is_closed = push.is_closed or push.process is process
+            return self.state == "restarting"
+
+        is_restarting: bool = process.do(Operation("ask for the state", {"": (1.0, answer)}))
         return is_restarting
 
     def ring(self, process: Process, request: Request) -> int:
@@ -95,6 +103,7 @@ class World:
         ticket_id = 1000 + len(self.pushes)
         push = Push(request.address, request.body or b"", ticket_id, self.orders[process.number], process)
         self.checks.on_push(push)
+        push.is_forgotten = process is self.forgotten
         self.pushes.append(push)
         return ticket_id
 
@@ -153,6 +162,7 @@ class World:
         yield Action("cleared", 0.5 if over else 0.02, self.clear)
         if self.settings.airflow.discards_on_clear:
             yield Action("cleared, state kept", 0.2 if over else 0.01, self._clear_and_keep)
+        yield Action("cleared, run not reset", 0.1 if over else 0.01, self._clear_task_alone)
         if self.settings.airflow.counts_each_clear and not over:
             yield Action("another task of the run is cleared", 0.01, self._clear_another)
         for retries in (0, 1, 2, 3):
@@ -190,7 +200,7 @@ class World:
         if process is not self.current or self.state not in OPEN:
             return
         if self.state == "restarting":
-            self.state = "scheduled"
+            self._restart()
         elif process.error is None:
             self.state = "success"
             if self.settings.airflow.clear_on_success:
@@ -198,9 +208,15 @@ class World:
         else:
             self._fail(is_final=isinstance(process.error, AirflowFailException))
 
+    def _restart(self) -> None:
+        """The process of a task that was cleared while it ran is gone."""
+        self.state = "scheduled"
+        if self.settings.airflow.restart_is_a_clear:
+            self.max_tries = self.try_number + self.retries
+
     def _fail(self, *, is_final: bool = False) -> None:
         if self.state == "restarting":
-            self.state = "scheduled"
+            self._restart()
         else:
             self.state = "up_for_retry" if not is_final and self.try_number <= self.max_tries else "failed"
 
@@ -259,24 +275,62 @@ class World:
         writes.remove((key, arrive))
         arrive()
 
-    def clear(self, *, keeps: bool = False) -> None:
-        """A person, or ``reset_dag_run``, clears the task."""
+    def clear(self, *, keeps: bool = False, counts: bool = True) -> None:
+        """A person, or ``reset_dag_run``, clears the task.
+
+        :param keeps: whether its state is kept although this Airflow would discard it.
+        :param counts: whether the run is reset, too; only then ``clear_number`` rises.
+        """
         run_is_over = self.state in OVER
+        airflow = self.settings.airflow
         if self.state in OPEN:
             self.state = "restarting"
             self.is_misleading = True
+            if airflow.restart_is_a_clear:
+                self._order_while_running(is_forgotten=not keeps and not self.folders_used[self.current.number])
         else:
             self.max_tries = self.try_number + self.retries
             self.state = "scheduled"
             if self.settings.on_clear == "resend":
                 self.order += 1
-        if self.settings.airflow.counts_each_clear or run_is_over:
+        if counts and (airflow.counts_each_clear or run_is_over):
             self.clear_number += 1
-        if self.settings.airflow.discards_on_clear and not keeps:
+        if airflow.discards_on_clear and not keeps:
             self.stored.clear()
+
+    def _order_while_running(self, *, is_forgotten: bool) -> None:
+        """A clear of a running task that Airflow does not tell from any other: what is on its way counts for it."""
+        if self.settings.on_clear == "resend":
+            self.order += 1
+        process = self.current
+        if process is None or process.has_ended or process.is_dead:
+            return
+        for push in self.pushes:
+            if push.process is process and not push.is_closed:
+                push.order = self.order
+        self.orders[process.number] = self.order
+        if is_forgotten:
+            self._forget(process)
+
+    def _forget(self, process: Process) -> None:
+        self.forgotten = process
+        for push in self.pushes:
+            push.is_forgotten = push.is_forgotten or push.process is process
+
+    def remember(self, process: Process, key: str) -> None:
+        """A record was accepted that tells the next try what the process did."""
+        if process is self.forgotten and (key.endswith(("outcome", "ended")) or ".chunk.0." in key):
+            self.forgotten = None
+            for push in self.pushes:
+                if push.process is process:
+                    push.is_forgotten = False
 
     def _clear_and_keep(self) -> None:
         self.clear(keeps=True)
+
+    def _clear_task_alone(self) -> None:
+        """By the REST API with ``reset_dag_runs: false``."""
+        self.clear(counts=False)
 
     def _clear_another(self) -> None:
         self.clear_number += 1
@@ -335,6 +389,7 @@ class TaskState:
             if not world.owns(process):
                 raise SupersededError("409: the task instance is not running, or another try is")
             world.stored[key] = value
+            world.remember(process, key)
 
         def arrive() -> None:
             if world.owns(process) and stored is world.stored:

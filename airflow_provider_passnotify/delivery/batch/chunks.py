@@ -104,6 +104,7 @@ class ChunkJournal:
         self._after: int | None = None
         """The newest earlier try that has records; should they be gone later, they were discarded."""
         self.next_number = 0
+        self._cleared_while_running = False
 
     @property
     def is_durable(self) -> bool:
@@ -128,6 +129,7 @@ class ChunkJournal:
             decided,
             newest,
             whole=whole,
+            while_running=self._cleared_while_running,
             resume=self._resume,
             delivery=self._delivery,
             what="The batch",
@@ -188,20 +190,23 @@ class ChunkJournal:
         self._set(FAILED_TICKETS, {"tickets": sorted(tickets)})
 
     def end(self) -> None:
-        """Record that this try has ended.
+        """Record that this try has ended, or that it is cleared at this moment (see :meth:`.Journal.put`).
 
         :raises JournalError: when it was not accepted.
         """
-        self._set(ENDED, {"at": _now()})
+        is_cleared = self.is_durable and self._tasks.is_being_cleared()
+        self._set(ENDED, {"at": _now(), "clear_number": self._tasks.this_try.clear_number, "is_cleared": is_cleared})
 
     def _decide(self) -> tuple[int | None, Begin | None, bool]:
         """Return the oldest try that counts (``None``: nobody decided), the newest begin, and whether all is there."""
         this_try = self._tasks.this_try
         ended, whole = False, True
+        self._cleared_while_running = False
         newest: Begin | None = None
         max_tries = this_try.max_tries
         for number in range(this_try.try_number - 1, 0, -1):
-            ended = ended or self._get(number, ENDED) not in (None, UNREADABLE)
+            end = self._get(number, ENDED)
+            ended = ended or (isinstance(end, dict) and not end.get("is_cleared"))
             value = self._get(number, BEGIN)
             if value is UNREADABLE:
                 whole = False
@@ -216,6 +221,7 @@ class ChunkJournal:
             elif (chunk := self._get_chunk(number, 0)) is not None:
                 if not isinstance(chunk, dict) or "clear_number" in chunk:
                     whole = False  # its begin was discarded
+                    self._cleared_while_running = True  # or this would be gone, too
                     continue
                 # An older release's, which wrote no begin: its rule.
                 before = chunk.get("max_tries", 0)
@@ -224,6 +230,9 @@ class ChunkJournal:
                     if ended:
                         return number + 1, newest, whole
                     max_tries = before  # that clear came while the try was running
+            elif isinstance(end, dict) and "clear_number" in end:
+                whole = False
+                self._cleared_while_running = True
         return None, newest, whole
 
     def _get_chunk(self, try_number: int, number: int) -> Any:

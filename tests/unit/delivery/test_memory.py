@@ -62,6 +62,14 @@ def send_batch(context: dict[str, Any], passes: range = range(3), **arguments: A
     return SendNotificationBatchOperator(notifications=rows, **arguments).execute(context)
 
 
+def tells_its_state(context: dict[str, Any], state: Callable[[], str], task_id: str = "send") -> dict[str, Any]:
+    """Let the task instance be asked for its state, as Airflow 3's."""
+    ti = context["ti"]
+    ti.dag_id, ti.run_id, ti.task_id, ti.map_index = "dag", "run", task_id, -1
+    ti.get_task_states = lambda *_, **__: {"run": {task_id: state()}}
+    return context
+
+
 def posts(server: Server) -> list[str]:
     return sorted(received.target for received in server.received)
 
@@ -124,6 +132,70 @@ class TestDiscarded:
         assert len(server.received) == 3
 
     @pytest.mark.parametrize("on_clear", ["resend", "resume"])
+    def test_clear_that_does_not_reset_the_run_is_noticed(self, store: Store, connect: Connect, on_clear: str) -> None:
+        """By the REST API with ``reset_dag_runs: false``: ``clear_number`` stays what it was."""
+        with serving() as server:
+            connect(server)
+            send(context_of(store, 1, 1, retries=1), on_clear=on_clear)
+            store.values.clear()
+            with pytest.raises(SendRefusedError, match="may be a retry"):
+                send(context_of(store, 2, 2, retries=1), on_clear=on_clear)
+            send_batch(context_of(store, 1, 1, retries=1), on_clear=on_clear)
+            store.values.clear()
+            with pytest.raises(SendRefusedError, match="may be a retry"):
+                send_batch(context_of(store, 2, 2, retries=1), on_clear=on_clear)
+        assert len(server.received) == 1 + 3
+
+    def test_what_a_cleared_task_has_on_its_way_is_not_sent_again(self, store: Store, connect: Connect) -> None:
+        """Airflow 3.4 sets ``max_tries`` as for any other clear, and takes the intent away; the POST goes on."""
+        first, second = context_of(store, 1, 1, retries=1), context_of(store, 2, 2, retries=1, clear_number=1)
+        is_cleared = False
+        for context in (first, second):
+            tells_its_state(context, lambda: "restarting" if is_cleared else "running")
+
+        def clear(value: Any) -> bool:
+            nonlocal is_cleared
+            if value.get("state") == "intent" and not is_cleared:
+                is_cleared = True
+            elif is_cleared:
+                store.values.clear()
+            return False
+
+        store.refuse = clear
+        with serving() as server:
+            connect(server)
+            assert send(first) == 12345
+            is_cleared, store.refuse = False, lambda _: False
+            assert send(second) == 12345
+            third = context_of(store, 3, 3, retries=1, clear_number=2)
+            assert send(third) == 12345, "cleared after its end, it sends"
+        assert len(server.received) == 2
+
+    def test_batch_that_was_cleared_while_it_ran_goes_on(self, store: Store, connect: Connect) -> None:
+        """Airflow 3.4, with its state kept."""
+        first = tells_its_state(context_of(store, 1, 1, retries=1), lambda: "restarting", "batch")
+        with serving() as server:
+            connect(server)
+            send_batch(first, on_clear="resend")
+            send_batch(context_of(store, 2, 2, retries=1, clear_number=1), on_clear="resend")
+            assert len(server.received) == 3
+            send_batch(context_of(store, 3, 3, retries=1, clear_number=2), on_clear="resend")
+            assert len(server.received) == 6, "cleared after its end, it sends"
+
+    def test_batch_of_which_only_the_end_is_left(self, store: Store, connect: Connect) -> None:
+        """Discarded while it ran, and then nothing more was sent; the numbers are those of any other clear."""
+        with serving() as server:
+            connect(server)
+            send_batch(context_of(store, 1, 1, retries=1), on_clear="resend")
+            for key in [key for key in store.values if not key.endswith("ended")]:
+                del store.values[key]
+            with pytest.raises(SendRefusedError, match="cleared while it ran"):
+                send_batch(context_of(store, 2, 2, retries=1, clear_number=1), on_clear="resend")
+            store.values.clear()
+            send_batch(context_of(store, 3, 3, retries=1, clear_number=2), on_clear="resend")
+        assert len(server.received) == 6, "cleared once more, it sends"
+
+    @pytest.mark.parametrize("on_clear", ["resend", "resume"])
     def test_wrong_connection_mended_and_cleared_sends(
         self, store: Store, connection: Callable[..., str], connect: Connect, on_clear: str
     ) -> None:
@@ -179,7 +251,7 @@ class TestDecidedOnce:
     def test_plain_retry_after_a_clear_that_went_on(self, store: Store, connect: Connect) -> None:
         with serving(TICKET, TICKET, answer(404), TICKET, answer(404)) as server:
             connect(server)
-            store.refuse = lambda value: set(value) == {"at"}  # killed before it had ended
+            store.refuse = lambda value: "is_cleared" in value  # killed before it had ended
             failing = {"on_clear": "resend", "max_failures": 3}
             send_batch(context_of(store, 1, 1, retries=1), **failing)
             store.refuse = lambda _: False

@@ -166,9 +166,9 @@ def test_clear_of_a_try_that_has_not_ended_goes_on() -> None:
     store = Store()
     for try_number, max_tries in ((1, 3), (2, 3), (3, 6)):
         write(store, 0, Chunk(0, rows(try_number)), try_number=try_number, max_tries=max_tries)
-    journal(store, try_number=1, resume=False).end()
+    store.set("passnotify.v1.try.1.ended", {"at": "now"})  # an older release's, as its chunks are
     assert [row for row, *_ in read(store, try_number=4, max_tries=8, resume=False)] == [3, 2, 1]
-    journal(store, try_number=4, max_tries=8, resume=False).end()
+    store.set("passnotify.v1.try.4.ended", {"at": "now"})
     assert read(store, try_number=5, max_tries=9, resume=False) == [], "cleared again, it sends all"
 
 
