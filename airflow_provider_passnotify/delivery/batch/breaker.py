@@ -1,4 +1,4 @@
-"""When a batch gives its server up, without I/O: a circuit breaker that does not close again within the try."""
+"""Decides when a batch gives up its server: a circuit breaker. It has no I/O. Within a try, it does not close again."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from airflow_provider_passnotify.api.protocol import Outcome, Verdict
 log = logging.getLogger(__name__)
 
 MAX_UNKNOWN_IN_A_ROW = 100
-"""After so many requests in a row of which nobody knows whether they were done, the others are left for a later try."""
+"""After so many unknown requests in a row, the other rows are left for a later try."""
 
 
 class CircuitBreaker:
     """Opens after a minute without success, or after :data:`MAX_UNKNOWN_IN_A_ROW` sends in a row that ended as unknown.
 
-    The second is for a host that is not the API, and for a gateway that has lost it: each redirect or 502 makes one row
-    unknown, and at full speed a million of them. An answer that the API surely gave (accepted, rejected) resets both
-    counts. Every time is that of one monotonic clock, in seconds.
+    The second is for a host that is not the API, and for a gateway that cannot reach it. Each redirect or 502 makes
+    one row unknown, so at full speed a million rows would become unknown. An answer that surely comes from the API
+    (accepted, rejected) resets both counts. All times are in seconds, of one monotonic clock.
 
     :param patience: seconds.
     """
@@ -25,7 +25,7 @@ class CircuitBreaker:
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self.opened: Verdict | None = None
-        """What becomes of every further row."""
+        """The verdict for all further rows, after it has opened."""
         self._failing_since: float | None = None
         self._unknown_since = 0.0
         self._unknown = 0
@@ -34,7 +34,7 @@ class CircuitBreaker:
         """Note what an attempt came to.
 
         :param repeatable: whether the request is tried again although it may have been done.
-        :param started: when it started; many that one lost connection, or one restart, made unknown count as one.
+        :param started: when it started. If one lost connection or one restart makes many unknown, they count as one.
         """
         if verdict.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
             self._failing_since, self._unknown = None, 0

@@ -7,14 +7,14 @@ import time
 from airflow_provider_passnotify.delivery.batch.chunks import MAX_CHUNK_ROWS
 
 CHUNK_SECONDS = 0.5
-"""What one chunk may hold: rows for this time, so that a process that dies leaves few rows unknown."""
+"""A chunk holds as many rows as are sent in this time. So a process that dies leaves few rows unknown."""
 
 
 class ChunkSize:
-    """Follows the rate at which rows are done.
+    """Follows the rate at which rows get their results.
 
-    :param min_rows: the fewest rows of a chunk, so that two chunks keep all connections busy.
-    :param seconds: a chunk holds the rows of this time, up to :data:`MAX_CHUNK_ROWS`.
+    :param min_rows: a chunk has at least so many rows. Two chunks must keep all connections busy.
+    :param seconds: a chunk has the rows of this time, but at most :data:`MAX_CHUNK_ROWS`.
     """
 
     def __init__(self, min_rows: int, seconds: float = CHUNK_SECONDS) -> None:
@@ -27,7 +27,7 @@ class ChunkSize:
     def rows(self, done: int) -> int:
         """Return the rows of the next chunk.
 
-        :param done: how many rows have their result by now.
+        :param done: how many rows have their result so far.
         """
         now = time.monotonic()
         if (passed := now - self._measured_at) >= CHUNK_SECONDS / 5:

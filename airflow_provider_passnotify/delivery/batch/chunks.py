@@ -1,17 +1,17 @@
-"""The journal of a batch: what :mod:`.journal` is for one notification, for chunks of rows.
+"""The journal of a batch. It does for chunks of rows what :mod:`..journal` does for one notification.
 
 Before the first row of a chunk goes out, the *intent* is written: digests of the chunk's rows, each "in flight". When
-the chunk is done, the *outcome* is: sent (and its ticket), not sent, or unknown. A row is sent only if the write of its
-intent returned, and at most two chunks are in flight; so a process that dies leaves at most two chunks of rows of which
-the next try cannot tell whether they were sent. A row that keeps its chunk waiting does not keep the others: the chunk
-is written as far as it is done (a *part* of the outcome), and the next one may start.
+the chunk is done, the *outcome* is written: sent (and its ticket), not sent, or unknown. A row is sent only after the
+write of its intent has returned, and at most two chunks are in flight. So if a process dies, at most two chunks of rows
+are unknown to the next try. A slow row does not stop the others: the results that its chunk has so far are written (a
+*part* of the outcome), and the next chunk may start.
 
-Before its first chunk, a try writes its *begin*: the three numbers of :mod:`..journal`, by which it decided which of
-the earlier chunks count. When it is over it writes that it has *ended*. A try that has not ended may be at it still, so
-what it left counts even after a clear. Chunks without a begin were discarded in part: see :mod:`..store`.
+Before its first chunk, a try writes its *begin*: the three numbers of :mod:`..journal` by which it decided which of the
+earlier chunks count. At its end, it writes that it has *ended*. A try that has not ended may still be sending, so what
+it left counts even after a clear. Chunks without a begin were discarded in part: see :mod:`..store`.
 
-Keys (``...try.N.chunk.C.outcome``) belong to one try and to one of these records; why that is enough stands in
-:mod:`..journal`. Chunks are written in order by one thread, so that a reader goes from 0 until there is none.
+Each key (``...try.N.chunk.C.outcome``) belongs to one try and to one of these records. :mod:`..journal` says why that
+is enough. One thread writes the chunks in order, so a reader counts up from 0 until there is no chunk.
 """
 
 from __future__ import annotations

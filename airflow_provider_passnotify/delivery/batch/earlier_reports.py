@@ -1,6 +1,6 @@
-"""Reports of earlier runs, read back: to whom a message was sent, or may have been sent, and to whom it was not.
+"""Reads reports of earlier runs: to whom a message was sent, to whom it may have been sent, and to whom it was not.
 
-A report is taken whole or refused. A line that cannot be read may be the one that says "sent".
+A report is used as a whole or refused. A line that cannot be read may be one that says "sent".
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class ReportLine(NamedTuple):
 
     :param status: sent, unknown or failed.
     :param recipient_digest: a digest of whom it was for, as in the journal.
-    :param content_digest: a digest of target, label and value. Where the report does not have it (an older release
-        wrote it), it is one that no row has.
+    :param content_digest: a digest of target, label and value. An older release wrote none. Then it is a digest that no
+        row has.
     :param at: when that was known, in milliseconds since 1970.
     :param has_key: whether ``dedupe_key`` tells whom it was for, and not the target.
     :param target: as the report has it.

@@ -1,6 +1,7 @@
-"""Rows out of the ledger into the sender, and their results back, chunk by chunk: each journaled before and after.
+"""Takes rows from the ledger to the sender, and their results back. It does so in chunks.
 
-Everything here runs in the sender's event loop; only the journal's writes, which block, run in a thread of their own.
+Each chunk is journaled before and after it is sent. All of this runs in the sender's event loop. Only the writes of the
+journal run in a thread of their own, because they block.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from airflow_provider_passnotify.delivery.batch.tally import Tally
 T = TypeVar("T")
 
 PARTIAL_WRITE_SECONDS = 0.1
-"""Seconds to wait for the last rows of a chunk before it is written as far as it is done."""
+"""Seconds to wait for the last rows of a chunk. After that, the rows that are done are written."""
 _STATES = {Status.SENT: SENT, Status.UNKNOWN: UNKNOWN, Status.FAILED: NOT_SENT}
 _ENDED_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task ended while this one was being sent")
 
@@ -35,9 +36,9 @@ _ENDED_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task ended while this one was b
 class ChunkFeeder:
     """Feeds one sender.
 
-    :param journal: ``None`` where rows may be repeated (deletions).
+    :param journal: ``None`` if rows may be repeated (deletions).
     :param size: of the chunks.
-    :param on_error: called when the journal did not accept a write; nothing more is handed out.
+    :param on_error: called when the journal did not accept a write. After that, no row is handed out.
     """
 
     def __init__(
@@ -56,9 +57,9 @@ class ChunkFeeder:
         self.tally = Tally(ledger)
 
     async def jobs(self) -> AsyncIterator[Job]:
-        """Yield a job for each row that waits, after the intent of its chunk has been accepted."""
+        """Yield a job for each pending row, after the journal has accepted the intent of its chunk."""
         self._next_chunk = asyncio.create_task(self._open_chunk())
-        # Shielded: a worker that is cancelled while it waits for a row must not cancel a write.
+        # Shielded, so that a worker that is cancelled while it waits for a row does not cancel a write.
         while (chunk := await asyncio.shield(self._next_chunk)) is not None:
             self._next_chunk = asyncio.create_task(self._open_chunk())  # while this one is being sent
             for index, row in enumerate(chunk.rows):
@@ -69,7 +70,7 @@ class ChunkFeeder:
                 yield Job(row.row, row.request)
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """Ask Airflow something between two writes of the journal."""
+        """Ask Airflow a question between two writes of the journal."""
         return await self._writer.call(question)
 
     def halt(self) -> None:
@@ -78,7 +79,7 @@ class ChunkFeeder:
         self._writer.changed.set()
 
     def on_result(self, job: Job, verdict: Verdict) -> None:
-        """Note what became of a row, and write its chunk when that is done."""
+        """Note the result of a row. If it was the last one of its chunk, write the chunk."""
         chunk, index = self._places.pop(job.number)
         at = now_ms()
         status = self.tally.add(job.number, verdict, at)
@@ -88,9 +89,9 @@ class ChunkFeeder:
             self._writer.write_outcome(chunk)
 
     async def finish(self) -> None:
-        """Write what is left, when the sender has ended.
+        """Write what is left. Call it after the sender has ended.
 
-        :raises JournalError: the journal's, where it did not accept a write.
+        :raises JournalError: if the journal did not accept a write.
         """
         self.halt()
         if self._next_chunk is not None:
@@ -114,7 +115,7 @@ class ChunkFeeder:
         self._on_error()
 
     async def _open_chunk(self) -> Chunk | None:
-        """Return the next chunk once its intent is written, or ``None`` at the end."""
+        """Return the next chunk after its intent is written. Return ``None`` if there is none."""
         size = self._size.rows(self.tally.done)
         while self._writer.in_flight > size and not self._halted:
             self._writer.changed.clear()
@@ -131,7 +132,7 @@ class ChunkFeeder:
         return chunk if await self._writer.write_intent(chunk) else None
 
     def _write_parts(self) -> None:
-        """Write the chunks of which half the rows, or more, have a result that the journal does not know."""
+        """Write the chunks in which at least half of the rows have a result that the journal does not know."""
         for chunk in self._chunks.values():
             if chunk.journaled_in_flight - chunk.open >= max(1, len(chunk.states) // 2):
                 self._writer.write_outcome(chunk)

@@ -1,8 +1,8 @@
-"""The rows of one try in a temporary SQLite file: what is to be sent, and what became of it. No Airflow here.
+"""The rows of one try in a temporary SQLite file: what to send, and what became of it. It does not import Airflow.
 
-All rows of the source go in before the first send: the total is known, a source that fails half-way sends nothing, and
-memory does not grow with the rows. The file belongs to this process alone and goes with it; what must outlive a crash
-stands in the journal (:mod:`.chunks`).
+All rows of the source are read before the first send. So the total is known, a source that fails half-way sends
+nothing, and memory does not grow with the rows. The file belongs to this process, and is deleted with it. What must
+outlive a crash is in the journal (:mod:`.chunks`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ FROM (
     FROM rows
 ) LEFT JOIN reports USING (report) ORDER BY row
 """
-# Sorting once is faster by far than keeping a unique index while rows come in.
+# Sorting once is much faster than keeping a unique index while rows are added.
 _FIND_DUPLICATES = f"""
 CREATE INDEX rows_by_content ON rows (content_digest);
 CREATE TABLE twice AS
@@ -176,10 +176,10 @@ class Ledger:
         limit: int | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take in all rows of a source, and find those that are equal.
+        """Add all rows of a source, and find those that are equal.
 
         :param limit: the number of rows above which the batch is refused.
-        :param check: called now and then; it stops the filling by raising.
+        :param check: called now and then. It stops the filling by raising.
         :raises TooManyRowsError: above ``limit``.
         """
         records: list[tuple[Any, ...]] = []
@@ -200,7 +200,7 @@ class Ledger:
         self.script(_FIND_DUPLICATES)
 
     def script(self, statements: str) -> None:
-        """Run SQL statements; what follows is one transaction without end, as nobody else reads the file."""
+        """Run SQL statements. What follows is one open transaction, because nobody else reads the file."""
         self.connection.executescript(statements)
         self.connection.execute("BEGIN")
 
@@ -208,7 +208,7 @@ class Ledger:
         """Return the next rows to send.
 
         :param after: the last row that was taken.
-        :param max_bytes: of all bodies together, above one row.
+        :param max_bytes: the limit for all bodies together. One row is always returned.
         """
         cursor = self.connection.execute(
             "SELECT row, recipient_digest, content_digest, address, body FROM rows"
@@ -227,14 +227,14 @@ class Ledger:
         return found
 
     def record(self, results: list[Result]) -> None:
-        """Note what became of rows."""
+        """Store the results of rows."""
         self.connection.executemany(
             f"{_RECORD} WHERE row = ?6",
             [(int(r.status), storable(r.ticket_id), _short(r.error), r.status_code, r.at, r.row) for r in results],
         )
 
     def give_up(self, reason: str) -> None:
-        """Note for every row that waits that it was not sent, and why."""
+        """Store for every pending row that it was not sent, and why."""
         self.connection.execute(
             f"{_RECORD} WHERE status = ?6",
             (int(Status.FAILED), None, _short(reason), None, now_ms(), int(Status.PENDING)),
@@ -345,5 +345,5 @@ def _iso_seconds(seconds: int) -> str:
 
 
 def storable(ticket_id: int | None) -> int | str | None:
-    """Return a ticketId as SQLite can hold it: its integers have 64 bits."""
+    """Return a ticketId in a form that SQLite can store. Its integers have only 64 bits."""
     return ticket_id if ticket_id is None or ticket_id <= _MAX_INT else str(ticket_id)

@@ -1,4 +1,4 @@
-"""The report of a batch: what became of each row, in one file."""
+"""The file of a batch's report. It says what became of each row."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class ReportFile:
-    """A file that is written at once and whole, or not at all.
+    """A file that is written as a whole or not at all.
 
     :param path: a local path or a URL.
-    :raises OSError: when nothing can be written there; other file systems raise errors of their own.
+    :raises OSError: if nothing can be written there. Other file systems raise errors of their own.
     """
 
     def __init__(self, path: str) -> None:
@@ -43,14 +43,14 @@ class ReportFile:
                 Path(file.name).unlink()
 
     def write(self, lines: Iterable[str]) -> None:
-        """Write the lines; whoever looks finds the file as it was before, or the new one."""
+        """Write the lines. A reader finds either the old file or the new one, never a part."""
         file = self._temporary()
         try:
             with file:
                 file.writelines(lines)
             if self._local is not None:
                 Path(file.name).replace(self._local)
-            else:  # only now: an upload that breaks off must not look like a report
+            else:  # only now, because an upload that breaks off must not look like a report
                 with Path(file.name).open("rb") as source, self._target.open("wb") as target:
                     shutil.copyfileobj(source, target)
         finally:

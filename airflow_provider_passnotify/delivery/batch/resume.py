@@ -1,15 +1,15 @@
-"""What earlier tries sent, and what reports of earlier runs say, set against the rows of this try. No Airflow here.
+"""Compares the rows of this try with what earlier tries sent, and with what reports of earlier runs say.
 
-It is done in SQL, because both may be a million. Rows are matched by whom they are for, not by their place or text, as
-a query may return others on the next try:
+This is done in SQL, because each side may have a million rows. Rows are matched by whom they are for, not by their
+place or text, because a query may return others on the next try:
 
 1. an earlier message with the very same target and text is this row's; so is one that a report names as failed;
-2. of what is left, each earlier message to a target (or ``dedupe_key``) stands for one row to it, whatever that says
-   now. So a target that has n different rows gets at most n messages over all tries.
+2. of what is left, each earlier message to a target (or ``dedupe_key``) counts for one row to it, whatever the text of
+   that row is now. So a target that has n different rows gets at most n messages over all tries.
 
 A message that several tries or reports name counts once. Messages of earlier tries to which no row is left become rows
 of their own, without a target, so that their tickets, and what is unknown of them, are in the summary and the report.
-Messages of a report to which no row is left are another run's matter.
+Messages of a report to which no row is left belong to another run only.
 """
 
 from __future__ import annotations

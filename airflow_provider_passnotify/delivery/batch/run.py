@@ -1,7 +1,7 @@
-"""One try of a batch: the sender in a thread of its own, and the main thread free for what Airflow has to say.
+"""One try of a batch. The sender runs in a thread of its own, so that the main thread can listen to Airflow.
 
-Airflow ends a task by an exception that a signal raises in the main thread. In a callback of an event loop such an
-exception may be swallowed, and the sending would go on; so the loop does not run there.
+Airflow ends a task with an exception that a signal raises in the main thread. In a callback of an event loop, such an
+exception may get lost, and the sending would go on. That is why the loop does not run in the main thread.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
 WATCH_SECONDS = 0.4
-"""Seconds between two questions to Airflow whether the task still runs. (Thousands of phones ring in one second.)"""
+"""Seconds between two questions to Airflow whether the task is still running. (A batch rings thousands of phones in
+one second.)"""
 
 
 class StoppedError(Exception):
-    """Nothing more may be sent; the message says why."""
+    """Nothing more may be sent. The message says why."""
 
 
 class BatchRun:
     """Sends the pending rows of a ledger.
 
-    :param journal: read to its end; ``None`` where rows may be repeated at will (deletions).
+    :param journal: it must have been read to its end. ``None`` if rows may be repeated (deletions).
     :param send_before: the moment after which nothing more is sent.
     :param on_progress: called every few seconds, in another thread.
-    :param should_continue: called every :data:`WATCH_SECONDS`, in the journal's thread. When it returns ``False``,
-        nothing more is started. (Airflow itself tells a task with the next heartbeat, up to 5 s later.)
+    :param should_continue: called every :data:`WATCH_SECONDS`, in the journal's thread. After it has returned
+        ``False``, no request is started. (Airflow itself tells a task with the next heartbeat, up to 5 s later.)
     """
 
     def __init__(
@@ -73,24 +74,24 @@ class BatchRun:
 
     @property
     def ended(self) -> bool:
-        """Whether the ledger is the caller's again."""
+        """Whether the caller may use the ledger again."""
         return self._ended.is_set()
 
     @property
     def retryable(self) -> int:
-        """How many rows were surely not sent, and may be sent by a retry."""
+        """How many rows were surely not sent, so that a retry may send them."""
         return self._feeder.tally.retryable if self._feeder else 0
 
     @property
     def retry_after(self) -> float | None:
-        """How many seconds the API asked to wait, if rows were not sent because of that."""
+        """How many seconds the API asked to wait, if that is why rows were not sent."""
         return (self._feeder.tally.retry_after or None) if self._feeder else None
 
     def run(self) -> None:
-        """Send; return when every row has its result in the ledger.
+        """Send. Return when the ledger has the result of every row.
 
-        :raises JournalError: when the journal did not accept a write.
-        :raises BaseException: what a signal raised, after in-flight requests had :data:`STOP_GRACE_SECONDS` seconds.
+        :raises JournalError: if the journal did not accept a write.
+        :raises BaseException: what a signal raised. Requests in flight get :data:`STOP_GRACE_SECONDS` seconds before.
         """
         if not self._before.pending:
             self._ended.set()
@@ -111,7 +112,7 @@ class BatchRun:
             raise self._error
 
     def stop(self, reason: str = "the task was told to stop") -> None:
-        """Start nothing more, and give requests in flight a few seconds; from any thread or signal handler."""
+        """Start no more requests, and give those in flight a few seconds. Any thread may call this."""
         self._end(reason)
         if self._sender is not None:
             self._sender.stop(STOP_GRACE_SECONDS)

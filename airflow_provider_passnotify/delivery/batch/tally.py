@@ -1,4 +1,4 @@
-"""What the rows of one try came to: counted, and written into the ledger. No Airflow here."""
+"""Counts the results of one try and writes them into the ledger. This module does not import Airflow."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Tally:
         self._results: list[Result] = []
         self.counts = dict.fromkeys(Status, 0)
         self.retryable = 0
-        """Rows that were surely not sent, and that a retry may help."""
+        """Rows that were surely not sent, and that a retry may be able to send."""
         self.retry_after = 0.0
-        """Seconds: the longest that the API asked for with a row that was not sent."""
+        """The longest wait that the API asked for with a row that was not sent, in seconds."""
 
     @property
     def done(self) -> int:
@@ -27,7 +27,7 @@ class Tally:
         return sum(self.counts.values())
 
     def add(self, row: int, verdict: Verdict, at: int) -> Status:
-        """Take in what became of a row, and return that as the report says it.
+        """Add the result of a row. Return its status, as the report names it.
 
         :param row: its number.
         :param at: when that was known, in milliseconds since 1970.
@@ -47,6 +47,6 @@ class Tally:
         return result.status
 
     def flush(self) -> None:
-        """Write what is not in the ledger yet."""
+        """Write the results that are not in the ledger yet."""
         self._ledger.record(self._results)
         self._results = []
