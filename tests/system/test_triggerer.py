@@ -1,48 +1,29 @@
-"""Under a real scheduler: waiting in a triggerer that dies in between; an example that an asset starts."""
+"""Waiting in a real triggerer: what docs/waiting.md says of it, also when it dies in between."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import json
 
 import pytest
 import requests
 from airflow import __version__
 
-from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
-from tests.airflow_cluster import ENDED, Airflow, running_airflow
+from airflow_provider_passnotify.sandbox.server import RunningSandbox
+from tests.airflow_cluster import ENDED, Airflow
 
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, __version__.split(".")[:2])) < (3, 3), reason="the four processes of Airflow 3.3"
-)
-DAGS = {"system": Path(__file__).parent / "dags", "examples": Path(__file__).parents[2] / "example_dags"}
+pytestmark = pytest.mark.skipif(__version__.startswith("2."), reason="test_airflow_2.py has what Airflow 2 is asked")
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox(ticket_seconds=0) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def airflow(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    env = {"AIRFLOW_CONN_PASSNOTIFY_DEFAULT": sandbox.connection}
-    dags = tmp_path_factory.mktemp("dags")
-    for name, folder in DAGS.items():
-        (dags / name).symlink_to(folder)
-    with running_airflow(tmp_path_factory.mktemp("airflow"), dags_folder=dags, env=env) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _fresh(sandbox: RunningSandbox) -> None:
-    sandbox.reset()
+def defer(airflow: Airflow, dag_id: str, **conf: int) -> str:
+    """Start a run of a DAG with the one task "send"; return the run's id once the task is in the triggerer."""
+    run_id = airflow.trigger(dag_id, conf=conf)
+    airflow.wait_for_deferral(dag_id, run_id, "send")
+    return run_id
 
 
 def test_send_defer_resume_succeed(airflow: Airflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
-    run_id = airflow.trigger("system_send")
-    airflow.wait_for_deferral("system_send", run_id, "send")
+    run_id = defer(airflow, "system_send")
     sandbox.wait_for(3, method="GET")  # the worker has looked once, the triggerer goes on
     sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
     airflow.wait_for_run("system_send", run_id, "success")
@@ -53,8 +34,7 @@ def test_send_defer_resume_succeed(airflow: Airflow, sandbox: RunningSandbox) ->
 
 def test_a_triggerer_that_is_killed_and_started_again_goes_on(airflow: Airflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
-    run_id = airflow.trigger("system_send")
-    airflow.wait_for_deferral("system_send", run_id, "send")
+    run_id = defer(airflow, "system_send")
     sandbox.wait_for(3, method="GET")
     airflow.kill("triggerer")
     polls = sandbox.requests()["methods"]["GET"]
@@ -104,17 +84,98 @@ def test_a_sensor_ends_alike_in_every_mode(airflow: Airflow, sandbox: RunningSan
         assert (state["id"], state["state"]) == (tickets["done"], "succeeded")
         [state] = airflow.xcom("system_sensors", run_id, f"failed.{mode}")
         assert (state["id"], state["state"]) == (tickets["failed"], "failed")
+    told = airflow.task_log("system_sensors", run_id, "timeout.deferrable")
+    assert "TicketTimeoutError" in told
+    assert "PENDING" in told  # the last status
+    assert "TicketFailedError" in airflow.task_log("system_sensors", run_id, "failed.deferrable")
 
 
-def test_an_asset_starts_the_example(airflow: Airflow, sandbox: RunningSandbox) -> None:
-    airflow.unpause("passnotify_gate_change")
-    airflow.trigger("passnotify_gate_feed", conf={"gate": "C 7"})
+def test_a_ticket_that_has_ended_needs_no_triggerer(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    run_id = airflow.trigger("system_send")
+    airflow.wait_for_run("system_send", run_id, "success")
+    assert sandbox.requests()["methods"] == {"POST": 1, "GET": 1}
 
-    def started() -> str | None:
-        runs = airflow.api("GET", "/dags/passnotify_gate_change/dagRuns")["dag_runs"]
-        return str(runs[0]["dag_run_id"]) if runs else None
 
-    run_id = airflow.wait(started, "the asset to start the example")
-    assert airflow.wait_for_run("passnotify_gate_change", run_id, "success")["logical_date"] is None
-    shown = {entry["shows"]["value"] for entry in sandbox.deliveries()["passes"].values()}
-    assert shown == {"BA 117: your gate is now C 7"}
+def test_polls_that_fail_fail_nothing(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = defer(airflow, "system_send")
+    polls = sandbox.requests()["methods"]["GET"]
+    sandbox.add_fault("status", method="GET", status=500, times=1)
+    sandbox.add_fault("close_after", method="GET", times=1)
+    sandbox.add_fault("status", method="GET", status=429, retry_after=1, times=1)
+    sandbox.add_fault("body", method="GET", times=1)
+    sandbox.wait_for(polls + 6, method="GET", timeout=120)
+    sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_send", run_id, "success")
+    assert sandbox.requests()["methods"]["POST"] == 1
+
+
+def test_a_refused_credential_fails_at_once(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = defer(airflow, "system_send")
+    sandbox.add_fault("status", method="GET", status=401)
+    airflow.wait_for_run("system_send", run_id, "failed")
+    assert "HTTP 401" in airflow.task_log("system_send", run_id, "send")
+    assert sandbox.requests()["methods"]["POST"] == 1
+
+
+def test_a_connection_that_is_gone_fails_after_three_look_ups(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    airflow.api("POST", "/connections", {"connection_id": "stored", **json.loads(sandbox.connection)})
+    run_id = defer(airflow, "system_send_stored")
+    airflow.kill("triggerer")
+    airflow.api("DELETE", "/connections/stored")
+    airflow.start("triggerer")
+    airflow.wait_for_run("system_send_stored", run_id, "failed")
+    told = airflow.task_log("system_send_stored", run_id, "send")
+    assert "Looked up 3 times in a row" in told
+    assert "stored" in told
+    assert sandbox.requests()["methods"]["POST"] == 1
+
+
+def test_a_hung_ticket_holds_up_no_other_task(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    hung = defer(airflow, "system_send")
+    sandbox.add_fault("hold", method="GET", stage="headers", path="/ticket/1001$")
+    sandbox.wait_for(held=1)
+    other = defer(airflow, "system_send_other")
+    sandbox.set_tickets(1002, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_send_other", other, "success")
+    assert airflow.task("system_send", hung, "send")["state"] == "deferred"
+    sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
+    sandbox.clear_faults()
+    airflow.wait_for_run("system_send", hung, "success")
+
+
+def test_a_retry_after_a_failed_ticket_sends_again(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = defer(airflow, "system_send_again")
+    sandbox.set_tickets(final="COMPLETED", seconds=0)
+    sandbox.set_tickets(1001, final="FAILED", seconds=0)
+    airflow.wait_for_run("system_send_again", run_id, "success")
+    assert airflow.xcom("system_send_again", run_id, "send") == 1002
+    assert sandbox.requests()["methods"]["POST"] == 2
+
+
+def test_a_retry_after_a_time_out_waits_on_for_the_same_ticket(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = airflow.trigger("system_send_short")
+    airflow.wait(lambda: airflow.task("system_send_short", run_id, "send")["try_number"] == 2, "the second try")
+    sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_send_short", run_id, "success")
+    assert "TicketTimeoutError" in airflow.task_log("system_send_short", run_id, "send")
+    assert airflow.xcom("system_send_short", run_id, "send") == 1001
+    assert sandbox.requests()["methods"]["POST"] == 1
+
+
+def test_a_batch_waits_for_all_its_tickets(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = defer(airflow, "system_batch")
+    for ticket_id in (1001, 1002):
+        sandbox.set_tickets(ticket_id, final="COMPLETED", seconds=0)
+    polls = sandbox.requests()["methods"]["GET"]
+    sandbox.wait_for(polls + 4, method="GET")
+    assert airflow.task("system_batch", run_id, "send")["state"] == "deferred"
+    sandbox.set_tickets(1003, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_batch", run_id, "success")
+    assert sandbox.counts() == {"123": 1, "124": 1, "125": 1}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_passnotify.operators.passnotify import SendNotificationOperator
+from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator, SendNotificationOperator
 from airflow_provider_passnotify.sensors.passnotify import NotificationTicketSensor
 
 # A worker's supervisor may outlive its task by 5 s; Airflow takes a task that resumes before that for a failed one.
@@ -24,19 +24,37 @@ SENSORS: dict[str, dict[str, Any]] = {
     "done": {"ticket_id": "{{ params.done }}"},
 }
 
-with DAG("system_send", schedule=None, catchup=False):
-    SendNotificationOperator(
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+WAITS: dict[str, Any] = {"wait_for_completion": True, "deferrable": True, "poll_interval": 1, "timeout": 600}
+SEND: dict[str, Any] = {"task_id": "send", "target_type": "pass", "pass_id": 123, "value": "Gate B 42.", **WAITS}
+SENDS: dict[str, dict[str, Any]] = {
+    "system_send": {},
+    "system_send_other": {"pass_id": 124},
+    "system_send_stored": {"passnotify_conn_id": "stored"},
+    "system_send_again": {"retries": 1, "retry_delay": timedelta(seconds=1)},
+    "system_send_short": {"retries": 1, "retry_delay": timedelta(seconds=1), "timeout": SECONDS},
+}
+
+for dag_id, arguments in SENDS.items():
+    with DAG(dag_id, schedule=None, start_date=START, catchup=False):
+        SendNotificationOperator(**{**SEND, **arguments})
+
+with DAG("system_batch", schedule=None, start_date=START, catchup=False):
+    SendNotificationBatchOperator(
         task_id="send",
+        notifications=[{"pass_id": number} for number in (123, 124, 125)],
         target_type="pass",
-        pass_id=123,
-        value="Your gate has changed: B 42.",
-        wait_for_completion=True,
-        deferrable=True,
-        poll_interval=1,
-        timeout=600,
+        value="Gate B 42.",
+        **WAITS,
     )
 
-with DAG("system_sensors", schedule=None, catchup=False, params={"hanging": 0, "failed": 0, "done": 0}):
+with DAG(
+    "system_sensors",
+    schedule=None,
+    start_date=START,
+    catchup=False,
+    params={"hanging": 0, "failed": 0, "done": 0},
+):
     for mode, how in {"poke": {}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}.items():
         for name, settings in SENSORS.items():
             if mode == "reschedule" and name.startswith("execution"):
