@@ -142,22 +142,24 @@ def test_a_connection_that_cannot_be_used(hook: Any, connection: Connect) -> Non
 
 
 def test_calls_share_one_connection(connection: Connect) -> None:
-    async def run() -> None:
-        async with PassNotifyAsyncHook() as hook:
-            await hook.send_notification(PassTarget(1), value="x")
-            await hook.delete_notification(PassTarget(1))
-
     with serving() as server:
         connect(connection, server.url)
         hook = PassNotifyHook()
         hook.send_notification(PassTarget(1), value="x")
         hook.delete_notification(PassTarget(1))
         assert server.connections == 1
-        asyncio.run(run())
-        assert server.connections == 2
 
 
-def test_the_client_is_made_once_and_off_the_loop(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_asynchronous_calls_share_one_connection(connection: Connect) -> None:
+    with serving() as server:
+        connect(connection, server.url)
+        async with PassNotifyAsyncHook() as hook:
+            await hook.send_notification(PassTarget(1), value="x")
+            await hook.delete_notification(PassTarget(1))
+        assert server.connections == 1
+
+
+async def test_the_client_is_made_once_and_off_the_loop(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
     real = ssl.create_default_context
 
@@ -165,14 +167,11 @@ def test_the_client_is_made_once_and_off_the_loop(connection: Connect, monkeypat
         made.append(threading.current_thread() is threading.main_thread())
         return real(**arguments)
 
-    async def run() -> None:
-        async with PassNotifyAsyncHook() as hook:
-            clients = await asyncio.gather(*(hook.get_conn() for _ in range(5)))
-        assert len(set(map(id, clients))) == 1
-
     monkeypatch.setattr(ssl, "create_default_context", create_default_context)
     connect(connection, "https://127.0.0.1:1")
-    asyncio.run(run())
+    async with PassNotifyAsyncHook() as hook:
+        clients = await asyncio.gather(*(hook.get_conn() for _ in range(5)))
+    assert len(set(map(id, clients))) == 1
     assert made == [False]
 
 
