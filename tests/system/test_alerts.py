@@ -33,7 +33,7 @@ def wait_for_log(airflow: Airflow, *texts: str) -> None:
         told = logged(airflow, "logs", "logs-of-processes")
         return all(text.lower() in told for text in texts)
 
-    airflow.wait(all_there, f"{texts} in a log", seconds=60)
+    airflow.wait(all_there, f"{texts} in a log", seconds=120)
 
 
 def test_callbacks_of_a_task_and_of_its_dag(airflow: Airflow, sandbox: RunningSandbox) -> None:
@@ -112,5 +112,5 @@ def test_deadlines_that_cannot_ring_say_so_and_leave_the_triggerer_running(
         lambda: all(task["state"] in ENDED for dag_id, run in runs.items() for task in airflow.tasks(dag_id, run)),
         "both runs to end",
     )
-    assert airflow.healthy("triggerer")
+    airflow.wait(lambda: airflow.healthy("triggerer"), "the triggerer to be healthy")
     assert received(sandbox) == {}
