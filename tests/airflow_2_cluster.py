@@ -35,7 +35,6 @@ class Airflow2(Airflow):
             **{name: value for name, value in self.env.items() if name != "PATH"},
         }
         self._session.auth = ("admin", "admin")
-        self._session.headers["Accept"] = "application/json"  # logs, too
 
     def prepare(self) -> None:
         """Make the database, and its one user."""

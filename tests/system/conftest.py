@@ -1,7 +1,7 @@
 """One sandbox and one whole Airflow for all tests of this folder; each test finds the sandbox as new.
 
 An Airflow takes about 40 seconds to start. ``test_make_airflow.py`` starts one of its own, since that is what it tests;
-so does ``tests/chaos``, which kills all parts of it and stands between them.
+so does ``tests/chaos``, which kills all parts of it. ``test_airflow_2.py`` has a small Airflow 2.
 """
 
 from __future__ import annotations
@@ -11,17 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow import __version__
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
-from tests.airflow_2_cluster import Airflow2
 from tests.airflow_cluster import ROOT, Airflow, running_airflow
-from tests.chaos.database import a_database
 
-IS_AIRFLOW_2 = __version__.startswith("2.")
 FOLDERS = {"system": Path(__file__).parent / "dags", "examples": ROOT / "example_dags"}
-if IS_AIRFLOW_2:
-    FOLDERS["airflow"] = ROOT / "tests" / "airflow" / "dags"
 
 
 @pytest.fixture(scope="session")
@@ -48,16 +42,5 @@ def airflow(session_sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFa
         "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": session_sandbox.connection,
         "AIRFLOW_CONN_CLOSED": json.dumps({**connection, "host": "http://127.0.0.1:9", "extra": {"max_retries": 0}}),
     }
-    home = tmp_path_factory.mktemp("airflow")
-    if not IS_AIRFLOW_2:
-        with running_airflow(home, dags_folder=dags, env=env) as running:
-            yield running
-        return
-    with a_database() as database:
-        if not database:
-            pytest.skip("LocalExecutor of Airflow 2 needs PostgreSQL")
-        env |= database
-        with running_airflow(
-            home, dags_folder=dags, env=env, components=tuple(Airflow2.components), kind=Airflow2
-        ) as running:
-            yield running
+    with running_airflow(tmp_path_factory.mktemp("airflow"), dags_folder=dags, env=env) as running:
+        yield running

@@ -1,4 +1,4 @@
-"""The notifier where Airflow itself calls it: workers, DAG processor (Airflow 2: scheduler) and triggerer."""
+"""The notifier where Airflow itself calls it: workers, DAG processor and triggerer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from airflow_provider_passnotify.sandbox.server import RunningSandbox
 from tests.airflow_cluster import ENDED, Airflow
 
 AIRFLOW = tuple(map(int, __version__.split(".")[:2]))
+pytestmark = pytest.mark.skipif(__version__.startswith("2."), reason="the four processes of Airflow 3")
 has_deadlines = pytest.mark.skipif(AIRFLOW < (3, 1), reason="deadlines exist from Airflow 3.1 on")
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from airflow import __version__
+
 from airflow_provider_passnotify.sandbox.server import RunningSandbox
 from tests.airflow_cluster import Airflow
+
+pytestmark = pytest.mark.skipif(__version__.startswith("2."), reason="test_airflow_2.py has the same for Airflow 2")
 
 
 def test_an_asset_starts_the_example(airflow: Airflow, sandbox: RunningSandbox) -> None:
