@@ -26,7 +26,8 @@ An error that Airflow does not retry is an :class:`AirflowFailException` (or, fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
@@ -53,6 +54,28 @@ __all__ = [
     "TicketFailedError",
     "TicketTimeoutError",
 ]
+
+
+def explain(headline: str, *, known: Iterable[str] = (), ways: Iterable[str] = (), section: str = "") -> str:
+    """Return the text of an error or a warning: a short first line, then a line for each fact and each way out.
+
+    Airflow's log cuts lines at the right edge, so no line may be long.
+
+    :param headline: what happened, and to whom.
+    :param known: the facts. Empty ones are left out.
+    :param ways: what the user can do.
+    :param section: of the page "At night" in the guide.
+    """
+    lines = [headline]
+    for title, parts in (("What is known:", known), ("What you can do:", ways)):
+        given = [part.replace("\n", "\n  ") for part in parts if part]
+        lines += [title, *(f"- {part}" for part in given)] if given else []
+    return "\n".join([*lines, *([f'Where to read: the guide, "At night", "{section}".'] if section else [])])
+
+
+def first_line(error: BaseException) -> str:
+    """Return the headline of an error, for records and for lists of many."""
+    return str(error).partition("\n")[0]
 
 
 class PassNotifyError(AirflowException):
@@ -83,45 +106,82 @@ class PassNotifyApiError(PassNotifyError):
     """A call of the API did not succeed.
 
     :param request: the request.
-    :param verdict: what became of it.
-    :param advice: what to do, where the text of the class does not say it.
+    :param verdict: the outcome of the request.
+    :param known: more facts for the message, such as the number of the try.
+    :param ways: what the user can do. The default is right for a call that no journal knows of.
 
-    The attributes ``status_code``, ``code``, ``description`` and ``details`` are the answer's, ``None`` where there was
-    none; ``retry_after`` is in seconds; ``may_have_been_sent`` says whether the call may have been carried out.
+    The attributes ``status_code``, ``code``, ``description`` and ``details`` come from the answer, and are ``None`` if
+    there was none. ``retry_after`` is in seconds. ``may_have_been_sent`` says whether the call may have been done.
     """
 
-    advice = "The call is safe to repeat."
+    ways: tuple[str, ...] = ("Do it again: that is safe. (Airflow's own retries do, or clear the task.)",)
+    section = "Not sent"
 
-    def __init__(self, request: Request, verdict: Verdict, advice: str | None = None) -> None:
+    def __init__(
+        self, request: Request, verdict: Verdict, known: Iterable[str] = (), ways: Iterable[str] | None = None
+    ) -> None:
         self.request, self.verdict = request, verdict
-        self.advice = advice or self.advice
+        self.known = tuple(known)
+        self.ways = self._default_ways(verdict) if ways is None else tuple(ways)
         self.method, self.path = request.method, request.url_path
         self.status_code: int | None = verdict.status_code  # type: ignore[assignment]  # Airflow's own holds a 500
         self.code, self.description, self.details = verdict.code, verdict.description, verdict.details
         self.retry_after = verdict.retry_after
         self.may_have_been_sent = verdict.may_have_been_sent
-        super().__init__(f"{self.method} {self.path}: {verdict.reason}. {self.advice}")
+        section = "Credentials refused" if verdict.credentials_refused else self.section
+        super().__init__(explain(self._headline(), known=self.facts, ways=self.ways, section=section))
 
-    def __reduce__(self) -> tuple[type[PassNotifyApiError], tuple[Request, Verdict, str]]:
-        return type(self), (self.request, self.verdict, self.advice)
+    def __reduce__(self) -> tuple[type[PassNotifyApiError], tuple[Request, Verdict, tuple[str, ...], tuple[str, ...]]]:
+        return type(self), (self.request, self.verdict, self.known, self.ways)
+
+    @property
+    def facts(self) -> list[str]:
+        """What is known, one line for each fact."""
+        verdict = self.verdict
+        if verdict.status_code is not None or verdict.failure is not None:
+            answer = f"{self.method} {self.path}: {verdict.reason}"
+        else:  # nothing was asked; if it surely was not done, the first line says why
+            answer = f"{verdict.reason[:1].upper()}{verdict.reason[1:]}." if self.may_have_been_sent else ""
+        wait = "" if self.retry_after is None else f"The API asks to wait {self.retry_after:.0f} s (Retry-After)."
+        return [*self.known, answer, wait]
+
+    def _default_ways(self, verdict: Verdict) -> tuple[str, ...]:
+        return (_MEND_CREDENTIALS,) if verdict.credentials_refused else self.ways
+
+    def _headline(self) -> str:
+        done = {"POST": "sent to", "DELETE": "deleted from"}.get(self.method, "looked up:")
+        if self.verdict.outcome is not Outcome.UNKNOWN:
+            return f"Not {done} {self.request.whom}: {_cause(self.verdict)}."
+        if self.method == "GET":
+            return f"No usable answer about {self.request.whom}."
+        return f"Unknown: it may have been {done} {self.request.whom}."
 
 
 class NotSentError(PassNotifyApiError):
-    """Surely not done; trying again later may help (not connected, 429, a 503 that says when to come back)."""
+    """Surely not done. Trying again later may help (not connected, 429, a 503 that says when to come back)."""
 
-    advice = "Nothing was done; it is safe to try again."
+    ways: tuple[str, ...] = (
+        "Nothing, if Airflow retries the task: a retry is safe.",
+        "Else mend the cause, then clear the task.",
+    )
 
 
 class RejectedError(NotSentError, AirflowFailException):
     """Surely not done, and trying again cannot help (400, 401, 403, 404, 406 and the like)."""
 
-    advice = "Nothing was done, and a retry cannot help."
+    ways = ("Mend the cause, then clear the task. A retry alone cannot help.",)
+    section = "Rejected"
 
 
 class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
-    """The notification may have been sent, or not: nobody can tell, so it is not sent again automatically."""
+    """The notification may have been sent, or not. Nobody knows, so it is not sent again automatically."""
 
-    advice = "The notification may have been sent. It is not sent again automatically."
+    ways = (
+        "Look whether it arrived. (It is not sent again automatically.)",
+        "It arrived: mark the task as success.",
+        "It did not arrive: clear the task, which sends it again.",
+    )
+    section = "Unknown"
 
 
 class BatchIncompleteError(PassNotifyError):
@@ -175,10 +235,43 @@ class FinalTicketTimeoutError(TicketTimeoutError, AirflowSensorTimeout):
     """A ticket did not end in time, and that is final."""
 
 
-def error_from(request: Request, verdict: Verdict) -> PassNotifyApiError:
-    """Return the error that tells what a verdict other than "accepted" means."""
+@contextmanager
+def journal_errors(headline: str, *, known: Iterable[str] = (), ways: Iterable[str] = ()) -> Iterator[None]:
+    """Say what a :class:`JournalError` means for the notification. (A :class:`SupersededError` says it itself.)
+
+    :param headline: what was sent, or not sent, and to whom.
+    :param known: more facts.
+    :param ways: what the user can do.
+    """
+    try:
+        yield
+    except SupersededError:
+        raise
+    except JournalError as error:
+        raise JournalError(explain(headline, known=[*known, str(error)], ways=ways, section="Journal")) from error
+
+
+_MEND_CREDENTIALS = "Correct login and password of the Airflow connection (Test tries them), then clear the task."
+
+
+def _cause(verdict: Verdict) -> str:
+    """Return why something was surely not done, in a few words."""
+    if verdict.failure is not None:
+        return verdict.failure.value
+    if verdict.credentials_refused:
+        return f"credentials refused (HTTP {verdict.status_code})"
+    if verdict.status_code is None:
+        return verdict.reason
+    return f"{'throttled' if verdict.is_throttled else 'rejected'} (HTTP {verdict.status_code})"
+
+
+def error_from(request: Request, verdict: Verdict, known: Iterable[str] = ()) -> PassNotifyApiError:
+    """Return the error that tells what a verdict other than "accepted" means.
+
+    :param known: more facts for the message.
+    """
     if verdict.outcome is Outcome.NOT_SENT:
-        return NotSentError(request, verdict)
+        return NotSentError(request, verdict, known)
     if verdict.outcome is Outcome.REJECTED:
-        return RejectedError(request, verdict)
-    return PassNotifyApiError(request, verdict) if request.idempotent else DeliveryUnknownError(request, verdict)
+        return RejectedError(request, verdict, known)
+    return (PassNotifyApiError if request.idempotent else DeliveryUnknownError)(request, verdict, known)

@@ -49,8 +49,8 @@ def retry_after_told(operator: Any) -> Iterator[None]:
     except (PassNotifyApiError, BatchIncompleteError) as error:
         if error.retry_after is not None and retry_policy() is None:
             log.warning(
-                "The API asks not to be called again for %.0f s (Retry-After). Before 3.3 Airflow cannot be told: it "
-                "retries after the task's own retry_delay (%s).",
+                "The API asks to wait %.0f s (Retry-After), but this Airflow retries after retry_delay (%s). "
+                "What you can do: make retry_delay longer.",
                 error.retry_after,
                 operator.retry_delay,
             )

@@ -120,8 +120,11 @@ class _Target:
         """Raise :class:`ValueError` if the ids of the target are enough to delete, but not enough to send."""
 
     def __str__(self) -> str:
-        ids = ((name, getattr(self, name)) for name in ids_of(self.target_type))
-        return f"{self.target_type} ({', '.join(f'{name}={value!r}' for name, value in ids if value is not None)})"
+        """Return the target as logs and errors name it: ``pass 123``, ``tag vip (template_id 12345)``."""
+        given = {name: getattr(self, name) for name in ids_of(self.target_type)}
+        own = given.pop(_OWN_IDS[self.target_type])
+        others = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+        return f"{self.target_type} {own} ({others})" if others else f"{self.target_type} {own}"
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,16 @@ _CLASSES: dict[TargetType, type[Target]] = {
     for cls in (PassTarget, ExternalPassTarget, SegmentTarget, TagTarget, TemplateTarget, ExternalTemplateTarget)
 }
 
+_OWN_IDS = {
+    TargetType.PASS: "pass_id",
+    TargetType.EXTERNAL_PASS: "pass_external_id",
+    TargetType.SEGMENT: "segment_id",
+    TargetType.TAG: "tag",
+    TargetType.TEMPLATE: "template_id",
+    TargetType.EXTERNAL_TEMPLATE: "template_external_id",
+}
+"""The id after which logs and errors call a target. The others stand in brackets."""
+
 ID_NAMES: tuple[str, ...] = tuple(dict.fromkeys(field.name for cls in _CLASSES.values() for field in fields(cls)))
 """All ids that any target type uses, in the order of the API reference."""
 
@@ -278,6 +291,40 @@ def as_target(target: Target | Mapping[str, object]) -> Target:
     if not isinstance(target, _Target):
         raise ValueError(f"target must be a target or a mapping with target_type and ids, not {target!r:.80}.")
     return target
+
+
+def name_ids(ids: Mapping[str, object]) -> str:
+    """Return the name of the target that a mapping stands for, or the mapping itself if it is no target."""
+    try:
+        return str(as_target(ids))
+    except ValueError:
+        return ", ".join(f"{name} {value}" for name, value in ids.items()) or "no target"
+
+
+def name_address(address: str) -> str:
+    """Return the name of the target that an address (:attr:`address`) stands for. An odd address stays as it is."""
+    path, _, query = address.partition("?")
+    template_id = unquote(query.removeprefix("templateId=")) or None
+    parts = [unquote(part) for part in path.removeprefix("/").removesuffix("/notify").split("/")]
+    try:
+        match parts:
+            case ["pass", "template", template, "id", external_id]:
+                return str(ExternalPassTarget(template, external_id))
+            case ["pass", pass_id]:
+                return str(PassTarget(pass_id))
+            case ["segments", project_id, segment_id]:
+                return str(SegmentTarget(project_id, segment_id, template_id))
+            case ["tag", tag]:
+                return str(TagTarget(tag, template_id))  # type: ignore[arg-type]  # refused there
+            case ["template", "id", external_id]:
+                return str(ExternalTemplateTarget(external_id))
+            case ["template", template]:
+                return str(TemplateTarget(template))
+            case ["ticket", ticket_id]:
+                return f"ticket {ticket_id}"
+    except ValueError:
+        pass
+    return address
 
 
 def _means_another_path(text: str) -> bool:

@@ -90,7 +90,7 @@ class Attempt:
             # The innermost cause says what happened. The exceptions around it only repeat URLs and object addresses.
             *_, cause = _chain(self._error)
             detail = f"{type(cause).__name__}: {cause}"
-        return protocol.judge_failure(failure, detail, redact=self._config.redact)
+        return protocol.judge_failure(failure, f"{self._config.peer}: {detail}", redact=self._config.redact)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

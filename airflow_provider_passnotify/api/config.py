@@ -86,6 +86,12 @@ class Config:
         """
         return environment.ca_bundle() or True if self.verify is True else self.verify
 
+    @functools.cached_property
+    def peer(self) -> str:
+        """Host and port, and those of the proxy, as errors name them. Never a credential."""
+        through = f" through the proxy {_host_and_port(self.proxy)}" if self.proxy else ""
+        return _host_and_port(self.base_url) + through
+
     def redact(self, text: str) -> str:
         """Return the text without the credentials. A server may have echoed them."""
         for form in self._secret_forms:
@@ -125,6 +131,12 @@ def read_config(
     config = Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
     _ = config.proxy, config.ca_bundle  # report errors of the environment before anything is sent
     return config
+
+
+def _host_and_port(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return host if re.search(r":[0-9]+$", host) else f"{host}:{443 if parts.scheme == 'https' else 80}"
 
 
 def _read_key(login: str | None, password: str | None) -> str:

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_passnotify.api.back_off import back_off
-from airflow_provider_passnotify.targets import Target
+from airflow_provider_passnotify.targets import Target, name_address
 
 API_PREFIX = "/v1"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -30,7 +30,7 @@ MAX_IDLE_SECONDS = 4.0
 """A connection that was idle for longer is not used: the server may close it, and a POST on it would be unknown."""
 MAX_RETRY_AFTER_IN_WORKER = 60.0
 """A worker slot waits at most these seconds for one ``Retry-After``. A longer one becomes Airflow's retry delay."""
-RETRY_MESSAGE = "%s %s: %s. Trying again in %.1f s (attempt %d did not succeed)."
+RETRY_MESSAGE = "%s %s: %s (trying again in %.1f s; this was attempt %d)"
 _MAX_TEXT_LENGTH = 2000
 _REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 413})
 """These mean "rejected", whoever sends them. A gateway may send another 4xx although it passed the request on."""
@@ -64,6 +64,11 @@ class Request:
     def url_path(self) -> str:
         """Path and query, as they are written on the request line."""
         return API_PREFIX + self.address
+
+    @property
+    def whom(self) -> str:
+        """The target, or the ticket, as logs and errors name it."""
+        return name_address(self.address)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -132,8 +137,8 @@ class Outcome(str, Enum):
 class TransportFailure(Enum):
     """Why there is no answer. Only the difference that matters is made."""
 
-    UNREACHABLE = "not connected"
-    TLS = "TLS handshake failed"
+    UNREACHABLE = "unreachable"
+    TLS = "TLS problem"
     LOST = "no answer"
     """The request, or a part of it, was on its way."""
 

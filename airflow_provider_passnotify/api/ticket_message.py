@@ -1,4 +1,4 @@
-"""What became of tickets, in one line for people."""
+"""What became of tickets, in words for people."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from airflow_provider_passnotify.api.tickets import Ticket
 _MAX_NAMED = 20
 
 
-def summary(total: int, *, left: list[Ticket], failed: list[Ticket], problem: str) -> str:
-    """Return one line.
+def facts(total: int, *, left: list[Ticket], failed: list[Ticket], problem: str) -> list[str]:
+    """Return what is known, one line for each fact.
 
     :param total: how many tickets there are.
     :param left: those that have not ended.
@@ -23,11 +23,12 @@ def summary(total: int, *, left: list[Ticket], failed: list[Ticket], problem: st
         parts.append(f"{len(left)} of {total} tickets did not end: {_named(left)}.")
     if failed:
         first = failed[0]
-        children = f" Children of {first.id}: {as_json(first.children):.500}." if first.children else ""
-        parts.append(f"{len(failed)} of {total} tickets failed: {_named(failed)}.{children}")
+        parts.append(f"{len(failed)} of {total} tickets failed: {_named(failed)}.")
+        if first.children:
+            parts.append(f"Children of {first.id}: {as_json(first.children):.500}.")
     if left and problem:
         parts.append(f"The last problem: {problem}.")
-    return " ".join(parts) or f"{total} of {total} tickets succeeded."
+    return parts or [f"{total} of {total} tickets succeeded."]
 
 
 def as_json(value: Any) -> str:

@@ -122,11 +122,16 @@ class TicketTracker:
     @property
     def message(self) -> str:
         """The result so far, in one line."""
+        return " ".join(self.facts)
+
+    @property
+    def facts(self) -> list[str]:
+        """The result so far, one line for each fact."""
         if self.error:
-            return self.error
+            return [self.error]
         if self.rejected:
             ticket_id, verdict = self.rejected
-            return f"Ticket {ticket_id} cannot be looked up: {verdict.reason}."
+            return [f"Ticket {ticket_id} cannot be looked up: {verdict.reason}."]
         total = len(self._left) + len(self._ended)
         left, failed = self.tickets(TicketState.RUNNING), self.tickets(TicketState.FAILED)
-        return ticket_message.summary(total, left=left, failed=failed, problem=self.cycle.problem)
+        return ticket_message.facts(total, left=left, failed=failed, problem=self.cycle.problem)

@@ -70,8 +70,8 @@ class AlertLimit:
             raise
         except Exception as error:  # whatever the store raises
             raise JournalError(
-                f"Nobody can tell whether another alert was sent: journal_path {self._path!r} cannot be used "
-                f"({type(error).__name__}: {error})."
+                f"journal_path {self._path!r} cannot be used, so nobody knows whether another alert was sent: "
+                f"{type(error).__name__}: {error}"
             ) from error
 
     def release(self) -> None:

@@ -37,12 +37,13 @@ from urllib.parse import quote
 import pendulum
 
 from airflow_provider_passnotify.delivery.task import TaskTry
-from airflow_provider_passnotify.exceptions import SupersededError
+from airflow_provider_passnotify.exceptions import SupersededError, explain
 
 UNREADABLE: Final = object()
 """The value of a record that is there and cannot be read."""
 MAX_SEGMENT = 100
 LOCAL_PROTOCOLS = ("", "file", "local")
+_WRITES_NOTHING = "The records are in {}. This process writes nothing more there."
 
 
 class Files(Protocol):
@@ -139,7 +140,7 @@ class Folder:
         number = self._this_try.try_number
         found = self._read(_start_name(number))
         if found is not None and not self._is_own(found):
-            self._refuse(f"another process has started try {number} already ({_name_process(found)})")
+            self._refuse(f"another process has already started try {number}", found)
         self._write(_start_name(number), self._owner)
         for earlier in range(1, number):
             self._write(_superseded_name(earlier), {**self._owner, "by_try": number})
@@ -159,11 +160,11 @@ class Folder:
             self._refused = True
             raise
         if mark is not None:
-            self._refuse(f"a later try has begun ({_name_process(mark)})")
+            self._refuse("a later try has begun", mark)
         if start is None:
             self._refuse(f"the start of try {number} is gone")
         elif not self._is_own(start):
-            self._refuse(f"another process has started try {number}, too ({_name_process(start)})")
+            self._refuse(f"another process has started try {number}, too", start)
 
     def has_start(self, try_number: int) -> bool:
         """Whether a try has started with this folder."""
@@ -179,19 +180,34 @@ class Folder:
         :raises SupersededError: when this process was refused before.
         """
         if self._refused:
-            raise SupersededError(f"This process writes nothing more into {self.where}: it may not send.")
+            raise SupersededError(
+                explain(
+                    "Not recorded: this process must not send, so it must not write either.",
+                    known=[_WRITES_NOTHING.format(self.where)],
+                    section="Another process has the task",
+                )
+            )
         self._write(name, value)
 
     def _is_own(self, value: Any) -> bool:
         return isinstance(value, dict) and value.get("nonce") == self._owner["nonce"]
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str, other: Any = None) -> None:
         self._refused = True
         raise SupersededError(
-            f"This process may not send: {why}. It does not send, and writes nothing more into {self.where}. What you "
-            "can do: nothing, if a later try or another process has the task. If the run was deleted and made anew "
-            "under the same id, or another Airflow uses the same journal_path: use another path, or remove this folder "
-            "once you know that nothing in it matters any more."
+            explain(
+                f"Not sent by this process: {why}.",
+                known=[
+                    "" if other is None else f"The other process: {_name_process(other)}.",
+                    _WRITES_NOTHING.format(self.where),
+                ],
+                ways=[
+                    "Nothing, if a later try or another process has the task.",
+                    "The run was deleted and created again: remove this folder, if nothing in it matters.",
+                    "Another Airflow uses the same journal_path: give it another one.",
+                ],
+                section="Another process has the task",
+            )
         )
 
     def _read(self, name: str) -> Any:

@@ -232,7 +232,7 @@ class Journal:
             if not self.read() and self.tasks.why_unaccounted(self.counts_from or 1) is None:
                 self.write(State.NOT_SENT, address="", message="", reason=reason[:500])
         except JournalError as error:
-            log.warning("That nothing was sent is not recorded. %s", error)
+            log.warning("Nothing was sent, and that is not recorded: %s", error)
 
     def put(self, record: Record) -> Record:
         """Make a record, which may tell what an earlier try did, this try's.

@@ -17,7 +17,7 @@ from airflow_provider_passnotify.delivery.folder import Folder, check_journal_pa
 from airflow_provider_passnotify.delivery.journal import Journal
 from airflow_provider_passnotify.delivery.store import MemoryStore, Store, TaskStore
 from airflow_provider_passnotify.delivery.task import TaskTry, is_being_cleared
-from airflow_provider_passnotify.exceptions import PassNotifyConfigError, SendRefusedError
+from airflow_provider_passnotify.exceptions import PassNotifyConfigError, SendRefusedError, explain
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +110,21 @@ def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = N
 
     :raises SendRefusedError: when it has sent in this try already, or the task is over (a callback).
     """
-    refuse_in_callback(context, f"Operator {task_id!r}")
+    refuse_in_callback(context, f"operator {task_id!r}")
     identity, senders = identity_of(context, task_id), session_of(context).senders
     if identity in senders:
         raise SendRefusedError(
-            f"Operator {task_id!r} does not send a second time in one try: a task instance has one notification, and "
-            "a retry could not tell the two apart. What you can do: map the operator over its targets "
-            "(.partial(...).expand(...)), send a batch (SendNotificationBatchOperator), call "
-            "PassNotifyHook().send_once(...) for each target, or give each operator a task_id of its own."
+            explain(
+                f"Not sent: operator {task_id!r} has already sent in this try.",
+                known=["A task instance has one notification. A retry could not tell two of them apart."],
+                ways=[
+                    "Map the operator over its targets: .partial(...).expand(...).",
+                    "Or send a batch: SendNotificationBatchOperator.",
+                    "Or call PassNotifyHook().send_once(...) for each target.",
+                    "Or give each operator a task_id of its own.",
+                ],
+                section="Refused",
+            )
         )
     senders.add(identity)
     warn_of_discards(context, journal_path)
@@ -136,9 +143,12 @@ def refuse_in_callback(context: Mapping[str, Any], sender: str) -> None:
     by_hand = getattr(ti, "test_mode", False)  # "airflow tasks test" of 2.11 leaves the state of an earlier run there
     if state in _CALLBACK_STATES and not by_hand:
         raise SendRefusedError(
-            f"{sender} does not send: it is called in a callback (the task is {state}), where no record of it can be "
-            "kept. What you can do: use PassNotifyNotifier (airflow_provider_passnotify.notifications.passnotify) as "
-            "the callback."
+            explain(
+                f"Not sent: {sender} was called in a callback.",
+                known=[f"The task has ended ({state}). No record of a send can be kept any more."],
+                ways=["Use PassNotifyNotifier (airflow_provider_passnotify.notifications.passnotify) as the callback."],
+                section="Refused",
+            )
         )
 
 
@@ -150,8 +160,15 @@ def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> No
         return
     session.has_warned = True
     log.warning(
-        "[state_store] clear_on_success is on: when this task succeeds, Airflow forgets what it sent. If it is cleared "
-        "later, it cannot go on where it stood. What you can do: set journal_path, or turn clear_on_success off."
+        "%s",
+        explain(
+            "When this task succeeds, Airflow will forget what it sent.",
+            known=[
+                "[state_store] clear_on_success is on in Airflow's configuration.",
+                "If the task is cleared after that, it cannot know what it has sent.",
+            ],
+            ways=["Set journal_path.", "Or turn clear_on_success off."],
+        ),
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import pendulum
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.delivery.account import SINGLE, check_accounted
+from airflow_provider_passnotify.delivery.account import SINGLE, THEN_CLEAR, check_accounted
 from airflow_provider_passnotify.delivery.journal import Delivery, Journal, Record, State
 from airflow_provider_passnotify.exceptions import (
     DeliveryUnknownError,
@@ -21,28 +23,34 @@ from airflow_provider_passnotify.exceptions import (
     PassNotifyApiError,
     RejectedError,
     SendRefusedError,
-    SupersededError,
     error_from,
+    explain,
+    first_line,
+    journal_errors,
 )
+from airflow_provider_passnotify.targets import name_address
 
 if TYPE_CHECKING:
-    import pendulum
-
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
 log = logging.getLogger(__name__)
 
+_LOOK = "Look whether it arrived. (It is not sent again automatically.)"
+_ARRIVED = "It arrived: mark the task as success."
 _NO_MEMORY = (
-    "What you can do: journal_path, or Airflow 3.3, which remember between tries what was sent; "
-    "delivery='at_least_once'; or clear the task."
+    "Mend the cause, then clear the task.",
+    "For the next time: with journal_path, or on Airflow 3.3, a retry can send, as it knows what was sent.",
+    "Or set delivery='at_least_once', if a duplicate does no harm.",
 )
-_NOT_AGAIN = (
-    "It may have been sent, so it is not sent again automatically. What you can do: accept it (mark the task as "
-    "success), or clear the task to send it again (with on_clear='resend')."
+_CLEAR_TWICE = ("To send it again, clear the task twice: the first clear may send nothing.",)
+_AT_LEAST_ONCE = (
+    "Nothing, if Airflow retries the task: the retry sends it again (delivery='at_least_once').",
+    _ARRIVED,
 )
+_TIME = "YYYY-MM-DD HH:mm:ss [UTC]"
 _CHANGED_TARGET = (
-    "A task instance sends to one target. If it is mapped, its inputs have changed since then. What you can do: run "
-    "the DAG anew, or clear the task with on_clear='resend' to send to the new target."
+    "The task is mapped, and its inputs have changed: start a new run of the DAG.",
+    "The new target is right: clear the task with on_clear='resend'. That sends to it.",
 )
 
 
@@ -75,7 +83,7 @@ class SinglePush:
     :param delivery: what to do where nobody knows whether it was sent.
     :param send_before: the moment after which it is not sent any more.
     :param waits: whether the task goes on to wait for the ticket; it calls :meth:`waiting_ended` then.
-    :param changed_target: what to tell whoever would send to another target than before.
+    :param changed_target: what the user can do if an earlier try sent to another target.
     """
 
     def __init__(
@@ -86,14 +94,14 @@ class SinglePush:
         delivery: Delivery,
         send_before: pendulum.DateTime | None,
         waits: bool = False,
-        changed_target: str = _CHANGED_TARGET,
+        changed_target: Sequence[str] = _CHANGED_TARGET,
     ) -> None:
         self.request, self.journal, self.delivery, self.send_before = request, journal, delivery, send_before
         self.waits = waits
         self._changed_target = changed_target
         self.stopped = False
         self._sent: Record | None = None  # while the task waits for its ticket
-        self._call = f"{request.method} {request.url_path}"
+        self._whom = request.whom
         self._message = hashlib.sha256(request.body or b"").hexdigest()[:16]
 
     def send(self, get_client: Callable[[], PassNotifyClient]) -> int:
@@ -103,13 +111,20 @@ class SinglePush:
         :raises PassNotifyError: as the error table has it; nothing is sent where the intent was not accepted.
         """
         # Whatever ends this process, its log names whom it was for.
-        log.info("%s: try %d, %s.", self._call, self.journal.try_number, self.delivery.value)
-        try:
+        log.info(
+            "Notification to %s: try %d, %s (%s %s).",
+            self._whom,
+            self.journal.try_number,
+            self.delivery.value,
+            self.request.method,
+            self.request.url_path,
+        )
+        with journal_errors(
+            f"Not sent to {self._whom} by this try: the journal cannot be read.",
+            known=self._now(),
+            ways=["Nothing, if Airflow retries the task: the retry sends it, if no earlier try did.", THEN_CLEAR],
+        ):
             history = History.of(self.journal.read(self.request.address))
-        except SupersededError:
-            raise
-        except JournalError as error:
-            raise JournalError(f"{self._call}: nothing was sent by this try. {error}") from error
         for record in (history.sent, history.unknown):
             self._check_target(record)
         if history.sent is not None and history.sent.ticket_id is not None:  # (for mypy; see History.of)
@@ -126,18 +141,18 @@ class SinglePush:
             self.journal.newest,
             resume=self.journal.resume,
             delivery=self.delivery,
-            what=self._call,
+            whom=self._whom,
             ways=SINGLE,
         )
-        try:
+        with journal_errors(
+            f"Not sent to {self._whom}: the journal did not accept that it is about to be sent.",
+            known=self._now(),
+            ways=[
+                "The API server or the folder was away: a retry sends it.",
+                "The task was marked, cleared or started again meanwhile: nothing. This process must not send.",
+            ],
+        ):
             self._write(State.INTENT)
-        except SupersededError:
-            raise
-        except JournalError as error:
-            raise JournalError(
-                f"{self._call}: nothing was sent. {error} A try that was superseded, or has lost its supervisor, must "
-                "not send; if the API server was down, a retry will."
-            ) from error
         return self._post(self._client(get_client))
 
     def ticket_failed(self, reason: str) -> None:
@@ -158,7 +173,7 @@ class SinglePush:
         try:
             self.journal.put(replace(self._sent, waiting=False))
         except JournalError as error:
-            log.warning("That the waiting has ended is not recorded. %s", error)
+            log.warning("%s", explain("The end of the waiting is not recorded.", known=[str(error)], ways=_CLEAR_TWICE))
 
     @property
     def retry_is_unsafe(self) -> bool:
@@ -174,25 +189,23 @@ class SinglePush:
             with suppress(JournalError):  # what it means stands in the error already
                 # Looked at first: where this process may not send, its "not sent" would hide another one's intent.
                 self.journal.tasks.look()
-                self._write(State.NOT_SENT, reason=f"{type(error).__name__}: {error}"[:500])
+                self._write(State.NOT_SENT, reason=f"{type(error).__name__}: {first_line(error)}"[:500])
             raise
-        try:
+        with journal_errors(
+            f"Not sent to {self._whom} by this try, and that is not recorded.",
+            known=[*self._now(), "A retry cannot know that. It takes it as unknown, and fails."],
+            ways=_CLEAR_TWICE,
+        ):
             self.journal.tasks.look()
-        except SupersededError:
-            raise
-        except JournalError as error:
-            raise JournalError(
-                f"{self._call}: nothing was sent by this try, but that is not recorded: {error} A retry finds the "
-                "intent alone, and takes it that it may have been sent."
-            ) from error
         return client
 
     def _post(self, client: PassNotifyClient) -> int:
+        started = time.monotonic()
         try:
             verdict = client.call(self.request, before_attempt=self._check_may_send)
         except (AirflowSkipException, NotSentError) as error:
             with suppress(JournalError):  # what it means stands in the error already
-                self._write(State.NOT_SENT, reason=str(error))
+                self._write(State.NOT_SENT, reason=first_line(error))
             raise
         except BaseException as error:
             # A time-out or a signal: recorded as far as it got, and passed on.
@@ -205,65 +218,108 @@ class SinglePush:
             try:
                 self._write(State.UNKNOWN if verdict.may_have_been_sent else State.NOT_SENT, reason=verdict.reason)
             except JournalError as error:
-                log.error("%s A retry will find the intent alone, and take it that it may have been sent.", error)
+                log.error(
+                    "%s",
+                    explain(
+                        f"The outcome for {self._whom} is not recorded.",
+                        known=[str(error), "A retry cannot know it. It takes it as unknown."],
+                    ),
+                )
                 raise failure from error
             raise failure
-        log.info("%s: accepted, ticketId %d.", self._call, verdict.ticket_id)  # whatever becomes of the journal
-        try:
+        milliseconds = round((time.monotonic() - started) * 1000)
+        # Logged at once: whatever becomes of the journal, the ticketId is known.
+        log.info("Sent to %s: ticketId %d, %d ms.", self._whom, verdict.ticket_id, milliseconds)
+        with journal_errors(
+            f"Sent to {self._whom} (ticketId {verdict.ticket_id}), but that is not recorded.",
+            known=self._now(),
+            ways=[
+                "It was sent: mark the task as success.",
+                "A retry does not send it again automatically: it cannot know, and fails.",
+            ]
+            if self.delivery is Delivery.AT_MOST_ONCE
+            else ["It was sent: mark the task as success, before a retry sends it again."],
+        ):
             sent = self._write(State.SENT, ticket_id=verdict.ticket_id, waiting=self.waits)
-        except JournalError as error:
-            raise JournalError(
-                f"{self._call} was sent (ticketId {verdict.ticket_id}), but that is not recorded. {error}"
-            ) from error
         self._sent = sent if self.waits else None
         return verdict.ticket_id
 
     def _error(self, verdict: Verdict) -> PassNotifyApiError:
+        known = self._now()
         if verdict.outcome is Outcome.UNKNOWN and self.delivery is Delivery.AT_LEAST_ONCE:
-            advice = "It may have been sent; delivery='at_least_once' lets a retry send it again."
-            return PassNotifyApiError(self.request, verdict, advice)
+            return PassNotifyApiError(self.request, verdict, known, _AT_LEAST_ONCE)
         if verdict.outcome is Outcome.UNKNOWN:
-            return DeliveryUnknownError(self.request, verdict, _NOT_AGAIN)
+            return DeliveryUnknownError(self.request, verdict, known, self._unknown_ways())
         if verdict.outcome is Outcome.NOT_SENT and self.retry_is_unsafe:
-            return RejectedError(self.request, verdict, f"Nothing was sent, and this is final. {_NO_MEMORY}")
-        return error_from(self.request, verdict)
+            return RejectedError(self.request, verdict, [*known, "This is final: Airflow does not retry."], _NO_MEMORY)
+        return error_from(self.request, verdict, known)
+
+    def _now(self) -> list[str]:
+        return [f"Try {self.journal.try_number}, {pendulum.now('UTC').format(_TIME)}."]
+
+    def _unknown_ways(self) -> list[str]:
+        clear = "clear the task" if not self.journal.resume else "set on_clear='resend', then clear the task"
+        return [_LOOK, _ARRIVED, f"It did not arrive: {clear}. That sends it again."]
 
     def _settle(self, unknown: Record) -> None:
         """Decide about a try that may have sent: go on to send again, or raise."""
         why = unknown.reason or "it ended before it could record what came of it"
-        whom = unknown.address or "somebody (the record cannot be read)"
-        reason = f"try {unknown.try_number} set out to send to {whom} at {unknown.at}, and {why}"
+        whom = name_address(unknown.address) if unknown.address else "somebody (the record cannot be read)"
         if self.delivery is Delivery.AT_MOST_ONCE:
-            verdict = Verdict(Outcome.UNKNOWN, reason)
             if unknown.is_open:  # it is told now: cleared once more, the task sends
                 with suppress(JournalError):
                     self.journal.put(replace(unknown, state=State.UNKNOWN, reason=why, waiting=False))
-            raise DeliveryUnknownError(self.request, verdict, _NOT_AGAIN)
-        log.warning("Sending again, which may be a duplicate (delivery='at_least_once'): %s.", reason)
+            known = [f"Try {unknown.try_number} set out to send to {whom} at {unknown.at}."]
+            raise DeliveryUnknownError(self.request, Verdict(Outcome.UNKNOWN, why), known, self._unknown_ways())
+        log.warning(
+            "Sending again to %s, which may be a duplicate (delivery='at_least_once'). Try %d set out to send to %s at "
+            "%s: %s.",
+            self._whom,
+            unknown.try_number,
+            whom,
+            unknown.at,
+            why,
+        )
 
     def _check_target(self, earlier: Record | None) -> None:
-        """Refuse where the task instance has sent, or may have sent, to somebody else."""
+        """Refuse if an earlier try has sent, or may have sent, to somebody else."""
         if earlier is None or not earlier.address or earlier.address == self.request.address:
             return
         did = "sent" if earlier.state is State.SENT else "may have sent"
-        ticket = "" if earlier.ticket_id is None else f" (ticketId {earlier.ticket_id})"
+        whom = name_address(earlier.address)
+        ticket = "." if earlier.ticket_id is None else f", ticketId {earlier.ticket_id}."
         raise SendRefusedError(
-            f"{self._call}: nothing is sent. Try {earlier.try_number} {did} to {earlier.address}{ticket}, and now the "
-            f"target is {self.request.address}. {self._changed_target}"
+            explain(
+                f"Not sent to {self._whom}: an earlier try {did} to another target.",
+                known=[
+                    f"Try {earlier.try_number} {did} to {whom} at {earlier.at}{ticket}",
+                    "A task instance sends to one target only.",
+                ],
+                ways=self._changed_target,
+                section="Another target",
+            )
         )
 
     def _log_adopted(self, sent: Record) -> None:
-        log.info("Try %d has sent it already (ticketId %s); nothing is sent.", sent.try_number, sent.ticket_id)
+        log.info(
+            "Sent already to %s, by try %d: ticketId %s. Nothing is sent now.",
+            self._whom,
+            sent.try_number,
+            sent.ticket_id,
+        )
         if sent.message != self._message:
             log.warning(
-                "What it is to say has changed since then. The first message stands: a task instance sends once until "
-                "it is cleared."
+                "The message for %s has changed since then. The first one stands: a task instance sends once, until it "
+                "is cleared.",
+                self._whom,
             )
 
     def _check_may_send(self) -> None:
         if self.stopped:
             raise NotSentError(self.request, Verdict(Outcome.NOT_SENT, "the task was told to stop"))
         if self.send_before is not None and self.send_before.is_past():
+            until = self.send_before.format(_TIME)
+            log.warning("Not sent to %s: send_before has passed (%s). The task is skipped.", self._whom, until)
             raise AirflowSkipException(f"Not sent: send_before={self.send_before.isoformat()} has passed.")
 
     def _write(self, state: State, **more: Any) -> Record:

@@ -115,7 +115,7 @@ class TaskStore:
             raise
         except Exception as error:
             raise JournalError(
-                f"Nothing was sent: journal_path cannot be used ({self.folder.where}: {type(error).__name__}: {error})."
+                f"journal_path cannot be used ({self.folder.where}): {type(error).__name__}: {error}"
             ) from error
 
     def look(self) -> None:
@@ -134,7 +134,7 @@ class TaskStore:
             raise
         except Exception as error:
             raise JournalError(
-                f"Whether this try may still send cannot be read ({self.folder.where}: {type(error).__name__}: {error})"
+                f"Whether this try may still send cannot be read ({self.folder.where}): {type(error).__name__}: {error}"
             ) from error
 
     def get(self, try_number: int, part: str) -> Any:

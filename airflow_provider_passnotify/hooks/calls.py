@@ -59,10 +59,10 @@ def test_connection(call: Callable[[Request], Verdict]) -> tuple[bool, str]:
     :param call: makes a request and returns its verdict.
     """
     verdict = call(protocol.ticket_request(0))
-    if verdict.failure is TransportFailure.TLS:
-        return False, f"TLS problem: {verdict.reason}"
-    if verdict.failure is not None:
+    if verdict.failure is TransportFailure.LOST:
         return False, f"Unreachable: {verdict.reason}"
+    if verdict.failure is not None:  # "unreachable: ..." or "TLS problem: ..."
+        return False, verdict.reason[0].upper() + verdict.reason[1:]
     if verdict.credentials_refused or verdict.status_code == 403:
         return False, f"Reached, credentials refused: {verdict.reason}"
     if verdict.status_code == 429 or (verdict.status_code or 0) >= 500:

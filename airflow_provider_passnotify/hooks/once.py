@@ -19,7 +19,7 @@ from airflow_provider_passnotify.delivery.folder import check_journal_path, path
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices
 from airflow_provider_passnotify.delivery.session import open_journal, refuse_in_callback, session_of, warn_of_discards
 from airflow_provider_passnotify.delivery.single import SinglePush
-from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError
+from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError, explain
 from airflow_provider_passnotify.targets import Target, as_target
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CHANGED_TARGET = (
-    "One dedupe_key stands for one message to one target. What you can do: make the dedupe_key of each message "
-    "different, or leave it out (the target is the key then)."
+    "Give each message a dedupe_key of its own: one dedupe_key stands for one message to one target.",
+    "Or leave dedupe_key out: then the target is the key.",
 )
 
 
@@ -78,8 +78,15 @@ def _running_task(request: Request) -> Mapping[str, Any]:
         context: Mapping[str, Any] = get_current_context()
     except Exception as error:
         raise SendRefusedError(
-            f"{request.method} {request.url_path}: nothing is sent. No task is running here, so send_once has no place "
-            "for its records. What you can do: call it in a task, or call send_notification, which keeps no records."
+            explain(
+                f"Not sent to {request.whom}: send_once needs a running task.",
+                known=["No task is running here, so there is no place for the records."],
+                ways=[
+                    "Call send_once in a task.",
+                    "Or call send_notification, which keeps no records.",
+                ],
+                section="Refused",
+            )
         ) from error
     return context
 
@@ -105,7 +112,10 @@ def _check_same_message(messages: dict[str, bytes], identity: str, request: Requ
     digest = hashlib.sha256(request.address.encode() + b"\n" + (request.body or b"")).digest()
     if messages.setdefault(identity, digest) != digest:
         raise InvalidNotificationError(
-            f"{request.method} {request.url_path}: nothing is sent. In this try send_once has sent another message "
-            "under the same key already, and a retry could not tell the two apart. What you can do: give each message "
-            "a dedupe_key of its own."
+            explain(
+                f"Not sent to {request.whom}: send_once has sent another message under this key in this try.",
+                known=["A retry could not tell the two messages apart."],
+                ways=["Give each message a dedupe_key of its own."],
+                section="Refused",
+            )
         )

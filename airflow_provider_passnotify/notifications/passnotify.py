@@ -16,7 +16,12 @@ from airflow.providers.common.compat.sdk import BaseNotifier, conf
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.arguments import check_conn_id, is_resolved_at_runtime, seconds_of
 from airflow_provider_passnotify.delivery.at_most_every import AlertLimit
-from airflow_provider_passnotify.exceptions import InvalidNotificationError, PassNotifyApiError, PassNotifyError
+from airflow_provider_passnotify.exceptions import (
+    InvalidNotificationError,
+    PassNotifyApiError,
+    PassNotifyError,
+    explain,
+)
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyAsyncHook, PassNotifyHook
 from airflow_provider_passnotify.targets import ID_NAMES, Id, Target, TargetType, clean_id, make_target
 
@@ -165,7 +170,14 @@ class PassNotifyNotifier(BaseNotifier):
             async with PassNotifyAsyncHook(alert.conn_id) as hook:
                 ticket_id = await hook.send_notification(alert.target, value=alert.value, label=alert.label)
         except asyncio.CancelledError:
-            log.error("%s\nThe triggerer was stopped; nobody knows whether it was sent.", self._headline(alert))
+            log.error(
+                "%s",
+                explain(
+                    f"Alert{_to(alert)}: unknown, it may have been sent.",
+                    known=["The triggerer was stopped meanwhile."],
+                    section="Alerts",
+                ),
+            )
             raise
         except Exception as error:  # noqa: BLE001
             await asyncio.to_thread(self._failed, alert, error)
@@ -189,7 +201,7 @@ class PassNotifyNotifier(BaseNotifier):
         taken = alert.limit.claim(_about(context))
         if taken is not None:
             log.info(
-                "Alert to %s: not sent, as one was sent at %s. At most one goes out every %s.",
+                "Alert to %s: not sent, because one was sent at %s (at most one every %s).",
                 alert.target,
                 taken.format("YYYY-MM-DD HH:mm:ss [UTC]"),
                 self.at_most_every,
@@ -201,21 +213,19 @@ class PassNotifyNotifier(BaseNotifier):
         log.info("Alert to %s: sent, ticketId %d, %d ms.", alert.target, ticket_id, milliseconds)
 
     def _failed(self, alert: _Alert | None, error: Exception) -> None:
-        if isinstance(error, PassNotifyApiError) and error.may_have_been_sent:
-            log.error("%s nobody knows whether it was sent.\n%s", self._headline(alert), error)
-            return
-        if isinstance(error, PassNotifyError | ValueError):
-            log.error("%s NOT sent.\n%s", self._headline(alert), error)
-        else:
-            log.error("%s NOT sent, as far as is known.", self._headline(alert), exc_info=error)
-        if alert is not None and alert.limit is not None and isinstance(error, PassNotifyError):
+        is_ours = isinstance(error, PassNotifyError | ValueError)
+        may_be_out = isinstance(error, PassNotifyApiError) and error.may_have_been_sent
+        outcome = "unknown, it may have been sent" if may_be_out else "not sent"
+        if not is_ours:  # nobody has thought of it
+            outcome += ", as far as is known"
+        facts = error.facts if isinstance(error, PassNotifyApiError) else [str(error)]
+        message = explain(f"Alert{_to(alert)}: {outcome}.", known=[*facts, _NOT_AGAIN], section="Alerts")
+        log.error("%s", message, exc_info=None if is_ours else error)
+        if alert is not None and alert.limit is not None and isinstance(error, PassNotifyError) and not may_be_out:
             try:
                 alert.limit.release()  # the next alert may try
             except Exception as problem:  # noqa: BLE001
-                log.error("The next alerts are held back all the same: %s", problem)
-
-    def _headline(self, alert: _Alert | None) -> str:
-        return f"Alert to {alert.target}:" if alert is not None else "Alert:"
+                log.error("The next alerts are held back, although this one was not sent: %s", problem)
 
     def _rendered(self, context: Context) -> dict[str, Any]:
         environment: jinja2.Environment | None = None
@@ -294,6 +304,13 @@ class PassNotifyNotifier(BaseNotifier):
                 "at_most_every needs journal_path, the folder in which all workers remember what was sent; give it, or "
                 "set journal_path in the section [passnotify] of Airflow's configuration."
             )
+
+
+_NOT_AGAIN = "Nothing sends this alert again: a callback has no retries."
+
+
+def _to(alert: _Alert | None) -> str:
+    return "" if alert is None else f" to {alert.target}"
 
 
 def _configured_path() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -17,7 +18,7 @@ from airflow_provider_passnotify.api.ticket_poll import PollSchedule
 from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, Ticket
 from airflow_provider_passnotify.arguments import check_conn_id, check_flags, checked, materialize, seconds_of
-from airflow_provider_passnotify.exceptions import JournalError, TicketError, TicketFailedError
+from airflow_provider_passnotify.exceptions import JournalError, TicketError, TicketFailedError, explain
 from airflow_provider_passnotify.hooks.passnotify import DEFAULT_CONN_ID, PassNotifyHook
 from airflow_provider_passnotify.operators import polling
 from airflow_provider_passnotify.operators.rendering import TextFields
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+_DEFERRABLE_BY_DEFAULT = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
 class TicketOperator(TextFields, BaseOperator):
@@ -50,7 +54,7 @@ class TicketOperator(TextFields, BaseOperator):
         *,
         passnotify_conn_id: str = DEFAULT_CONN_ID,
         wait_for_completion: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = _DEFERRABLE_BY_DEFAULT,
         poll_interval: float | timedelta = 30,
         timeout: float | timedelta = 3600,
         success_statuses: Iterable[str] | None = None,
@@ -104,6 +108,8 @@ class TicketOperator(TextFields, BaseOperator):
         :raises TicketError: if the task was told to stop.
         """
         if not self.wait_for_completion:
+            if self.deferrable and not _DEFERRABLE_BY_DEFAULT:
+                log.warning("deferrable=True has no effect: the task waits only with wait_for_completion=True.")
             return result
         interval = seconds_of("poll_interval", self.poll_interval)
         timeout = seconds_of("timeout", self.timeout)
@@ -112,7 +118,15 @@ class TicketOperator(TextFields, BaseOperator):
 
         def check() -> None:
             if self._killed:
-                raise TicketError(f"The task was told to stop while it waited. {tracker.message}", tracker.tickets())
+                raise TicketError(
+                    explain(
+                        "The task was told to stop while it waited.",
+                        known=[*tracker.facts, "What the API accepted stays accepted."],
+                        ways=["Nothing, if Airflow retries the task: the retry waits on, and sends nothing."],
+                        section="Tickets",
+                    ),
+                    tracker.tickets(),
+                )
 
         with closing(polling.polling_client(self.hook)) as client:
             if not self.deferrable:
@@ -156,14 +170,18 @@ class TicketOperator(TextFields, BaseOperator):
     def _conclude(self, context: Context, tracker: TicketTracker) -> None:
         final = tracker.end is not End.SUCCESS and self.is_final(context)
         try:
-            polling.conclude(tracker, final=final)
+            polling.conclude(tracker, final=final, whom=self._whom())
         except TicketFailedError as error:
             try:
                 self.on_tickets_failed(context, error.tickets)
             except JournalError as problem:
-                self.log.error("%s A retry follows the same tickets and sends nothing.", problem)
+                log.error("A retry waits for the same tickets again, and sends nothing. %s", problem)
             raise
-        self.log.info("%s", tracker.message)
+        log.info("%s", tracker.message)
+
+    def _whom(self) -> str:
+        """Return the target for errors, if there is only one."""
+        return ""
 
     def _new_tracker(self, ticket_ids: Iterable[int]) -> TicketTracker:
         return TicketTracker(ticket_ids, StatusWords(self.success_statuses or (), self.failure_statuses or ()))

@@ -17,11 +17,13 @@ from airflow_provider_passnotify.exceptions import (
     InvalidNotificationError,
     JournalError,
     PassNotifyError,
+    explain,
 )
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch_status import Metrics, still_running
 from airflow_provider_passnotify.retry_policy import retry_after_told
 from airflow_provider_passnotify.rows.reader import RowReader
+from airflow_provider_passnotify.targets import name_ids
 
 if TYPE_CHECKING:
     import pendulum
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 MAX_TICKETS = 10_000
 """With more tickets than this, they are only in the report. A million numbers are too many for an XCom."""
 MAX_FAILURES = 100
+MAX_NAMED = 5
+"""The error names so many rows. The report names all of them."""
 
 
 class BatchOperator(TargetArgumentsOperator):
@@ -143,8 +147,15 @@ class BatchOperator(TargetArgumentsOperator):
                 self._write(report, ledger)
             except Exception as problem:
                 raise BatchFailedError(
-                    f"The batch is done ({counts}), but its report could not be written to {self.report_path}: "
-                    f"{type(problem).__name__}: {problem}",
+                    explain(
+                        f"{counts}, but the report could not be written.",
+                        known=[f"report_path: {self.report_path}", f"{type(problem).__name__}: {problem}"],
+                        ways=[
+                            "The first failures are in the XCom of the task, and so are the ticketIds (up to 10,000).",
+                            "Make report_path writable, then clear the task. It sends what was not sent, and writes.",
+                        ],
+                        section="Batch incomplete",
+                    ),
                     summary,
                 ) from problem
             log.info("Done: %s.", counts)
@@ -156,7 +167,10 @@ class BatchOperator(TargetArgumentsOperator):
         try:
             journal.end()
         except JournalError as error:
-            log.warning("%s Until a later try has ended, clearing the task goes on where it stood.", error)
+            log.warning(
+                "The end of this try is not recorded. If the task is cleared, it goes on where it stood. (%s)",
+                error.__cause__ or error,
+            )
 
     def _rows(self, context: Context) -> Iterable[Any]:
         """Return the rows. Nothing has been sent yet, and if this raises, nothing will be sent."""
@@ -200,10 +214,17 @@ class BatchOperator(TargetArgumentsOperator):
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             raise PassNotifyError(
-                f"Nothing was sent: report_path {str(self.report_path)!r} cannot be written ({why})."
+                explain(
+                    "Not sent: the report cannot be written.",
+                    known=[f"report_path: {self.report_path}", why],
+                    ways=["Correct report_path, or its permissions, then clear the task."],
+                    section="Not sent",
+                )
             ) from error
 
     def _fill(self, ledger: Ledger, context: Context) -> None:
+        from airflow_provider_passnotify.delivery.batch.ledger import in_words
+
         reader = RowReader(self._defaults(), delete=self.deletes, null_values=self._null_values())
 
         def fill() -> None:
@@ -213,7 +234,8 @@ class BatchOperator(TargetArgumentsOperator):
 
         self._checked(fill)
         counts = ledger.counts()
-        log.info("%d rows, %d of them not usable, %d equal to another.", counts.total, counts.failed, counts.duplicate)
+        found = in_words({"Not usable": counts.failed, "Equal to another": counts.duplicate})
+        log.info("%s", " ".join([f"Rows: {counts.total:,}.", *found]))
         self._warnings = reader.warnings
         for warning in self._warnings:
             log.warning("%s", warning)
@@ -222,13 +244,24 @@ class BatchOperator(TargetArgumentsOperator):
         rows = ledger.total - ledger.counts().left_out
         if self.wait_for_completion and rows > MAX_TICKETS:
             raise InvalidNotificationError(
-                f"Task {self.task_id!r}: nothing was sent: wait_for_completion follows {MAX_TICKETS:,} tickets, and "
-                f"there are {rows:,} rows. Send without waiting, or in shards."
+                explain(
+                    f"Not sent: {rows:,} rows are too many to wait for.",
+                    known=[f"Task {self.task_id!r}: wait_for_completion can wait for {MAX_TICKETS:,} tickets."],
+                    ways=["Send without wait_for_completion.", "Or map the task over shards of the rows."],
+                    section="Not sent",
+                )
             )
 
     def _check_not_killed(self) -> None:
         if self._killed:
-            raise PassNotifyError("The task was told to stop; nothing was sent.")
+            raise PassNotifyError(
+                explain(
+                    "Not sent: the task was told to stop.",
+                    known=["No row was sent by this try."],
+                    ways=["Clear the task to send."],
+                    section="Not sent",
+                )
+            )
 
     def _summary(self, ledger: Ledger, counts: Counts) -> dict[str, Any]:
         ticket_ids = list(itertools.islice(ledger.ticket_ids(), MAX_TICKETS + 1))
@@ -254,16 +287,30 @@ class BatchOperator(TargetArgumentsOperator):
         allowed = Decimal(float.__repr__(self.max_failures)) * counts.total if share else self.max_failures
         if lost <= allowed and not run.must_fail:
             return None
-        named = "".join(
-            f"\n  row {failure['row']} {failure['target']}: {failure['error']:.300}"
-            for failure in summary["failures"][:5]
-        )
-        early = f" It ended early: {run.ended_early}." if run.ended_early else ""
-        where = f" All are in {self.report_path}." if self.report_path else ""
-        message = f"{counts}.{early}{where}{named}"
+        message = self._explain(run, counts, summary["failures"][:MAX_NAMED])
         if durable and not run.final and self._may_help(run, counts):
             return BatchIncompleteError(message, summary, run.retry_after)
         return BatchFailedError(message, summary)
+
+    def _explain(self, run: BatchRun, counts: Counts, failures: list[dict[str, Any]]) -> str:
+        rows = [f"row {row['row']}, {name_ids(row['target'])}: {row['error']:.300}" for row in failures]
+        more = counts.failed + counts.unknown - len(rows)
+        ways = [f"All rows are in the report: {self.report_path}"] if self.report_path else []
+        if counts.failed:
+            verb = "delete" if self.deletes else "send"
+            ways.append(f"To {verb} the failed rows and nobody else: mend the cause, then clear the task.")
+        if counts.unknown and not self.deletes:
+            ways.append("Unknown rows are not sent again automatically. Look whether some of them arrived.")
+        return explain(
+            f"{counts}.",
+            known=[
+                f"It ended early: {run.ended_early}." if run.ended_early else "",
+                *rows,
+                f"{more:,} more" if more else "",
+            ],
+            ways=ways,
+            section="Batch incomplete",
+        )
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
         """Whether a retry may be able to send a row that failed."""
@@ -285,7 +332,7 @@ class BatchOperator(TargetArgumentsOperator):
             self._write(report, ledger)
             self._push(context, self._summary(ledger, ledger.counts()))
         except Exception as problem:  # noqa: BLE001
-            log.warning("The summary could not be kept: %s: %s", type(problem).__name__, problem)
+            log.warning("The report or the XComs could not be saved: %s: %s", type(problem).__name__, problem)
 
 
 def _without_none(summary: dict[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
             self._checked(report.check)
 
     def _prepare(self, ledger: Ledger, journal: ChunkJournal | None) -> pendulum.DateTime | None:
+        from airflow_provider_passnotify.delivery.batch.ledger import in_words
         from airflow_provider_passnotify.delivery.batch.resume import resume
 
         again = self.delivery == Delivery.AT_LEAST_ONCE.value
@@ -114,17 +115,17 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         if reports:
             log.info("%s", _told(known.left_out, again=again))
         if known.sent or known.unknown or known.gone:
-            log.info(
-                "Earlier tries sent %d of these rows, and may have sent %d more, which are %s. %d of both have "
-                "another text now; %d messages were to rows that are no longer there.",
-                known.sent,
-                known.unknown,
-                "sent again, which may be duplicates" if again else "not sent again",
-                known.changed,
-                known.gone,
-            )
+            now = "sent again, which may be a duplicate" if again else "not sent again automatically"
+            found = {
+                "Rows that earlier tries sent": known.sent,
+                f"Rows that are unknown from earlier tries ({now})": known.unknown,
+                "Rows of both kinds that have another text now": known.changed,
+                "Messages of earlier tries to rows that are no longer there": known.gone,
+            }
+            log.info("%s", " ".join(in_words(found)))
         send_before = parse_deadline(self.send_before)
         if send_before is not None and send_before.is_past() and not (known.sent or known.unknown or known.gone):
+            log.warning("Not sent: send_before has passed (%s). The task is skipped.", send_before)
             raise AirflowSkipException(f"Not sent: send_before={send_before.isoformat()} has passed.")
         return send_before
 

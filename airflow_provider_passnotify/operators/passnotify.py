@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
 from airflow_provider_passnotify.delivery.journal import Delivery, Journal, OnClear
 from airflow_provider_passnotify.delivery.single import SinglePush
-from airflow_provider_passnotify.exceptions import InvalidNotificationError
+from airflow_provider_passnotify.exceptions import InvalidNotificationError, first_line
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch import DeleteNotificationBatchOperator, SendNotificationBatchOperator
 from airflow_provider_passnotify.operators.sending import SendingOperator
@@ -20,6 +22,8 @@ from airflow_provider_passnotify.targets import Target, TargetType, clean_id, ma
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "DeleteNotificationBatchOperator",
@@ -65,6 +69,12 @@ class _TargetOperator(TargetArgumentsOperator):
         :raises ValueError: saying why.
         """
 
+    def _whom(self) -> str:
+        try:
+            return str(self._target())
+        except ValueError:  # other ids than before; the ticket is what matters
+            return ""
+
     def _target(self) -> Target:
         return make_target(self.target_type, self._ids())  # type: ignore[arg-type]  # checked there
 
@@ -103,7 +113,7 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
             self._check()
             self._push = self._new_push(context)
         except InvalidNotificationError as error:
-            self._open_journal(context).write_refusal(str(error))
+            self._open_journal(context).write_refusal(first_line(error))
             raise
         self._push.stopped = self._killed  # it may have been told to stop before there was anything to stop
         with retry_after_told(self):
@@ -169,7 +179,9 @@ class DeleteNotificationOperator(_TargetOperator):
         """
         self._check()
         target = self._checked(self._target)
+        started = time.monotonic()
         with retry_after_told(self):
             ticket_id = self.hook.delete_notification(target)
-        self.log.info("Deletion from %s: accepted, ticketId %d.", target, ticket_id)
+        milliseconds = round((time.monotonic() - started) * 1000)
+        log.info("Deleted from %s: ticketId %d, %d ms.", target, ticket_id, milliseconds)
         return self.wait_for_tickets(context, [ticket_id], ticket_id)

@@ -19,7 +19,7 @@ from airflow_provider_passnotify.api.protocol import ticket_request
 from airflow_provider_passnotify.api.ticket_event import as_event
 from airflow_provider_passnotify.api.ticket_poll import LAST_POLL_SECONDS, NO_ANSWER, PollSchedule
 from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
-from airflow_provider_passnotify.api.tickets import TicketState
+from airflow_provider_passnotify.api.tickets import Ticket, TicketState
 from airflow_provider_passnotify.arguments import MAX_DURATION
 from airflow_provider_passnotify.exceptions import (
     FinalTicketFailedError,
@@ -29,6 +29,7 @@ from airflow_provider_passnotify.exceptions import (
     TicketError,
     TicketFailedError,
     TicketTimeoutError,
+    explain,
 )
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 
@@ -37,7 +38,24 @@ if TYPE_CHECKING:
 
 TRIGGERER_GRACE = timedelta(minutes=1)
 """Airflow itself gives up this much later than the trigger. This matters only if no triggerer is running."""
-_LOOK_UP_ADVICE = "Ticket {} cannot be followed, and a retry cannot help; what was accepted stays accepted."
+_ACCEPTED = "What the API accepted stays accepted."
+_CANNOT_ASK = (
+    "Mend the cause. A sensor can be cleared then: it only asks.",
+    "A task that sends: a clear sends again (with on_clear='resend'). To ask only, use the sensor with this ticketId.",
+)
+_FAILED = (
+    "Nothing, if Airflow retries the task: the retry does it again for the tickets that failed.",
+    "A tag, segment or template: look first whether some passes have got it already.",
+)
+_FAILED_FINAL = (
+    "Look which passes failed, and why: the children of the ticket tell.",
+    "To send again, clear the task that sent.",
+)
+_LATE = (
+    "Nothing, if Airflow retries the task: the retry waits for the same tickets, and sends nothing.",
+    "The API needs longer than timeout: make timeout longer.",
+)
+_LATE_FINAL = ("Ask later: a NotificationTicketSensor with this ticketId only asks. Nothing needs to be sent again.",)
 
 
 class _TimeUpError(Exception):
@@ -142,30 +160,65 @@ def defer(
     )
 
 
-def conclude(tracker: TicketTracker, *, final: bool) -> None:
+def conclude(tracker: TicketTracker, *, final: bool, whom: str = "") -> None:
     """Return if every ticket succeeded.
 
     :param final: whether Airflow must not retry.
+    :param whom: the target, if there is only one.
     :raises TicketFailedError: if a ticket failed.
     :raises TicketTimeoutError: if a ticket did not end in time; ``AirflowTaskTimeout`` if Airflow would raise that.
     :raises RejectedError: if the API rejected a look-up.
     :raises PassNotifyConfigError: if the connection cannot be used.
     """
     if tracker.end is None:
-        raise TicketError(f"What is to be waited for has changed while the task was deferred. {tracker.message}")
+        raise TicketError(
+            explain(
+                "The tickets to wait for have changed while the task was deferred.",
+                known=tracker.facts,
+                ways=["Clear the task: it asks for the tickets of now."],
+                section="Tickets",
+            )
+        )
     if tracker.end is End.ERROR and tracker.rejected:
         ticket_id, verdict = tracker.rejected
-        raise RejectedError(ticket_request(ticket_id), verdict, _LOOK_UP_ADVICE.format(ticket_id))
+        raise RejectedError(ticket_request(ticket_id), verdict, [_ACCEPTED], _CANNOT_ASK)
     if tracker.end is End.ERROR:
-        raise PassNotifyConfigError(tracker.message)
+        raise PassNotifyConfigError(
+            explain(
+                "The tickets cannot be looked up: the Airflow connection cannot be used.",
+                known=[*tracker.facts, _ACCEPTED],
+                ways=_CANNOT_ASK,
+                section="Tickets",
+            )
+        )
     if tracker.end is End.FAILED:
-        failed = FinalTicketFailedError if final else TicketFailedError
-        raise failed(tracker.message, tracker.tickets(TicketState.FAILED))
-    if tracker.end is End.TIMEOUT and tracker.by_execution_timeout:
-        raise AirflowTaskTimeout(f"execution_timeout: {tracker.message}")
+        failed = tracker.tickets(TicketState.FAILED)
+        message = explain(
+            f"{_named(failed, tracker, whom)} failed.",
+            known=tracker.facts,
+            ways=_FAILED_FINAL if final else _FAILED,
+            section="Tickets",
+        )
+        raise (FinalTicketFailedError if final else TicketFailedError)(message, failed)
     if tracker.end is End.TIMEOUT:
-        late = FinalTicketTimeoutError if final else TicketTimeoutError
-        raise late(f"Timed out. {tracker.message}", tracker.tickets(TicketState.RUNNING))
+        left = tracker.tickets(TicketState.RUNNING)
+        by_airflow = tracker.by_execution_timeout
+        message = explain(
+            f"{_named(left, tracker, whom)} did not end in time ({'execution_timeout' if by_airflow else 'timeout'}).",
+            known=[*tracker.facts, _ACCEPTED],
+            ways=_LATE_FINAL if final else _LATE,
+            section="Tickets",
+        )
+        if by_airflow:
+            raise AirflowTaskTimeout(message)
+        raise (FinalTicketTimeoutError if final else TicketTimeoutError)(message, left)
+
+
+def _named(tickets: list[Ticket], tracker: TicketTracker, whom: str) -> str:
+    total = len(tracker.tickets())
+    if total > 1:
+        return f"{len(tickets)} of {total} tickets"
+    return f"Ticket {tickets[0].id} for {whom}" if whom else f"Ticket {tickets[0].id}"
 
 
 def states_of(context: Mapping[str, Any], task_ids: list[str]) -> list[str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from airflow_provider_passnotify.api.client import PassNotifyClient
 
 __all__ = ["NotificationTicketSensor"]
+
+
+log = logging.getLogger(__name__)
 
 
 class NotificationTicketSensor(TextFields, BaseSensorOperator):
@@ -112,7 +116,7 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
             tracker.timed_out = not self.reschedule and not self.deferrable and time.monotonic() > self._until
         if tracker.end is not None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, tracker))
-        self.log.info("%s", tracker.message)
+        log.info("%s", tracker.message)
         if self.deferrable:
             polling.defer(
                 self,
@@ -159,15 +163,15 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
             task_ids = sorted({operator.task_id for operator, _ in given.iter_references()})
             states = polling.states_of(context, task_ids)
             if states and all(state == "skipped" for state in states):
-                self.log.info("Left out: the ticketId of %s, which was skipped.", ", ".join(task_ids))
+                log.info("Left out: the ticketId of %s, which was skipped.", ", ".join(task_ids))
                 return []
-            self.log.error("There is no ticketId of %s (%s).", ", ".join(task_ids), ", ".join(map(str, states)))
+            log.error("There is no ticketId of %s (%s).", ", ".join(task_ids), ", ".join(map(str, states)))
         return rendered
 
     def _poll(self, tracker: TicketTracker) -> None:
         quiet = self._quiet_until - time.monotonic()
         if quiet > 0:
-            self.log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
+            log.info("Not asked: the API wants to be left alone for %.0f s more (Retry-After).", quiet)
             return
         with closing(self.client) as client:
             polling.poll(tracker, client, until=time.monotonic() if self.deferrable else self._until)
@@ -179,7 +183,7 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
         if tracker.end is End.FAILED and self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=states)
         polling.conclude(tracker, final=True)
-        self.log.info("%s", tracker.message)
+        log.info("%s", tracker.message)
         return states
 
     def _new_tracker(self, ticket_id: object, *, later: bool = False) -> TicketTracker:

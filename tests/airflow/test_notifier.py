@@ -20,6 +20,6 @@ def test_callbacks_of_tasks_and_of_a_dag(airflow: LocalAirflow, sandbox: Running
     assert sorted(received["123"]) == sorted([*(f"fail {index} failed" for index in range(12)), *of_the_dag])
     assert sorted(received["124"]) == sorted(["notifier has failures", *of_the_dag])
     assert received["126"] == ["succeed: 1"]
-    assert "Alert to pass (pass_id='126'): sent, ticketId" in run.log_text
+    assert "Alert to pass 126: sent, ticketId" in run.log_text
     assert run.log_text.count("'no_such_thing' is undefined") >= 12
-    assert run.log_text.count("Alert to pass (pass_id='124'): not sent, as one was sent at") == 11
+    assert run.log_text.count("Alert to pass 124: not sent, because one was sent at") == 11

@@ -63,7 +63,8 @@ def test_a_failed_ticket_fails_it_without_retry_once_all_have_ended(
     assert {task_id: end for task_id, end in ends(run).items() if task_id in ALL} == {
         task_id: (state, 1) for task_id, state in expected.items()
     }
-    assert f'1 of 2 tickets failed: {failed} (FAILED). Children of {failed}: {{"7": "gone"}}.' in run.log_text
+    assert f"1 of 2 tickets failed: {failed} (FAILED)." in run.log_text
+    assert f'Children of {failed}: {{"7": "gone"}}.' in run.log_text
     for task_id in ALL:
         states = run.xcom(task_id)
         assert [(state["id"], state["state"]) for state in states] == [(failed, "failed"), (other, "succeeded")]
@@ -75,7 +76,7 @@ def test_an_unknown_ticket_fails_at_once_with_its_id(airflow: LocalAirflow, sand
     run = airflow.run_dag("tickets_given", conf={"tickets": [999_999, hanging]})
     assert {ends(run)[task_id] for task_id in ("hard_poke", "hard_deferrable")} == {("failed", 1)}
     assert {ends(run)[task_id] for task_id in ("soft_poke", "soft_deferrable")} == {("skipped", 1)}
-    assert "Ticket 999999 cannot be followed" in run.log_text
+    assert "Not looked up: ticket 999999: rejected (HTTP 404)." in run.log_text
 
 
 @pytest.mark.parametrize("value", [None, "None", True, -1, "abc", [1, None], {"id": 1}, 1.5])
@@ -104,7 +105,8 @@ def test_a_timeout_means_the_same_in_each_mode(
     for mode in ("poke", "deferrable"):
         assert ends(run)[f"timeout_{mode}"] == ("failed", 1), "a sensor's timeout is final"
         assert ends(run)[f"timeout_soft_{mode}"] == ("skipped", 1)
-    assert f"{ticket_id} (no answer yet). The last problem: " in run.log_text
+    assert f"{ticket_id} (no answer yet)." in run.log_text
+    assert "The last problem: " in run.log_text
     assert problem in run.log_text
     assert run.log_text.count("FinalTicketTimeoutError: ") >= 2
 
@@ -117,7 +119,7 @@ def test_execution_timeout_means_the_same_in_each_mode(airflow: LocalAirflow, sa
         assert ends(run)[f"execution_timeout_{mode}"] == ("failed", 2), "it is not final"
         soft = ends(run)[f"execution_timeout_soft_{mode}"]  # in poke mode, a time-out during a poke skips the task
         assert soft == ("failed", 2) or (mode == "poke" and soft[0] == "skipped"), "soft_fail does not cover it"
-    assert f"execution_timeout: 1 of 1 tickets did not end: {ticket_id} (PROCESSING)." in run.log_text
+    assert f"Ticket {ticket_id} did not end in time (execution_timeout)." in run.log_text
 
 
 def test_the_example(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:

@@ -102,7 +102,7 @@ class TestEndedEarly:
                 yield row
 
         batch._rows = rows  # type: ignore[method-assign,assignment]
-        with pytest.raises(PassNotifyError, match="told to stop; nothing was sent"):
+        with pytest.raises(PassNotifyError, match="Not sent: the task was told to stop"):
             batch.execute(context())
         assert sandbox.requests()["total"] == 0
 

@@ -42,7 +42,7 @@ ERRORS = [
     *(kind("text") for kind in (PassNotifyError, PassNotifyConfigError, InvalidNotificationError)),
     *(kind("text") for kind in (JournalError, SendRefusedError)),
     *(kind(SEND, VERDICT) for kind in (PassNotifyApiError, NotSentError, RejectedError, DeliveryUnknownError)),
-    NotSentError(SEND, VERDICT, "Other advice."),
+    NotSentError(SEND, VERDICT, ["A fact."], ["Another way."]),
     TicketFailedError("failed", TICKETS),
     TicketTimeoutError("late", TICKETS),
 ]
@@ -79,7 +79,15 @@ def test_what_an_api_error_carries() -> None:
     assert (error.status_code, error.code) == (429, 42)
     assert (error.description, error.details) == ("Slow down.", "ten per second")
     assert (error.retry_after, error.may_have_been_sent) == (7.0, False)
-    assert str(error) == "POST /v1/pass/123/notify: HTTP 429: slow down. Nothing was done, and a retry cannot help."
+    assert str(error).splitlines() == [
+        "Not sent to pass 123: throttled (HTTP 429).",
+        "What is known:",
+        "- POST /v1/pass/123/notify: HTTP 429: slow down",
+        "- The API asks to wait 7 s (Retry-After).",
+        "What you can do:",
+        "- Mend the cause, then clear the task. A retry alone cannot help.",
+        'Where to read: the guide, "At night", "Rejected".',
+    ]
 
 
 def test_without_an_answer_there_is_no_status() -> None:
@@ -101,4 +109,4 @@ def test_error_from_a_verdict(request_, outcome: Outcome, kind: type, may_be_out
     error = error_from(request_, Verdict(outcome, "because"))
     assert type(error) is kind
     assert error.may_have_been_sent is may_be_out
-    assert "because" in str(error)
+    assert "because" in str(error).lower()

@@ -20,7 +20,7 @@ def test_where_airflow_cannot_be_told_the_log_says_so(
     task = SendNotificationOperator(task_id="t", target_type="pass", pass_id=1, value="x")
     with pytest.raises(NotSentError), retry_policy.retry_after_told(task):
         raise BUSY
-    assert ("not to be called again for 77 s (Retry-After)" in caplog.text) is not can_be_told
+    assert ("The API asks to wait 77 s (Retry-After)" in caplog.text) is not can_be_told
 
 
 def test_every_operator_has_the_policy() -> None:

@@ -57,6 +57,6 @@ class CircuitBreaker:
 
     def _open(self, why: str, verdict: Verdict) -> None:
         if self.opened is None:
-            reason = f"given up: {why}; last: {verdict.reason}"
+            reason = f"given up: {why}; the last answer: {verdict.reason}"
             self.opened = Verdict(Outcome.NOT_SENT, reason, retry_after=verdict.retry_after)
-            log.error("The remaining notifications are %s", reason)
+            log.error("The other rows are not sent: %s", reason)

@@ -19,18 +19,19 @@ from __future__ import annotations
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.delivery.account import BATCH, check_accounted
+from airflow_provider_passnotify.delivery.account import BATCH, THEN_CLEAR, check_accounted
 from airflow_provider_passnotify.delivery.batch.ledger import PendingRow, now_ms
 from airflow_provider_passnotify.delivery.batch.resume import Entry
 from airflow_provider_passnotify.delivery.folder import UNREADABLE
 from airflow_provider_passnotify.delivery.journal import Delivery
 from airflow_provider_passnotify.delivery.store import TaskStore
 from airflow_provider_passnotify.delivery.task import Begin, decide_counts_from
-from airflow_provider_passnotify.exceptions import JournalError, SendRefusedError, SupersededError
+from airflow_provider_passnotify.exceptions import JournalError, SendRefusedError, explain, journal_errors
 from airflow_provider_passnotify.rows.reader import DIGEST_SIZE
 
 MAX_CHUNK_ROWS = 1000
@@ -118,23 +119,24 @@ class ChunkJournal:
         :raises SupersededError: when another process has this try.
         :raises JournalError: when the journal cannot be read or written.
         """
-        self._tasks.start()
-        own = self._get(self._tasks.try_number, BEGIN)
-        if own is not None and own is not UNREADABLE:  # another process of this try decided
-            self._counts_from = _begin(own, self._tasks.try_number).counts_from
-            return
-        decided, newest, whole = self._decide()
-        self._counts_from = check_accounted(
-            self._tasks,
-            decided,
-            newest,
-            whole=whole,
-            while_running=self._cleared_while_running,
-            resume=self._resume,
-            delivery=self._delivery,
-            what="The batch",
-            ways=BATCH,
-        )
+        with self._reading():
+            self._tasks.start()
+            own = self._get(self._tasks.try_number, BEGIN)
+            if own is not None and own is not UNREADABLE:  # another process of this try decided
+                self._counts_from = _begin(own, self._tasks.try_number).counts_from
+                return
+            decided, newest, whole = self._decide()
+            self._counts_from = check_accounted(
+                self._tasks,
+                decided,
+                newest,
+                whole=whole,
+                while_running=self._cleared_while_running,
+                resume=self._resume,
+                delivery=self._delivery,
+                whom="",
+                ways=BATCH,
+            )
         this_try = self._tasks.this_try
         begin = Begin(this_try.try_number, this_try.max_tries, this_try.clear_number, self._counts_from)
         self._after = newest.try_number if newest else None
@@ -146,6 +148,10 @@ class ChunkJournal:
         :raises SendRefusedError: when nobody can know which rows a chunk had.
         :raises JournalError: when it cannot be read, or was written by a release that is not understood.
         """
+        with self._reading():
+            yield from self._read()
+
+    def _read(self) -> Iterator[Entry]:
         failed: set[int] = set()  # of the newer tries: what a failed ticket was for may be sent again
         for try_number in range(self._tasks.try_number, self._counts_from - 1, -1):
             failed |= _tickets(self._get(try_number, FAILED_TICKETS))
@@ -155,16 +161,24 @@ class ChunkJournal:
                     yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
                 elif self._delivery is Delivery.AT_MOST_ONCE:
                     raise SendRefusedError(
-                        f"Nothing is sent: chunk {number} of try {try_number} cannot be read, so nobody can tell to "
-                        f"whom it was sent. What you can do: {BATCH}"
+                        explain(
+                            "Not sent: nobody knows what earlier tries sent.",
+                            known=[f"The record of chunk {number} of try {try_number} cannot be read."],
+                            ways=BATCH,
+                            section="Nobody knows what earlier tries sent",
+                        )
                     )
                 number += 1
             if try_number == self._tasks.try_number:
                 self.next_number = number  # where a process of the same try came before
         if self._delivery is Delivery.AT_MOST_ONCE and not self._tasks.still_has(self._after):
             raise SendRefusedError(
-                "Nothing is sent: the records of earlier tries were discarded while they were read (the task was "
-                f"cleared at this moment). What you can do: {BATCH}"
+                explain(
+                    "Not sent: nobody knows what earlier tries sent.",
+                    known=["Their records were discarded while they were read: the task was cleared at this moment."],
+                    ways=BATCH,
+                    section="Nobody knows what earlier tries sent",
+                )
             )
 
     def write(self, value: dict[str, Any], number: int, stage: str) -> None:
@@ -248,21 +262,28 @@ class ChunkJournal:
             return next((value for value in values if value is not None), None)
         return unreadable
 
+    def _reading(self) -> AbstractContextManager[None]:
+        return journal_errors(
+            "Not sent by this try: the journal cannot be read.",
+            known=[f"Try {self._tasks.try_number}. No row was sent by it."],
+            ways=["Nothing, if Airflow retries the task: the retry sends what no earlier try sent.", THEN_CLEAR],
+        )
+
     def _get(self, try_number: int, part: str) -> Any:
         return self._tasks.get(try_number, part)
 
     def _set(self, part: str, value: dict[str, Any]) -> None:
         if not self.is_durable:
             return  # nobody will read it, and a million rows would stay in memory
-        try:
+        with journal_errors(
+            "The batch stopped: the journal did not accept a record.",
+            known=[f"Try {self._tasks.try_number}. Nothing more is sent by this process."],
+            ways=[
+                "The API server or the folder was away: a retry goes on where this try stopped.",
+                "The task was marked, cleared or started again meanwhile: nothing. This process must not send.",
+            ],
+        ):
             self._tasks.set(part, value)
-        except SupersededError:
-            raise
-        except JournalError as error:
-            raise JournalError(
-                f"{error} Nothing more is sent: a try that was superseded, or has lost its supervisor, must not; if "
-                "the API server was down, a retry goes on."
-            ) from error
 
 
 def _chunk(number: int, stage: str) -> str:

@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 import time
 from binascii import b2a_base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import IntEnum
@@ -134,11 +134,19 @@ class Counts:
         return self.pending + self.sent + self.failed + self.unknown + self.duplicate + self.left_out
 
     def __str__(self) -> str:
-        left_out = f", {self.left_out:,} left out" if self.left_out else ""
-        return (
-            f"{self.sent:,} of {self.total:,} sent, {self.failed:,} failed, {self.unknown:,} unknown, "
-            f"{self.duplicate:,} equal to another{left_out}"
-        )
+        others = {
+            "failed": self.failed,
+            "unknown": self.unknown,
+            "equal to another": self.duplicate,
+            "left out": self.left_out,
+        }
+        parts = [f"{count:,} {word}" for word, count in others.items() if count]
+        return ", ".join([f"{self.sent:,} of {self.total:,} sent", *parts])
+
+
+def in_words(counts: Mapping[str, int]) -> list[str]:
+    """Return a short sentence for each count that is not zero."""
+    return [f"{word}: {count:,}." for word, count in counts.items() if count]
 
 
 class Ledger:
@@ -186,7 +194,10 @@ class Ledger:
         held = 0
         for number, row in enumerate(source, 1):
             if limit is not None and number > limit:
-                raise TooManyRowsError(f"The source has more than {limit} rows (max_notifications); nothing was sent.")
+                raise TooManyRowsError(
+                    f"the source has more than {limit} rows (max_notifications). Nothing was sent.\n"
+                    "What you can do: look at the source (a wrong WHERE clause?), or raise max_notifications."
+                )
             record = _record(number, row, reader)
             records.append(record)
             held += len(record[5] or b"")

@@ -34,7 +34,7 @@ class ReportFile:
             try:
                 probe.unlink()
             except Exception as error:  # noqa: BLE001 (who may write need not be allowed to delete)
-                log.warning("%s stays behind: %s: %s", probe, type(error).__name__, error)
+                log.warning("%s cannot be deleted, and stays there: %s: %s", probe, type(error).__name__, error)
         else:
             self._local.parent.mkdir(parents=True, exist_ok=True)
             if self._local.is_dir():

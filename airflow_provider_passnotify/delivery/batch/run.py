@@ -175,7 +175,7 @@ class BatchRun:
     async def _watch(self, feeder: ChunkFeeder, done: asyncio.Event) -> None:
         while self._should_continue is not None and not done.is_set():
             if not await feeder.ask(self._should_continue):
-                self.stop("Airflow does not have the task as running any more (marked, cleared or superseded)")
+                self.stop("the task is not running any more for Airflow (it was marked, cleared or started again)")
                 return
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(done.wait(), WATCH_SECONDS)

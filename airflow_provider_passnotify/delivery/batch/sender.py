@@ -191,7 +191,7 @@ class Sender:
         elif verdict.is_throttled and self._rate_limiter.throttled(
             now, started=started, retry_after=verdict.retry_after
         ):
-            log.info("The API asks to slow down (%s); all workers do.", verdict.reason)
+            log.info("The API asks to slow down, and the batch does: %s", verdict.reason)
         self.breaker.note(verdict, repeatable=request.idempotent, started=started, now=now)
         return verdict
 

@@ -92,7 +92,7 @@ class TestDiscarded:
             connect(server)
             send_batch(context_of(store, 1, 0, retries=0))
             store.values.clear()  # it succeeded
-            told = r"try 2.*run of their own.*on_clear='resend'.*journal_path.*keep"
+            told = r"(?s)try 2.*run of their own.*on_clear='resend'.*journal_path.*keep"
             with pytest.raises(SendRefusedError, match=told):
                 send_batch(context_of(store, 2, 1, retries=0, clear_number=1))
             assert len(server.received) == 3
@@ -109,7 +109,7 @@ class TestDiscarded:
             store.values.clear()
             store.refuse = lambda _: False
             for delivery_number in (2, 3):
-                with pytest.raises(SendRefusedError, match="may be a retry"):
+                with pytest.raises(SendRefusedError, match="it may be a retry"):
                     send(context_of(store, delivery_number, 2, retries=2, clear_number=1))
             assert len(server.received) == 1
             assert send(context_of(store, 4, 5, retries=2, clear_number=2)) == 12345, "a person ordered it"
@@ -322,11 +322,11 @@ class TestAnotherTarget:
             connect(server)
             try:
                 send(context_of(store, 1, 1, retries=1), pass_id="A", delivery=delivery)
-                told = r"sent to /pass/A/notify \(ticketId 12345\)"
+                told = r"sent to pass A at .*, ticketId 12345"
             except Exception:  # noqa: BLE001
-                told = "may have sent to /pass/A/notify"
+                told = "may have sent to pass A at"
             for more in ({"clear_number": 0}, {"clear_number": 1}):
-                with pytest.raises(SendRefusedError, match=rf"pass/B/notify: nothing is sent.*{told}"):
+                with pytest.raises(SendRefusedError, match=rf"(?s)Not sent to pass B: an earlier try .*{told}"):
                     send(
                         context_of(store, 2, 1 + more["clear_number"], retries=1, **more),
                         pass_id="B",
@@ -388,7 +388,8 @@ class TestSeveralSends:
         with serving() as server:
             connect(server)
             with pytest.raises(
-                SendRefusedError, match=r"second time.*expand.*SendNotificationBatchOperator.*send_once"
+                SendRefusedError,
+                match=r"(?s)already sent.*expand.*SendNotificationBatchOperator.*send_once",
             ):
                 PerPerson(task_id="send", target_type="pass", pass_id="A", value="Hi").execute(context)
         assert posts(server) == ["/v1/pass/A/notify"]
@@ -401,7 +402,7 @@ class TestSeveralSends:
                 first = send_batch(context, range(3), task_id="first")
                 second = send_batch(context, range(10, 12), task_id="second")
                 assert (first["total"], first["sent"], second["total"], second["sent"]) == (3, 3, 2, 2)
-                with pytest.raises(SendRefusedError, match="second time"):
+                with pytest.raises(SendRefusedError, match="already sent in this try"):
                     send_batch(context, range(20, 22), task_id="second")
         assert len(server.received) == 5
 

@@ -63,12 +63,12 @@ def test_bucket_where_nothing_may_be_deleted(
     ReportFile(f"{FOLDER}/report.jsonl").write(["a line\n"])
     assert ObjectStoragePath(f"{FOLDER}/report.jsonl").read_text() == "a line\n"
     assert sorted(bucket) == ["/reports/report.jsonl", "/reports/report.jsonl.check"]
-    assert "report.jsonl.check stays behind: PermissionError: s3:DeleteObject" in caplog.text
+    assert "report.jsonl.check cannot be deleted, and stays there: PermissionError: s3:DeleteObject" in caplog.text
 
 
 @pytest.mark.usefixtures("sandbox")
 def test_what_airflow_cannot_open_is_found_before_the_first_send() -> None:
-    with pytest.raises(PassNotifyError, match=r"Nothing was sent: report_path .* cannot be written"):
+    with pytest.raises(PassNotifyError, match=r"(?s)^Not sent: the report cannot be written.*report_path: ftps"):
         batch(passes(1), report_path="ftps://x/report.jsonl").execute(context())
 
 

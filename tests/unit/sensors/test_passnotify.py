@@ -71,14 +71,14 @@ def test_the_rate_holds_from_poke_to_poke(sandbox: RunningSandbox, connect: Call
 
 
 def test_no_poke_polls_before_retry_after_is_over(
-    sandbox: RunningSandbox, connect: Callable[..., str], capsys: pytest.CaptureFixture[str]
+    sandbox: RunningSandbox, connect: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     connect()
     ticket_ids = send(sandbox)
     sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
     run(ticket_ids, timeout=0.5, poke_interval=0.1)
     assert polls(sandbox) == 1
-    assert "Not asked: the API wants to be left alone for " in capsys.readouterr().out
+    assert "Not asked: the API wants to be left alone for " in caplog.text
 
 
 def test_a_poke_polls_again_once_retry_after_is_over(sandbox: RunningSandbox, connect: Callable[..., str]) -> None:

@@ -174,7 +174,7 @@ async def test_not_connected_is_tried_again() -> None:
     one = Run(api.url, max_retries=2, may_send=lambda: attempts.append(1))
     await one.send(one.jobs(1))
     assert one.outcomes == {"not_sent": 1}
-    assert "not connected" in one.results[0].reason
+    assert "unreachable: 127.0.0.1:" in one.results[0].reason
     assert len(attempts) == 3
 
 

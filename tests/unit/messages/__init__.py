@@ -1,0 +1,1 @@
+"""Snapshots of every message that a user can meet."""

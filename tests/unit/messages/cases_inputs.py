@@ -1,0 +1,245 @@
+"""What is refused of arguments, connections and rows. Most of it is seen when the DAG file is parsed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sqlite3
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from airflow_provider_passnotify import arguments, targets
+from airflow_provider_passnotify.api import config, protocol, tickets
+from airflow_provider_passnotify.delivery.journal import check_choices
+from airflow_provider_passnotify.notifications.passnotify import PassNotifyNotifier
+from airflow_provider_passnotify.operators.passnotify import (
+    DeleteNotificationBatchOperator,
+    SendNotificationBatchOperator,
+    SendNotificationOperator,
+)
+from airflow_provider_passnotify.rows import files, sql, sql_drivers, texts
+from airflow_provider_passnotify.rows.reader import RowReader
+from airflow_provider_passnotify.rows.source import read_list
+from airflow_provider_passnotify.transfers.sql_to_passnotify import SqlToPassNotifyOperator
+from tests.unit.messages.stage import Stage, case
+
+PASS: dict[str, Any] = {"target_type": "pass", "pass_id": 123}
+
+
+@case
+def arguments_of_a_send(stage: Stage) -> None:
+    given = {"task_id": "send", **PASS, "value": "Hello"}
+    for wrong in (
+        {"target_type": "passs"},
+        {"tag": "vip"},
+        {"pass_id": None},
+        {"pass_id": 1.0},
+        {"pass_id": "1.0"},
+        {"pass_id": " "},
+        {"pass_id": "../1"},
+        {"pass_id": "None"},
+        {"pass_id": "a\nb"},
+        {"value": None},
+        {"value": 5},
+        {"value": " "},
+        {"value": "None"},
+        {"notification_label": 5},
+        {"notification_label": "None"},
+        {"label": "Gate"},
+        {"delivery": "twice"},
+        {"on_clear": "again"},
+        {"send_before": "tomorrow"},
+        {"passnotify_conn_id": ""},
+        {"wait_for_completion": "false"},
+        {"poll_interval": 0},
+        {"timeout": timedelta(days=9999)},
+        {"success_statuses": "DONE"},
+        {"success_statuses": ["x"], "failure_statuses": ["X"]},
+        {"journal_path": "journal"},
+    ):
+        stage.refuses(f"{wrong}"[:60], lambda wrong=wrong: SendNotificationOperator(**{**given, **wrong}))
+    segment = {"task_id": "send", "target_type": "segment", "project_id": 1, "segment_id": 2, "value": "Hello"}
+    stage.refuses("segment without template_id", lambda: SendNotificationOperator(**segment))
+    partial = SendNotificationOperator.partial
+    stage.refuses("partial with a generator", lambda: partial(task_id="send", success_statuses=iter("a")))
+    stage.refuses("target", lambda: targets.as_target("pass 5"))  # type: ignore[arg-type]
+    stage.refuses("words", lambda: check_choices("twice", "resend"))
+    operator = SendNotificationOperator(**given)
+    operator._came_to_nothing = {"value": ""}
+    stage.refuses("a template that came to nothing", operator.check_given)
+    stage.refuses("seconds", lambda: arguments.seconds_of("timeout", -1))
+    stage.refuses("label of a notifier", lambda: PassNotifyNotifier(**PASS, value="x", label=5))  # type: ignore[arg-type]
+    stage.refuses("label of the hook", lambda: protocol.check_message("x", "None"))
+
+
+@case
+def arguments_of_a_batch(stage: Stage) -> None:
+    given: dict[str, Any] = {"task_id": "batch", "target_type": "pass", "value": "Hello", "notifications": []}
+    for wrong in (
+        {"notifications": 5},
+        {"notifications": "[1]"},
+        {"notifications": "rows.txt"},
+        {"notifications": "rows/"},
+        {"notifications": "*.csv"},
+        {"null_values": "NULL"},
+        {"max_failures": 2.5},
+        {"max_notifications": -1},
+        {"value": 5},
+        {"value": "{points"},
+        {"value": "{points:.2f}"},
+        {"notifications": [{"pass_id": "{{ ds }}"}]},
+    ):
+        stage.refuses(f"{wrong}"[:60], lambda wrong=wrong: SendNotificationBatchOperator(**{**given, **wrong}))
+    for rows in (None, SimpleNamespace(to_dict=dict)):
+        operator = SendNotificationBatchOperator(**given)
+        operator.notifications = rows
+        stage.refuses(f"notifications that come to {rows}"[:40], lambda operator=operator: operator._rows({}))
+    rows = [{"target_type": "pass", "pass_id": "{{ ds }}"}]
+    stage.refuses("delete", lambda: DeleteNotificationBatchOperator(task_id="batch", notifications=rows))
+
+
+@case
+def connections(stage: Stage) -> None:
+    given: dict[str, Any] = {
+        "conn_type": "passnotify",
+        "host": "wallet-api.example.com",
+        "login": "me",
+        "password": "x",
+    }
+    for wrong in (
+        {"conn_type": "http"},
+        {"host": ""},
+        {"host": "my host"},
+        {"host": "me:hunter22@example.com"},
+        {"host": "[::1"},
+        {"host": "ftp://example.com"},
+        {"host": "https://example.com/other/path"},
+        {"host": "exa$mple.com"},
+        {"host": "https://example.com:99999"},
+        {"schema": "ftp"},
+        {"schema": "http"},
+        {"host": "https://example.com", "schema": "http"},
+        {"port": 99999},
+        {"host": "example.com:8443", "port": 443},
+        {"password": ""},
+        {"login": "me:you"},
+        {"login": "", "password": "no key!"},
+        {"extra": "{"},
+        {"extra": "[]"},
+        {"extra": '{"time_out": 5}'},
+        {"extra": '{"colour": 5}'},
+        {"extra": '{"timeout": "soon"}'},
+        {"extra": '{"max_retries": -1}'},
+        {"extra": '{"requests_per_second": 0}'},
+        {"extra": '{"api_revision": "x"}'},
+        {"extra": '{"verify": "/no/such/file"}'},
+        {"extra": '{"proxies": "socks5://me:hunter22@example.com"}'},
+        {"extra": '{"allow_http": "perhaps"}'},
+    ):
+        stage.refuses(
+            f"{wrong}".replace("hunter22", "..."), lambda wrong=wrong: config.read_config(**{**given, **wrong})
+        )
+    stage.patch.setenv("HTTPS_PROXY", "socks5://me:hunter22@example.com")
+    stage.refuses("HTTPS_PROXY", lambda: config.read_config(**given))
+    stage.patch.delenv("HTTPS_PROXY")
+    stage.patch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
+    stage.refuses("REQUESTS_CA_BUNDLE", lambda: config.read_config(**given))
+
+
+@case
+def rows_of_files(stage: Stage) -> None:
+    for name, content in {
+        "utf16.csv": "pass_id,value\n".encode("utf-16"),
+        "semicolons.csv": b"pass_id;value\n1;2\n",
+        "twice.csv": b"pass_id,PASS_ID\n1,2\n",
+        "header.csv": b'"pass_id\n',
+        "nul.csv": b"pass\x00_id,value\n",
+        "array.jsonl": b'[{"pass_id": 1}]\n',
+        "pretty.json": b'{\n  "pass_id": 1\n}\n',
+        "list.json": b'[\n{"pass_id": 1},\n',
+        "commas.jsonl": b'{"pass_id": 1},\n{"pass_id": 2}\n',
+        "cut.jsonl.gz": gzip.compress(b'{"pass_id": 1}\n' * 1000)[:-20],
+    }.items():
+        stage.refuses(name, lambda name=name, content=content: files.read_file(name, lambda: io.BytesIO(content)))
+    stage.refuses("folder.csv", lambda: files.read_file("folder.csv", stage.folder.open))  # type: ignore[arg-type]
+
+
+@case
+def rows_that_are_not_sent(stage: Stage) -> None:
+    """As the report names them."""
+    lines = (
+        b'{"pass_id": 1, "pass_id": 2}', b"[1]", b"\xff", b"{", b'{"pass_id": 1} {"pass_id": 2}', b'{"pass_id": 1, x}'
+    )  # fmt: skip
+    content = b'{"pass_id": 0}\n' + b"\n".join(lines) + b"\n"
+    read = files.read_file("rows.jsonl", lambda: io.BytesIO(content))
+    table = b"pass_id,value\n1\n1,2,3\n\xff,2\n"
+    found = [*read, *files.read_file("rows.csv", lambda: io.BytesIO(table)), *read_list([5])]
+    for number, row in enumerate(found):
+        if not isinstance(row, dict):
+            stage.refusals.append((f"row {number}", ValueError(getattr(row, "reason", "?"))))
+    defaults = {"target_type": "pass", "value": "You have {points} points"}
+    reader = RowReader(defaults, null_values=())
+    for given in (
+        {"points": 5},
+        {"pass_id": 1},
+        {"pass_id": "NULL", "points": 5},
+        {"pass_id": 1, "points": 5, "label": "None"},
+        {"pass_id": " 1", "points": 5},
+        {"pass_id": b"1", "points": 5},
+        {"pass_id": True, "points": 5},
+        {"pass_id": 1, "points": [5]},
+        {1: 5},
+        {"pass_id": 1, "PASS_ID": 2},
+    ):
+        stage.refuses(f"{given}", lambda given=given: reader.read(given))  # type: ignore[dict-item]
+    named = RowReader({**defaults, "pass_id": 7})
+    stage.refuses("passId", lambda: named.read({"passId": 1, "points": 5}))
+    stage.refuses("bytes", lambda: texts.as_text("points", b"1"))
+
+
+@case
+def rows_with_a_warning(stage: Stage) -> str:
+    """What a batch warns of, once for all rows."""
+    reader = RowReader({"target_type": "pass", "value": "You have {points} points"}, null_values=())
+    reader.read({"pass_id": 1, "points": "NULL", "lable": "x", "colour": "red"})
+    reader.read({"pass_id": 1, "points": 1 / 3, "label": "for {name}"})
+    assert stage.refusals == []
+    return "\n".join(reader.warnings)
+
+
+class _Hook:
+    def __init__(self, *results: str) -> None:
+        self.results = results
+
+    def get_conn(self) -> Any:
+        connection = sqlite3.connect(":memory:")
+        connection.execute("CREATE TABLE t (a)")
+        return connection
+
+
+@case
+def queries(stage: Stage) -> None:
+    def select(text: str) -> Any:
+        return sql.stream_rows(_Hook(), text, None)  # type: ignore[arg-type]
+
+    stage.refuses("two columns", lambda: select("SELECT 1 AS a, 2 AS A"))
+    stage.refuses("no query", lambda: select("CREATE TABLE x (a)") if False else select("PRAGMA query_only = ON"))
+    stage.refuses("two statements", lambda: sql_drivers.check_one_statement("SELECT 1; SELECT 2"))
+    stage.refuses("cannot be told", lambda: sql_drivers.check_one_statement("SELECT 'a; SELECT 2"))
+    two = SimpleNamespace(extract_statements=lambda _: [1, 2])
+    stage.refuses("duckdb", lambda: sql_drivers._check_duckdb(two, ""))
+    given: dict[str, Any] = {"task_id": "points", "sql_conn_id": "db", "target_type": "pass", "value": "x"}
+    stage.refuses("no sql", lambda: SqlToPassNotifyOperator(sql="", **given))
+    stage.patch.setenv("AIRFLOW_CONN_DB", '{"conn_type": "passnotify", "host": "x"}')
+    stage.refuses("not SQL", lambda: SqlToPassNotifyOperator(sql="SELECT 1", **given)._sql_hook())
+    more = iter([True, False])
+    cursor = SimpleNamespace(nextset=lambda: next(more), description=("a",))
+    stage.refuses("two results", lambda: sql._check_no_more(cursor, "CALL two()"))
+
+
+@case
+def tickets_in_answers(stage: Stage) -> None:
+    for payload in ([], {"x": 1}, {"status": "x", "id": 8}, {"status": "failed"}):
+        stage.refuses(f"{payload}", lambda payload=payload: tickets.read_ticket(7, payload))
+    stage.refuses("nothing", lambda: tickets.clean_ticket_id(None))

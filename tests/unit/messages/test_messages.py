@@ -1,0 +1,76 @@
+"""What a user reads when something goes wrong, or right, held as snapshots in __snapshots__/test_messages.ambr.
+
+Each case is really provoked. If you change a text on purpose, run ``pytest tests/unit/messages --snapshot-update``, and
+read the difference of the snapshots as a person who was woken up by it would.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import airflow
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.unit.messages import cases_alerts, cases_batch, cases_inputs, cases_send, cases_tickets  # noqa: F401
+from tests.unit.messages.stage import CASES, PACKAGE, Site, Stage, play
+
+pytestmark = [
+    pytest.mark.usefixtures("no_proxy", "no_back_off"),
+    pytest.mark.skipif(not airflow.__version__.startswith("3.3"), reason="Airflow's part of the texts is that of 3.3"),
+]
+GUIDE = PACKAGE.parent / "docs"
+MAX_LINE = 120
+FOREIGN = (": ", " at ", "(")
+"""A line that holds one of these may quote a server, a path or an exception, and be longer."""
+LOG_CALLS = ("log.info", "log.warning", "log.error", "log.exception")
+APART = ("sandbox/", "testing.py")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_message(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    assert play(CASES[name], Stage(monkeypatch, tmp_path)).text == snapshot
+
+
+def texts() -> dict[str, str]:
+    """Return the snapshots."""
+    stored = (Path(__file__).parent / "__snapshots__" / "test_messages.ambr").read_text()
+    return dict(re.findall(r"# name: test_message\[(\w+)\]\n(.*?)\n# ---", stored, re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory: pytest.TempPathFactory) -> set[Site]:
+    """Play all cases, and return where in the package their messages come from."""
+    found: set[Site] = set()
+    for name, run in CASES.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("random.uniform", lambda low, high: 0.0)  # noqa: ARG005
+            found |= play(run, Stage(patch, tmp_path_factory.mktemp(name[:30]))).sites
+    return found
+
+
+def messages_in(file: Path) -> Iterator[tuple[range, str]]:
+    """Yield the lines and the text of each ``raise`` of a new error, and of each line of a log above "debug"."""
+    source = file.read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Raise):
+            is_message = isinstance(node.exc, ast.Call)
+        else:
+            is_message = isinstance(node, ast.Call) and ast.unparse(node.func) in LOG_CALLS
+        if is_message:
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)  # type: ignore[attr-defined]
+            yield lines, source.splitlines()[lines[0] - 1].strip()
+
+
+def test_no_message_is_without_a_snapshot(reached: set[Site]) -> None:
+    missing = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        name = str(file.relative_to(PACKAGE))
+        if not name.startswith(APART):
+            for lines, text in messages_in(file):
+                if not any((name, line) in reached for line in lines):
+                    missing.append(f"{name}: {text}")
+    assert missing == []
