@@ -24,7 +24,7 @@ SINGLE = (
     *_NEXT_TIME,
 )
 BATCH = (
-    "The earlier report names the rows that were sent or are unknown: send the others in a run of their own.",
+    "There are reports of the earlier tries: start a run of its own with resume_from=. It sends the other rows.",
     "Or clear the task with on_clear='resend'. That sends all rows again.",
     *_NEXT_TIME,
 )

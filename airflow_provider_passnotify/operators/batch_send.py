@@ -156,12 +156,17 @@ def _holds_what_comes_later(value: Any) -> bool:
     )
 
 
-def _told(left_out: Iterable[LeftOut], *, again: bool) -> str:
+def _told(left_out: Sequence[LeftOut], *, again: bool) -> str:
     """Return the line of the log that says what came of the reports of earlier runs."""
-    unknown = "sent again, which may be duplicates" if again else "not sent again"
-    parts = (
-        f"{one.path} names {one.sent:,} of these rows as sent, which are left out, and {one.unknown:,} as unknown, "
-        f"which are {unknown}; {one.changed:,} of both have another text now"
-        for one in left_out
-    )
-    return f"resume_from: {'; '.join(parts)}."
+    from airflow_provider_passnotify.delivery.batch.ledger import in_words
+
+    unknown = "sent again, which may be a duplicate" if again else "not sent again automatically"
+    lines = []
+    for one in left_out:
+        found = {
+            "Rows that it names as sent, left out now": one.sent,
+            f"Rows that it names as unknown ({unknown})": one.unknown,
+            "Rows of both kinds that have another text now": one.changed,
+        }
+        lines.append(f"{one.path}: {' '.join(in_words(found)) or 'it names none of these rows.'}")
+    return f"resume_from: {' '.join(lines)}"

@@ -92,7 +92,7 @@ class TestDiscarded:
             connect(server)
             send_batch(context_of(store, 1, 0, retries=0))
             store.values.clear()  # it succeeded
-            told = r"(?s)try 2.*run of their own.*on_clear='resend'.*journal_path.*keep"
+            told = r"(?s)try 2.*resume_from=.*on_clear='resend'.*journal_path.*keep"
             with pytest.raises(SendRefusedError, match=told):
                 send_batch(context_of(store, 2, 1, retries=0, clear_number=1))
             assert len(server.received) == 3

@@ -145,8 +145,12 @@ def batch_not_running_any_more(stage: Stage) -> None:
         return False
 
     stage.patch.setattr(batch_base, "still_running", lambda _: ask)
-    stage.store.before_set = lambda writes: asked.wait(5) if writes == 2 else None
+    stage.store.before_set = lambda writes: None if writes != 2 else assert_soon(asked)
     _batch(stage)
+
+
+def assert_soon(event: threading.Event) -> None:
+    assert event.wait(5)
 
 
 @case
@@ -250,6 +254,6 @@ def batch_a_second_time(stage: Stage) -> None:
 def batch_progress(stage: Stage) -> None:
     """The line that is written every few seconds."""
     stage.patch.setattr(run, "PROGRESS_SECONDS", 0.0)
-    stage.patch.setattr(run, "progress_line", lambda counts, _: run_line(counts, 3700.0))
-    run_line = run.progress_line
+    real = run.progress_line
+    stage.patch.setattr(run, "progress_line", lambda counts, _: real(counts, 3700.0))
     _batch(stage)

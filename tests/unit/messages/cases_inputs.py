@@ -6,6 +6,7 @@ import gzip
 import io
 import sqlite3
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,11 +59,11 @@ def arguments_of_a_send(stage: Stage) -> None:
         {"success_statuses": ["x"], "failure_statuses": ["X"]},
         {"journal_path": "journal"},
     ):
-        stage.refuses(f"{wrong}"[:60], lambda wrong=wrong: SendNotificationOperator(**{**given, **wrong}))
+        stage.refuses(f"{wrong}"[:60], partial(SendNotificationOperator, **{**given, **wrong}))
     segment = {"task_id": "send", "target_type": "segment", "project_id": 1, "segment_id": 2, "value": "Hello"}
     stage.refuses("segment without template_id", lambda: SendNotificationOperator(**segment))
-    partial = SendNotificationOperator.partial
-    stage.refuses("partial with a generator", lambda: partial(task_id="send", success_statuses=iter("a")))
+    mapped = SendNotificationOperator.partial
+    stage.refuses("partial with a generator", lambda: mapped(task_id="send", success_statuses=iter("a")))
     stage.refuses("target", lambda: targets.as_target("pass 5"))  # type: ignore[arg-type]
     stage.refuses("words", lambda: check_choices("twice", "resend"))
     operator = SendNotificationOperator(**given)
@@ -90,13 +91,13 @@ def arguments_of_a_batch(stage: Stage) -> None:
         {"value": "{points:.2f}"},
         {"notifications": [{"pass_id": "{{ ds }}"}]},
     ):
-        stage.refuses(f"{wrong}"[:60], lambda wrong=wrong: SendNotificationBatchOperator(**{**given, **wrong}))
+        stage.refuses(f"{wrong}"[:60], partial(SendNotificationBatchOperator, **{**given, **wrong}))
     for rows in (None, SimpleNamespace(to_dict=dict)):
         operator = SendNotificationBatchOperator(**given)
         operator.notifications = rows
-        stage.refuses(f"notifications that come to {rows}"[:40], lambda operator=operator: operator._rows({}))
-    rows = [{"target_type": "pass", "pass_id": "{{ ds }}"}]
-    stage.refuses("delete", lambda: DeleteNotificationBatchOperator(task_id="batch", notifications=rows))
+        stage.refuses(f"notifications that come to {rows}"[:40], partial(operator._rows, {}))
+    literal = [{"target_type": "pass", "pass_id": "{{ ds }}"}]
+    stage.refuses("delete", lambda: DeleteNotificationBatchOperator(task_id="batch", notifications=literal))
 
 
 @case
@@ -137,9 +138,7 @@ def connections(stage: Stage) -> None:
         {"extra": '{"proxies": "socks5://me:hunter22@example.com"}'},
         {"extra": '{"allow_http": "perhaps"}'},
     ):
-        stage.refuses(
-            f"{wrong}".replace("hunter22", "..."), lambda wrong=wrong: config.read_config(**{**given, **wrong})
-        )
+        stage.refuses(f"{wrong}".replace("hunter22", "..."), partial(config.read_config, **{**given, **wrong}))
     stage.patch.setenv("HTTPS_PROXY", "socks5://me:hunter22@example.com")
     stage.refuses("HTTPS_PROXY", lambda: config.read_config(**given))
     stage.patch.delenv("HTTPS_PROXY")
@@ -161,7 +160,7 @@ def rows_of_files(stage: Stage) -> None:
         "commas.jsonl": b'{"pass_id": 1},\n{"pass_id": 2}\n',
         "cut.jsonl.gz": gzip.compress(b'{"pass_id": 1}\n' * 1000)[:-20],
     }.items():
-        stage.refuses(name, lambda name=name, content=content: files.read_file(name, lambda: io.BytesIO(content)))
+        stage.refuses(name, partial(files.read_file, name, partial(io.BytesIO, content)))
     stage.refuses("folder.csv", lambda: files.read_file("folder.csv", stage.folder.open))  # type: ignore[arg-type]
 
 
@@ -169,7 +168,7 @@ def rows_of_files(stage: Stage) -> None:
 def rows_that_are_not_sent(stage: Stage) -> None:
     """As the report names them."""
     lines = (
-        b'{"pass_id": 1, "pass_id": 2}', b"[1]", b"\xff", b"{", b'{"pass_id": 1} {"pass_id": 2}', b'{"pass_id": 1, x}'
+        b'{"pass_id": 1, "pass_id": 2}', b"[1]", b"\xff", b'{"pass_id": 1} {"pass_id": 2}', b'{"pass_id": 1, x}'
     )  # fmt: skip
     content = b'{"pass_id": 0}\n' + b"\n".join(lines) + b"\n"
     read = files.read_file("rows.jsonl", lambda: io.BytesIO(content))
@@ -192,7 +191,7 @@ def rows_that_are_not_sent(stage: Stage) -> None:
         {1: 5},
         {"pass_id": 1, "PASS_ID": 2},
     ):
-        stage.refuses(f"{given}", lambda given=given: reader.read(given))  # type: ignore[dict-item]
+        stage.refuses(f"{given}", partial(reader.read, given))
     named = RowReader({**defaults, "pass_id": 7})
     stage.refuses("passId", lambda: named.read({"passId": 1, "points": 5}))
     stage.refuses("bytes", lambda: texts.as_text("points", b"1"))
@@ -224,7 +223,7 @@ def queries(stage: Stage) -> None:
         return sql.stream_rows(_Hook(), text, None)  # type: ignore[arg-type]
 
     stage.refuses("two columns", lambda: select("SELECT 1 AS a, 2 AS A"))
-    stage.refuses("no query", lambda: select("CREATE TABLE x (a)") if False else select("PRAGMA query_only = ON"))
+    stage.refuses("no query", lambda: select("PRAGMA query_only = ON"))
     stage.refuses("two statements", lambda: sql_drivers.check_one_statement("SELECT 1; SELECT 2"))
     stage.refuses("cannot be told", lambda: sql_drivers.check_one_statement("SELECT 'a; SELECT 2"))
     two = SimpleNamespace(extract_statements=lambda _: [1, 2])
@@ -241,5 +240,5 @@ def queries(stage: Stage) -> None:
 @case
 def tickets_in_answers(stage: Stage) -> None:
     for payload in ([], {"x": 1}, {"status": "x", "id": 8}, {"status": "failed"}):
-        stage.refuses(f"{payload}", lambda payload=payload: tickets.read_ticket(7, payload))
+        stage.refuses(f"{payload}", partial(tickets.read_ticket, 7, payload))
     stage.refuses("nothing", lambda: tickets.clean_ticket_id(None))

@@ -68,7 +68,7 @@ class TestWhatGoesOut:
     ) -> None:
         report = tmp_path / "report.jsonl"
         operator = batch(passes(5), resume_from=str(earlier), report_path=report, value="Once more")
-        with caplog.at_level("INFO"), pytest.raises(BatchFailedError, match="2 of 5 sent, 0 failed, 1 unknown"):
+        with caplog.at_level("INFO"), pytest.raises(BatchFailedError, match="2 of 5 sent, 1 unknown"):
             operator.execute(now := context())
         assert received(sandbox) == [1, 1, 1, 1, 1]
         summary = now["ti"].pushed["return_value"]
@@ -80,8 +80,8 @@ class TestWhatGoesOut:
         assert summary["failures"][0]["error"].startswith(f"unknown: the run of the report {earlier} may have sent it")
         (told,) = (line for line in caplog.messages if line.startswith("resume_from"))
         assert told == (
-            f"resume_from: {earlier} names 2 of these rows as sent, which are left out, and 1 as unknown, which are "
-            "not sent again; 3 of both have another text now."
+            f"resume_from: {earlier}: Rows that it names as sent, left out now: 2. Rows that it names as unknown (not "
+            "sent again automatically): 1. Rows of both kinds that have another text now: 3."
         )
         lines = report_lines(report)
         assert [line["status"] for line in lines] == ["sent", "unknown", "left_out", "left_out", "sent"]
