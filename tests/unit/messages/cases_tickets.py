@@ -138,7 +138,12 @@ def sensor_late(stage: Stage) -> None:
 
 @case
 def sensor_left_alone(stage: Stage) -> None:
-    _wait(stage, api_error(429, "Too many.", Retry_After="600"), timeout=0.2)
+    sensor = _sensor(ticket_id=[1], timeout=3600)
+    context: Any = {"ti": SimpleNamespace(start_date=pendulum.now("UTC"))}
+    with stage.answering(api_error(429, "Too many.", Retry_After="600")):
+        sensor.pre_execute(context)
+        sensor.poke(context)
+        sensor.poke(context)
 
 
 @case

@@ -170,7 +170,7 @@ _CHANGING = {
     r"('127\.0\.0\.1', )\d+": r"\1<port>",
     r"(?<=host )\S+, pid \d+": "<host>, pid <pid>",
     r"\b\d+ ms\b": "<n> ms",
-    r"[\d,]+ a second": "<n> a second",
+    r"\b\d+ s more": "<n> s more",
     r" at 0x[0-9a-f]+": "",
     r"\(_ssl\.c:\d+\)": "(_ssl.c)",
     r"(?<=/)[0-9a-f]{32}\b": "<random>",
