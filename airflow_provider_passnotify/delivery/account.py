@@ -24,7 +24,7 @@ SINGLE = (
     *_NEXT_TIME,
 )
 BATCH = (
-    "There are reports of the earlier tries: start a run of its own with resume_from=. It sends the other rows.",
+    "The earlier tries wrote a report: clear with resume_from= this report and on_clear='resend'. It sends the others.",
     "Or clear the task with on_clear='resend'. That sends all rows again.",
     *_NEXT_TIME,
 )

@@ -165,7 +165,7 @@ def _render(stage: Stage, state: str) -> None:
     """Render an XCom that came to nothing."""
     sensor = _sensor(ticket_id=[1])
     given = SimpleNamespace(iter_references=lambda: [(SimpleNamespace(task_id="send"), "return_value")])
-    stage.patch.setattr("airflow_provider_passnotify.rendering.TextFields._render_text", lambda *_: None)
+    stage.patch.setattr("airflow_provider_passnotify.operators.rendering.TextFields._render_text", lambda *_: None)
     stage.patch.setattr("airflow_provider_passnotify.operators.polling.states_of", lambda *_: [state])
     sensor._render_text(given, {}, None, set())  # type: ignore[arg-type]
 
