@@ -145,11 +145,11 @@ class PassNotifyNotifier(BaseNotifier):
         alert = None
         try:
             alert = self._alert(context)
-            if not self._may_send(alert, context):
-                return
-            started = time.monotonic()
             hook = PassNotifyHook(alert.conn_id)
-            with closing(hook.get_conn()):
+            with closing(hook.get_conn()):  # first: with a wrong connection this alert must not hold back the others
+                if not self._may_send(alert, context):
+                    return
+                started = time.monotonic()
                 ticket_id = hook.send_notification(alert.target, value=alert.value, label=alert.label)
         except Exception as error:  # noqa: BLE001  # a callback must not disturb the scheduler
             self._failed(alert, error)
@@ -164,10 +164,11 @@ class PassNotifyNotifier(BaseNotifier):
         alert = None
         try:
             alert = self._alert(context)
-            if not await asyncio.to_thread(self._may_send, alert, context):
-                return
-            started = time.monotonic()
             async with PassNotifyAsyncHook(alert.conn_id) as hook:
+                await hook.get_conn()
+                if not await asyncio.to_thread(self._may_send, alert, context):
+                    return
+                started = time.monotonic()
                 ticket_id = await hook.send_notification(alert.target, value=alert.value, label=alert.label)
         except asyncio.CancelledError:
             log.error(

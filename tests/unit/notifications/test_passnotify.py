@@ -263,6 +263,14 @@ def test_only_what_may_have_been_sent_counts(
     assert len(passnotify_sandbox.requests()) == (2 if how == 404 else 1), sent
 
 
+def test_an_alert_with_a_wrong_connection_holds_back_no_other(
+    ring: Callable[..., None], passnotify_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    ring(limited(tmp_path, passnotify_conn_id="no_such_connection"))
+    ring(limited(tmp_path))
+    assert len(passnotify_sandbox.deliveries()) == 1
+
+
 def test_a_memory_that_cannot_be_used_holds_the_alert_back(
     ring: Callable[..., None], passnotify_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
