@@ -58,14 +58,14 @@ def test_rows_that_are_not_there(path: str, bucket: str, sandbox: RunningSandbox
 
 @pytest.mark.usefixtures("env")
 def test_report_into_a_bucket_that_is_not_there(sandbox: RunningSandbox) -> None:
-    with pytest.raises(PassNotifyError, match=r"Nothing was sent: report_path .*no-such-bucket.* cannot be written"):
+    with pytest.raises(PassNotifyError, match=r"(?s)report cannot be written.*no-such-bucket"):
         batch([{"pass_id": 123}], report_path="s3://s3_store@no-such-bucket/report.jsonl").execute(context())
     assert sandbox.counts() == {}
 
 
 def test_report_that_may_not_be_written(bucket: str, s3: S3, sandbox: RunningSandbox) -> None:
     s3.rule = lambda request: REFUSE if request.method == "PUT" else None
-    with pytest.raises(PassNotifyError, match="Nothing was sent: report_path"):
+    with pytest.raises(PassNotifyError, match="report cannot be written"):
         batch([{"pass_id": 123}], report_path=f"{bucket}/report.jsonl").execute(context())
     assert sandbox.counts() == {}
 
@@ -77,5 +77,5 @@ def test_bucket_where_nothing_may_be_deleted(
     path = f"{bucket}/report.jsonl"
     assert batch([{"pass_id": 123}], report_path=path).execute(context())["sent"] == 1
     assert len(report(path)) == 1
-    assert "report.jsonl.check stays behind" in caplog.text
+    assert f"{path}.check" in caplog.text
     assert sandbox.counts() == {"123": 1}
