@@ -1,6 +1,8 @@
-"""Waiting in a real triggerer, also when it dies in between."""
+"""Waiting in a real triggerer: what docs/waiting.md says of it, also when it dies in between."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 import requests
@@ -84,3 +86,60 @@ def test_a_sensor_ends_alike_in_every_mode(airflow: Airflow, sandbox: RunningSan
         assert (state["id"], state["state"]) == (tickets["done"], "succeeded")
         [state] = airflow.xcom("system_sensors", run_id, f"failed.{mode}")
         assert (state["id"], state["state"]) == (tickets["failed"], "failed")
+
+
+def test_a_ticket_that_has_ended_needs_no_triggerer(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    run_id = airflow.trigger("system_send")
+    airflow.wait_for_run("system_send", run_id, "success")
+    assert sandbox.requests()["methods"] == {"POST": 1, "GET": 1}
+
+
+def test_polls_that_fail_fail_nothing(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = defer(airflow, "system_send")
+    polls = sandbox.requests()["methods"]["GET"]
+    sandbox.add_fault("status", method="GET", status=500, times=1)
+    sandbox.add_fault("close_after", method="GET", times=1)
+    sandbox.add_fault("status", method="GET", status=429, retry_after=1, times=1)
+    sandbox.add_fault("body", method="GET", times=1)
+    sandbox.wait_for(polls + 6, method="GET", timeout=120)
+    sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_send", run_id, "success")
+    assert sandbox.requests()["methods"]["POST"] == 1
+
+
+def test_a_refused_credential_fails_at_once(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = defer(airflow, "system_send")
+    sandbox.add_fault("status", method="GET", status=401)
+    airflow.wait_for_run("system_send", run_id, "failed")
+    assert "HTTP 401" in airflow.task_log("system_send", run_id, "send")
+    assert sandbox.requests()["methods"]["POST"] == 1
+
+
+def test_a_connection_that_is_gone_fails_after_three_look_ups(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    airflow.api("POST", "/connections", {"connection_id": "stored", **json.loads(sandbox.connection)})
+    run_id = defer(airflow, "system_send_stored")
+    airflow.kill("triggerer")
+    airflow.api("DELETE", "/connections/stored")
+    airflow.start("triggerer")
+    airflow.wait_for_run("system_send_stored", run_id, "failed")
+    told = airflow.task_log("system_send_stored", run_id, "send")
+    assert "Looked up 3 times in a row" in told
+    assert "stored" in told
+    assert sandbox.requests()["methods"]["POST"] == 1
+
+
+def test_a_hung_ticket_holds_up_no_other_task(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    hung = defer(airflow, "system_send")
+    sandbox.add_fault("hold", method="GET", stage="headers", path="/ticket/1001$")
+    sandbox.wait_for(held=1)
+    other = defer(airflow, "system_send_other")
+    sandbox.set_tickets(1002, final="COMPLETED", seconds=0)
+    airflow.wait_for_run("system_send_other", other, "success")
+    assert airflow.task("system_send", hung, "send")["state"] == "deferred"
+    sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
+    sandbox.clear_faults()
+    airflow.wait_for_run("system_send", hung, "success")
