@@ -143,3 +143,13 @@ def test_a_hung_ticket_holds_up_no_other_task(airflow: Airflow, sandbox: Running
     sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
     sandbox.clear_faults()
     airflow.wait_for_run("system_send", hung, "success")
+
+
+def test_a_retry_after_a_failed_ticket_sends_again(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    sandbox.set_tickets(hang=True)
+    run_id = defer(airflow, "system_send_again")
+    sandbox.set_tickets(final="COMPLETED", seconds=0)
+    sandbox.set_tickets(1001, final="FAILED", seconds=0)
+    airflow.wait_for_run("system_send_again", run_id, "success")
+    assert airflow.xcom("system_send_again", run_id, "send") == 1002
+    assert sandbox.requests()["methods"]["POST"] == 2
