@@ -88,12 +88,6 @@ def test_a_sensor_ends_alike_in_every_mode(airflow: Airflow, sandbox: RunningSan
         assert (state["id"], state["state"]) == (tickets["failed"], "failed")
 
 
-def test_a_ticket_that_has_ended_needs_no_triggerer(airflow: Airflow, sandbox: RunningSandbox) -> None:
-    run_id = airflow.trigger("system_send")
-    airflow.wait_for_run("system_send", run_id, "success")
-    assert sandbox.requests()["methods"] == {"POST": 1, "GET": 1}
-
-
 def test_polls_that_fail_fail_nothing(airflow: Airflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
     run_id = defer(airflow, "system_send")
