@@ -47,7 +47,9 @@ class Checks:
         if self._world.settings.delivery != "at_most_once" or self.is_excepted:
             return
         earlier = [
-            p for p in self._world.pushes if p.order == push.order and not p.ticket_failed and not p.is_forgotten
+            p
+            for p in self._world.pushes
+            if p.order == push.order and not p.ticket_failed and not self._is_forgotten(p, push.process)
         ]
         allowed = 1
         if self._world.settings.is_batch:
@@ -55,6 +57,17 @@ class Checks:
             allowed = ROWS_TO[push.address]
         if len(earlier) >= allowed:
             raise Violated(f"twice: {push.process!r} sends to {push.address}, which {earlier[-1].process!r} did before")
+
+    def _is_forgotten(self, push: Push, now: Process) -> bool:
+        """Whether the memory of a push is not promised: its task was cleared while it ran, on Airflow 3.4, and more.
+
+        It was discarded; or it is in a folder that the process ``now`` does not have; or Airflow had given the process
+        of the push up, which then wrote after the restart.
+        """
+        folders, hosts = self._world.folders_used, self._world.hosts
+        before, after = push.process.number, now.number
+        has_moved = folders[before] and not (folders[after] and hosts[before] == hosts[after])
+        return push.is_forgotten or (push.process.is_restarted and (has_moved or push.process.is_given_up))
 
     def on_end(self, process: Process) -> None:
         """See whether what a process says is true."""
@@ -118,7 +131,7 @@ class Checks:
         pushes = Counter(
             push.address
             for push in world.pushes
-            if push.order == order and not push.ticket_failed and not push.is_forgotten
+            if push.order == order and not push.ticket_failed and not self._is_forgotten(push, process)
         )
         named = [line for line in report if line["status"] in {"sent", "unknown"}]
         missing = pushes - Counter(_address(line) for line in named if line["target"])

@@ -73,6 +73,9 @@ class Process:
         self.timer: Operation | None = None
         """The clock going on, where it waits for that, too."""
         self.timer_rang = False
+        self.is_restarted = False
+        """Whether its task was cleared while it ran, on an Airflow that does not tell that from any other clear."""
+        self.is_given_up = False
         self.report: list[dict[str, Any]] | None = None
         self.counts: Any = None
 

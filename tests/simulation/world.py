@@ -269,6 +269,8 @@ class World:
 
     def _give_up(self) -> None:
         """Airflow takes the process for dead, but it goes on."""
+        if self.current is not None:
+            self.current.is_given_up = True
         self._fail()
 
     def _arrive(self, key: str, writes: list[Late], arrive: Callable[[], None]) -> None:
@@ -308,6 +310,7 @@ class World:
         for push in self.pushes:
             if push.process is process and not push.is_closed:
                 push.order = self.order
+        process.is_restarted = True
         self.orders[process.number] = self.order
         if is_forgotten:
             self._forget(process)
