@@ -92,14 +92,17 @@ def alert_memory_cannot_be_given_back(stage: Stage) -> None:
 
 @case
 def alert_memory_cannot_tell_who_was_first(stage: Stage) -> None:
+    import fsspec
     from airflow.sdk.io import attach
     from fsspec.implementations.memory import MemoryFileSystem
 
-    class LooksFirst(MemoryFileSystem):
+    class NeverFirst(MemoryFileSystem):
+        protocol = "neverfirst"
         pipe_file = AbstractFileSystem.pipe_file
 
-    attach("looksfirst", fs=LooksFirst())
-    _alert(stage, **{**_limit(stage), "journal_path": "looksfirst://alerts"})
+    fsspec.register_implementation("neverfirst", NeverFirst, clobber=True)
+    attach("neverfirst", fs=NeverFirst())
+    _alert(stage, **{**_limit(stage), "journal_path": "neverfirst://alerts"})
 
 
 @case
