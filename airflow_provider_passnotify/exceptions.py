@@ -2,26 +2,26 @@
 
 ::
 
-    PassNotifyError                      the root: catch this to catch them all
+    PassNotifyError                      the root: catch this to catch all of them
     ├── PassNotifyConfigError            the connection is wrong             Airflow does not retry
     ├── InvalidNotificationError         target, value or id is wrong        Airflow does not retry; also a ValueError
     ├── JournalError                     no record could be read or written  Airflow may retry
     │   └── SupersededError              another process runs the task now   Airflow does not retry
-    ├── SendRefusedError                 a try that must not send            Airflow does not retry
-    ├── PassNotifyApiError               the API said no, or nothing         Airflow may retry
-    │   ├── NotSentError                 surely not done                     Airflow may retry
+    ├── SendRefusedError                 this try must not send              Airflow does not retry
+    ├── PassNotifyApiError               a call of the API did not succeed   Airflow may retry
+    │   ├── NotSentError                 certainly not done                  Airflow may retry
     │   │   └── RejectedError            ... and trying again cannot help    Airflow does not retry
-    │   └── DeliveryUnknownError         a push may have gone out            Airflow does not retry
+    │   └── DeliveryUnknownError         a push may have been sent           Airflow does not retry
     ├── BatchIncompleteError             rows of a batch were not sent       Airflow may retry
     │   └── BatchFailedError             ... and trying again cannot help    Airflow does not retry
-    └── TicketError                      accepted, and then:
+    └── TicketError                      it was accepted, but then:
         ├── TicketFailedError            the ticket ended as failed          Airflow may retry
         │   └── FinalTicketFailedError   ... and a retry would not help      Airflow does not retry
         └── TicketTimeoutError           the ticket did not end in time      Airflow may retry
-            └── FinalTicketTimeoutError  ... and that is final               Airflow does not retry
+            └── FinalTicketTimeoutError  ... and this is final               Airflow does not retry
 
-An error that Airflow does not retry is an :class:`AirflowFailException` (or, for a time-out, an
-:class:`AirflowSensorTimeout`, which ``soft_fail`` knows). So it is not retried in a plain ``@task`` either.
+An error that Airflow does not retry is an :class:`AirflowFailException`. (For a time-out, it is an
+:class:`AirflowSensorTimeout`, which ``soft_fail`` understands.) So it is not retried in a plain ``@task`` either.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ __all__ = [
 
 
 def explain(headline: str, *, known: Iterable[str] = (), ways: Iterable[str] = (), section: str = "") -> str:
-    """Return the text of an error or a warning: a short first line, then a line for each fact and each way out.
+    """Return the text of an error or a warning: a short first line, then one line for each fact and each thing to do.
 
-    Airflow's log cuts lines at the right edge, so no line may be long.
+    Airflow's log cuts off lines at the right edge. So no line may be long.
 
-    :param headline: what happened, and to whom.
+    :param headline: what happened, and to which target.
     :param known: the facts. Empty ones are left out.
     :param ways: what the user can do.
-    :param section: of the page "At night" in the guide.
+    :param section: the section of the page "At night" in the guide.
     """
     lines = [headline]
     for title, parts in (("What is known:", known), ("What you can do:", ways)):
@@ -74,7 +74,7 @@ def explain(headline: str, *, known: Iterable[str] = (), ways: Iterable[str] = (
 
 
 def first_line(error: BaseException) -> str:
-    """Return the headline of an error, for records and for lists of many."""
+    """Return the headline of an error, for records and for lists of errors."""
     return str(error).partition("\n")[0]
 
 
@@ -87,11 +87,11 @@ class PassNotifyConfigError(PassNotifyError, AirflowFailException):
 
 
 class InvalidNotificationError(PassNotifyError, AirflowFailException, ValueError):
-    """The target, an id or the message is not valid; nothing was sent."""
+    """The target, an id or the message is not valid. Nothing was sent."""
 
 
 class JournalError(PassNotifyError):
-    """The record of what was sent could not be read or written; the message says what was sent."""
+    """The record of what was sent could not be read or written. The message says what was sent."""
 
 
 class SupersededError(JournalError, AirflowFailException):
@@ -99,7 +99,7 @@ class SupersededError(JournalError, AirflowFailException):
 
 
 class SendRefusedError(PassNotifyError, AirflowFailException):
-    """This try must not send: nobody knows what earlier tries sent, or the task has already notified somebody else."""
+    """This try must not send: nobody knows what earlier tries sent, or the task has already notified another target."""
 
 
 class PassNotifyApiError(PassNotifyError):
@@ -108,10 +108,10 @@ class PassNotifyApiError(PassNotifyError):
     :param request: the request.
     :param verdict: the outcome of the request.
     :param known: more facts for the message, such as the number of the try.
-    :param ways: what the user can do. The default is right for a call that no journal knows of.
+    :param ways: what the user can do. The default is for a call without a journal.
 
     The attributes ``status_code``, ``code``, ``description`` and ``details`` come from the answer, and are ``None`` if
-    there was none. ``retry_after`` is in seconds. ``may_have_been_sent`` says whether the call may have been done.
+    there was no answer. ``retry_after`` is in seconds. ``may_have_been_sent`` says whether the call may have been done.
     """
 
     ways: tuple[str, ...] = ("Do it again: that is safe. (Airflow's own retries do, or clear the task.)",)
@@ -140,7 +140,7 @@ class PassNotifyApiError(PassNotifyError):
         verdict = self.verdict
         if verdict.status_code is not None or verdict.failure is not None:
             answer = f"{self.method} {self.path}: {verdict.reason}"
-        else:  # nothing was asked; if it surely was not done, the first line says why
+        else:  # no request was made. If it was certainly not done, the first line says why
             answer = f"{verdict.reason[:1].upper()}{verdict.reason[1:]}." if self.may_have_been_sent else ""
         wait = "" if self.retry_after is None else f"The API asks to wait {self.retry_after:.0f} s (Retry-After)."
         return [*self.known, answer, wait]
@@ -158,7 +158,7 @@ class PassNotifyApiError(PassNotifyError):
 
 
 class NotSentError(PassNotifyApiError):
-    """Surely not done. Trying again later may help (not connected, 429, a 503 that says when to come back)."""
+    """The call was certainly not done. Trying again later may help (no connection, 429, a 503 of the API itself)."""
 
     ways: tuple[str, ...] = (
         "Nothing, if Airflow retries the task: a retry is safe.",
@@ -167,7 +167,7 @@ class NotSentError(PassNotifyApiError):
 
 
 class RejectedError(NotSentError, AirflowFailException):
-    """Surely not done, and trying again cannot help (400, 401, 403, 404, 406 and the like)."""
+    """The call was certainly not done, and trying again cannot help (400, 401, 403, 404, 406 and similar)."""
 
     ways = ("Mend the cause, then clear the task. A retry alone cannot help.",)
     section = "Rejected"
@@ -185,11 +185,11 @@ class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
 
 
 class BatchIncompleteError(PassNotifyError):
-    """More rows than ``max_failures`` failed or are unknown; a retry sends the rows that were surely not sent.
+    """More rows than ``max_failures`` failed or are unknown. A retry sends the rows that were certainly not sent.
 
-    :param message: how many, and the first of them.
-    :param summary: what the task pushed as its XCom.
-    :param retry_after: seconds that the API asked to wait; ``None`` where it did not.
+    :param message: how many rows, and the first of them.
+    :param summary: the summary that the task pushed as its XCom.
+    :param retry_after: the seconds that the API asked to wait. ``None`` if it did not ask.
     """
 
     def __init__(self, message: str, summary: dict[str, Any], retry_after: float | None = None) -> None:
@@ -201,14 +201,14 @@ class BatchIncompleteError(PassNotifyError):
 
 
 class BatchFailedError(BatchIncompleteError, AirflowFailException):
-    """The same, but a retry cannot help, or must not send."""
+    """Like ``BatchIncompleteError``, but a retry cannot help, or must not send."""
 
 
 class TicketError(PassNotifyError):
-    """A send or delete was accepted, and its ticket did not succeed, or the task was told to stop while it waited.
+    """A send or delete was accepted, but its ticket did not succeed, or the task was told to stop while it waited.
 
     :param message: what happened.
-    :param tickets: the last state of each ticket concerned.
+    :param tickets: the last state of each of these tickets.
     """
 
     def __init__(self, message: str, tickets: Iterable[Ticket] = ()) -> None:
@@ -220,26 +220,26 @@ class TicketError(PassNotifyError):
 
 
 class TicketFailedError(TicketError):
-    """A ticket ended as failed; ``tickets`` holds those that failed, with their children."""
+    """A ticket ended as failed. ``tickets`` has those that failed, with their children."""
 
 
 class FinalTicketFailedError(TicketFailedError, AirflowFailException):
-    """A ticket ended as failed, and a retry must neither ask nor send again."""
+    """A ticket ended as failed, and a retry must neither poll it nor send again."""
 
 
 class TicketTimeoutError(TicketError):
-    """A ticket did not end in time; ``tickets`` holds those that are left, with their last status."""
+    """A ticket did not end in time. ``tickets`` has those that have not ended, with their last status."""
 
 
 class FinalTicketTimeoutError(TicketTimeoutError, AirflowSensorTimeout):
-    """A ticket did not end in time, and that is final."""
+    """A ticket did not end in time, and this is final."""
 
 
 @contextmanager
 def journal_errors(headline: str, *, known: Iterable[str] = (), ways: Iterable[str] = ()) -> Iterator[None]:
-    """Say what a :class:`JournalError` means for the notification. (A :class:`SupersededError` says it itself.)
+    """Explain what a :class:`JournalError` means for the notification. (A :class:`SupersededError` explains itself.)
 
-    :param headline: what was sent, or not sent, and to whom.
+    :param headline: what was sent, or not sent, and to which target.
     :param known: more facts.
     :param ways: what the user can do.
     """
@@ -255,7 +255,7 @@ _MEND_CREDENTIALS = "Correct login and password of the Airflow connection (Test 
 
 
 def _cause(verdict: Verdict) -> str:
-    """Return why something was surely not done, in a few words."""
+    """Return, in a few words, why something was certainly not done."""
     if verdict.failure is not None:
         return verdict.failure.value
     if verdict.credentials_refused:
@@ -266,7 +266,7 @@ def _cause(verdict: Verdict) -> str:
 
 
 def error_from(request: Request, verdict: Verdict, known: Iterable[str] = ()) -> PassNotifyApiError:
-    """Return the error that tells what a verdict other than "accepted" means.
+    """Return the error for a verdict. The verdict must not be "accepted".
 
     :param known: more facts for the message.
     """

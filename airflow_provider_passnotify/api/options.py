@@ -1,6 +1,7 @@
 """The options in the Extra of a connection: name, type, default and help of each option, and how it is read.
 
-They are read strictly: a connection URI gives ``"false"`` on one Airflow version and ``False`` on another.
+Each value is read strictly, but in every form that it may have. For example, a connection URI gives ``"false"`` on one
+Airflow version and ``False`` on another.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Option:
 
     @property
     def explanation(self) -> str:
-        """What it does, and its default, in the words of the connection form."""
+        """What it does, and its default, as the connection form shows it."""
         return f"{self.help} Default: {self.default or self.default_words}."
 
 
@@ -54,7 +55,7 @@ def read_extra(extra: str | None) -> dict[str, Any]:
 
     :param extra: a JSON object as text, or nothing.
     :return: the value of each option that is given.
-    :raises ValueError: it names the option and says what it must be.
+    :raises ValueError: it names the option and says what its value must be.
     """
     try:
         given = json.loads(extra) if extra and extra.strip() else {}
@@ -69,7 +70,7 @@ def read_extra(extra: str | None) -> dict[str, Any]:
             hint = f"did you mean {near[0]!r}?" if near else f"it may be: {', '.join(OPTIONS)}."
             raise ValueError(f"its Extra has the option {name!r:.60}, which is not known; {hint}")
         if value is None or value == "":
-            continue  # a field of the form that was left empty
+            continue  # this field of the form was left empty
         try:
             options[name] = OPTIONS[name].read(value)
         except (ValueError, TypeError, OverflowError) as error:
@@ -88,7 +89,7 @@ def _flag(value: object) -> bool:
 
 def _number(value: object) -> float:
     number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    if not 0.001 <= number <= 1_000_000:  # (beyond that, clocks and sockets overflow)
+    if not 0.001 <= number <= 1_000_000:  # (clocks and sockets overflow with larger numbers)
         raise ValueError
     return number
 
@@ -158,7 +159,7 @@ def _proxies(value: object) -> dict[str, str]:
 
 
 def is_proxy_url(url: str) -> bool:
-    """Whether both clients can use a proxy."""
+    """Whether both clients can use this URL as a proxy."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -1,4 +1,4 @@
-"""Whether a try may send although it cannot know everything that earlier tries did."""
+"""Decides whether a try may send although it cannot know everything that earlier tries did."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def check_accounted(
 ) -> int:
     """Return the oldest try whose records count, if this try may send.
 
-    :param counts_from: as far as earlier tries have decided it.
-    :param newest: what the newest earlier try wrote down.
-    :param whole: whether what earlier tries wrote is there as a whole, as far as it shows.
-    :param while_running: whether the clear that discarded the others came while an earlier try ran.
-    :param resume: whether a clear goes on where the journal stands.
+    :param counts_from: what earlier tries have decided about it. ``None`` if they have not.
+    :param newest: what the newest earlier try wrote when it began.
+    :param whole: whether the records that were found look complete.
+    :param while_running: whether records were discarded by a clear that came while an earlier try was running.
+    :param resume: whether the task goes on from the journal after a clear.
     :param whom: the target, for errors and logs. Empty for a batch.
     :param ways: what the user can do.
-    :raises SendRefusedError: when nobody can know what earlier tries sent, and no person has surely ordered to send.
-        Nothing must be written then: a later try would take it for a record.
+    :raises SendRefusedError: if nobody can know what earlier tries sent, and it is not certain that a person ordered
+        this send. After that, nothing must be written, because a later try would count it as a record.
     """
     to = f" to {whom}" if whom else ""
     last = newest.try_number if newest else None
@@ -63,7 +63,7 @@ def check_accounted(
     if delivery is Delivery.AT_LEAST_ONCE:
         log.warning("Sending%s, which may be a duplicate (delivery='at_least_once'): %s.", to, why)
         return counts_from or 1
-    # A clear since an older try may have been before the one that nobody knows of.
+    # If the newest record is older than the last try, the clear may have come before the tries that nobody knows of.
     cleared = tasks.this_try.surely_cleared(newest if last == number - 1 else None)
     if cleared and not resume and not while_running:
         log.warning(

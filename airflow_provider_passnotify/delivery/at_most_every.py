@@ -1,10 +1,11 @@
-"""One alert for a key in a stretch of time, whatever number of processes want to send it at the same moment.
+"""Lets one alert per key and period be sent, even if many processes want to send it at the same moment.
 
-Time is cut into windows of the length that the user gave, all over the world at the same moments. For each key and
-window there is one file or object. Whoever *creates* it may send; the store lets only one of them do that. A window
-alone would let two alerts out around its edge, so the object of the window before tells when that one was sent.
+Time is divided into windows of the length that the user gave. The windows begin at the same moments on all machines.
+For each key and window there is one file or object. The process that *creates* it may send, and the store lets only one
+process create it. With windows alone, one alert could be sent at the end of a window, and another one at the start of
+the next. So the object of the window before is read, too. It says when its alert was sent.
 
-An alert that surely was not sent removes its object again, so that the next one may try.
+An alert that certainly was not sent removes its object, so that the next one may be sent.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ FOLDER = "notifier"
 
 
 class Objects(Protocol):
-    """What a store must be able to do."""
+    """What a store must provide."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create an object; return ``False`` when it exists."""
+        """Create an object. Return ``False`` if it already exists."""
 
     def read(self, name: str) -> bytes | None:
-        """Return an object, ``None`` when there is none."""
+        """Return the content of an object, or ``None`` if there is none."""
 
     def remove(self, name: str) -> None:
         """Remove an object."""
 
 
 class AlertLimit:
-    """Whether one alert may be sent now.
+    """Decides whether one alert may be sent now.
 
-    :param journal_path: the folder, local or a URL that Airflow's object storage understands.
-    :param key: what is the same for alerts that count as one: the user's ``dedupe_key`` and whom it rings.
+    :param journal_path: the folder: a local path, or a URL that Airflow's object storage understands.
+    :param key: the user's ``dedupe_key`` and the target. Alerts that count as the same have the same key.
     :param every: the length of a window, in seconds.
     """
 
@@ -58,26 +59,26 @@ class AlertLimit:
         self._claimed = ""
 
     def claim(self, about: Mapping[str, Any]) -> pendulum.DateTime | None:
-        """Take the right to send now.
+        """Claim the right to send now.
 
-        :param about: what else is written down, for people.
-        :return: ``None`` when it was taken; when somebody else took it, since when.
-        :raises JournalError: when the store cannot be used, or cannot tell who was first.
+        :param about: what else is written into the object, for people who read it.
+        :return: ``None`` if this process has the right now. Otherwise the moment when another one claimed it.
+        :raises JournalError: if the store cannot be used, or cannot tell who was first.
         """
         try:
             return self._claim(about)
         except JournalError:
             raise
-        except Exception as error:  # whatever the store raises
+        except Exception as error:  # any error of the store
             raise JournalError(
                 f"journal_path {self._path!r} cannot be used, so nobody knows whether another alert was sent: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
     def release(self) -> None:
-        """Give the right back: the alert surely was not sent.
+        """Give the right back. Call it only if the alert certainly was not sent.
 
-        :raises Exception: what the store raises.
+        :raises Exception: any error of the store.
         """
         if self._objects is not None and self._claimed:
             self._objects.remove(self._claimed)
@@ -95,9 +96,9 @@ class AlertLimit:
         if not objects.create(name, data):
             if objects.read(name) != data:
                 return _taken_at(objects, name) or now
-        elif objects.create(name, data):  # some servers do not look at the condition
+        elif objects.create(name, data):  # some servers ignore the condition
             raise _unsuitable(self._path, "it takes an object that exists already for a new one")
-        self._claimed = name  # also where the store says "exists": an answer was lost, and its client asked again
+        self._claimed = name  # even if the store said "exists": an answer was lost, and its client tried again
         return None
 
     def _name(self, window: int) -> str:
@@ -130,7 +131,7 @@ class _LocalFiles(LocalFiles):
         except FileExistsError:
             return False
         except BaseException:
-            path.unlink(missing_ok=True)  # half of it would hold back the others
+            path.unlink(missing_ok=True)  # a half-written file would stop the others
             raise
         return True
 
@@ -160,7 +161,7 @@ def _objects(journal_path: str) -> Objects:
 
 
 def _creates_exclusively(file_system: type) -> bool:
-    """Whether a file system has a way of its own to create; fsspec's default looks first and writes then."""
+    """Whether a file system has its own exclusive way to create. fsspec's default looks first, and then writes."""
     for name in ("_pipe_file", "pipe_file"):
         method = getattr(file_system, name, None)
         if method is not None and method.__module__ not in ("fsspec.spec", "fsspec.asyn"):

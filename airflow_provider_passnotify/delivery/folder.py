@@ -1,25 +1,27 @@
-"""A journal in a folder of the user's: the records of one task instance as files or objects, and the fence around them.
+"""A journal in a folder of the user: the records of one task instance as files or objects, and the fence around them.
 
-Airflow's own store refuses the writes of a process that is no longer the task's. A folder refuses nobody, so the
-processes have to watch each other:
+Airflow's own store refuses the writes of a process if the task no longer belongs to it. A folder refuses nobody, so the
+processes have to check on each other:
 
-* A try first writes its *start* (who it is), then marks every earlier try as *superseded*, and only then reads records.
-* Before it sends, a process writes its intent and **then** looks: was its try superseded, and is the start of its try
-  still its own? If not, it does not send.
+* A try first writes its *start* (who it is), then marks every earlier try as *superseded*. Only then does it read
+  records.
+* Before it sends, a process writes its intent and **then** looks at two things. Its try must not be superseded, and the
+  start of its try must still be its own. Otherwise it does not send.
 
-Why that is enough. Take an old process and a new one, of a later try or of the same. The old one wrote its intent
-before it looked, the new one wrote its mark before it read. So either the old one sees the mark and does not send, or
-it looked before the mark was there, and then its intent was there before the new one read: the new one finds an intent
-without outcome, and under at-most-once does not send. (One case is left: a process that is frozen between its look and
-its POST, and goes on after a later try has failed for this intent and a person has cleared the task to send again.)
+Why this is enough: take an old process, and a new one of a later try or of the same try. The old one writes its intent
+before it looks. The new one writes its mark (or its start) before it reads. If the old one sees the mark, it does not
+send. If it looked before the mark was there, then its intent was there before the new one read. So the new one finds
+an intent without an outcome, and under at-most-once it does not send. One case is left: a process is frozen between its
+look and its POST, a later try fails because of this intent, a person clears the task to send again, and the frozen
+process goes on after that.
 
-A process that was refused, or that could not look, **writes nothing more**. A well-meant "not sent" would stand where
-the other process's intent stands, and let a third one send.
+A process that was refused, or that could not look, **writes nothing more**. If it wrote "not sent", even truthfully,
+this could hide the intent of the other process, and a third process would send.
 
-What is asked of a store: whoever reads a key after it was written gets what was written, also if the key was just found
-missing. S3, GCS, Azure and a local disk give that. NFS remembers for a while that a file is missing, so it does not.
-Folders are never listed, as a listing may be old. A record is whole or absent: see :class:`LocalFiles` and
-:class:`ObjectFiles`. Nothing is deleted here.
+A store must do this: whoever reads a key after it was written gets what was written, even if the key was missing in a
+read just before. S3, GCS, Azure and a local disk do it. NFS does not, because it remembers for a while that a file is
+missing. Folders are never listed, because a listing may be out of date. A record is complete or absent: see
+:class:`LocalFiles` and :class:`ObjectFiles`. Nothing is deleted here.
 """
 
 from __future__ import annotations
@@ -40,40 +42,40 @@ from airflow_provider_passnotify.delivery.task import TaskTry
 from airflow_provider_passnotify.exceptions import SupersededError, explain
 
 UNREADABLE: Final = object()
-"""The value of a record that is there and cannot be read."""
+"""The value of a record that exists but cannot be read."""
 MAX_SEGMENT = 100
 LOCAL_PROTOCOLS = ("", "file", "local")
 _WRITES_NOTHING = "The records are in {}. This process writes nothing more there."
 
 
 class Files(Protocol):
-    """Files by name, below one folder; names may hold slashes."""
+    """Files in one folder, by name. Names may contain slashes."""
 
     def read(self, name: str) -> bytes | None:
-        """Return what the file holds now, or ``None`` if there is none."""
+        """Return the content that the file has now, or ``None`` if there is no file."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Write the file whole, or raise and leave what was there."""
+        """Write the whole file, or raise an error and leave the old file as it is."""
 
 
 class LocalFiles:
-    """Files on a local disk, that outlive a crash of the machine once they are written.
+    """Files on a local disk. After they are written, they survive a crash of the machine.
 
-    :param root: the folder; it is made when something is written.
+    :param root: the folder. It is created when something is written.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def read(self, name: str) -> bytes | None:
-        """Return what the file holds, or ``None``."""
+        """Return the content of the file, or ``None``."""
         try:
             return (self._root / name).read_bytes()
         except FileNotFoundError:
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file beside it, and put that in its place."""
+        """Write a temporary file in the same folder, then replace the file with it."""
         target = self._root / name
         _make_folder(target.parent)
         new = target.with_name(f".{target.name}.{uuid.uuid4().hex}.new")
@@ -90,7 +92,7 @@ class LocalFiles:
 
 
 class ObjectFiles:
-    """Objects in a store that fsspec reaches.
+    """Objects in a store that fsspec can reach.
 
     :param root: an ``ObjectStoragePath``.
     """
@@ -99,8 +101,8 @@ class ObjectFiles:
         self._fs, self._root = root.fs, root.path.rstrip("/")
 
     def read(self, name: str) -> bytes | None:
-        """Return what the object holds, or ``None``."""
-        self._fs.invalidate_cache()  # listings that this process has seen may be old
+        """Return the content of the object, or ``None``."""
+        self._fs.invalidate_cache()  # listings that this process has read may be out of date
         try:
             data: bytes = self._fs.cat_file(f"{self._root}/{name}")
         except FileNotFoundError:
@@ -108,14 +110,14 @@ class ObjectFiles:
         return data
 
     def write(self, name: str, data: bytes) -> None:
-        """Put the object, in one request (``open("wb")`` would leave half of it when it is interrupted)."""
+        """Write the object as a whole. (If ``open("wb")`` were interrupted, it would leave half of the object.)"""
         self._fs.pipe_file(f"{self._root}/{name}", data)
 
 
 class Folder:
     """The records of one task instance, and the fence of one process that runs a try of it.
 
-    :param files: those of the task instance.
+    :param files: the files of the task instance.
     :param where: the folder, for errors.
     :param owner: who this process is: ``nonce``, ``host``, ``pid``, ``at``.
     """
@@ -129,11 +131,11 @@ class Folder:
         self._refused = False
 
     def start(self) -> bool:
-        """Make this process the one that may send in this try, and no earlier try; once.
+        """Take this try for this process, and mark all earlier tries as superseded. A second call does nothing.
 
-        :return: whether that was done now.
-        :raises SupersededError: when another process has this try.
-        :raises Exception: what the store raises.
+        :return: whether this call has done it.
+        :raises SupersededError: if another process runs this try.
+        :raises Exception: any error of the store.
         """
         if self._started:
             return False
@@ -148,10 +150,10 @@ class Folder:
         return True
 
     def look(self) -> None:
-        """Return if this process may send what it has written an intent for.
+        """Check that this process may still send. Call it between the intent and the POST.
 
-        :raises SupersededError: when it may not.
-        :raises Exception: what the store raises; then, too, nothing more is written.
+        :raises SupersededError: if this process must not send.
+        :raises Exception: any error of the store. After that, too, this process writes nothing more.
         """
         number = self._this_try.try_number
         try:
@@ -171,13 +173,13 @@ class Folder:
         return self._read(_start_name(try_number)) is not None
 
     def get(self, name: str) -> Any:
-        """Return a record, ``None`` where there is none, :data:`UNREADABLE` where it cannot be read."""
+        """Return a record, ``None`` if there is none, or :data:`UNREADABLE` if it cannot be read."""
         return self._read(name)
 
     def set(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a record.
 
-        :raises SupersededError: when this process was refused before.
+        :raises SupersededError: if this process was refused before.
         """
         if self._refused:
             raise SupersededError(
@@ -225,9 +227,9 @@ class Folder:
 
 
 def check_journal_path(path: object) -> None:
-    """Refuse what is no place for a journal.
+    """Refuse a path that cannot be used for a journal.
 
-    :raises ValueError: saying what it must be.
+    :raises ValueError: it says what the path must be.
     """
     text = str(path)
     if not text.strip() or text == "None" or ("://" not in text and not Path(text).expanduser().is_absolute()):
@@ -250,12 +252,12 @@ def open_files(journal_path: str, this_try: TaskTry) -> tuple[Files, str]:
 
 
 def path_segment(text: str) -> str:
-    """Return an id as one segment of a path. Run ids may hold ``..``, slashes, colons and 250 characters."""
+    """Return an id as one segment of a path. Run ids may contain ``..``, slashes and colons, and 250 characters."""
     quoted = quote(text, safe="-_", errors="surrogatepass").replace(".", "%2E").replace("~", "%7E") or "~"
     if len(quoted) <= MAX_SEGMENT:
         return quoted
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{quoted[: MAX_SEGMENT - 1 - len(digest)]}~{digest}"  # "~" is in no other segment
+    return f"{quoted[: MAX_SEGMENT - 1 - len(digest)]}~{digest}"  # no other segment contains "~"
 
 
 def _start_name(try_number: int) -> str:
@@ -279,7 +281,7 @@ def _name_process(value: Any) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each of which outlives a crash."""
+    """Create a folder, and the missing folders above it, so that each of them survives a crash."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)

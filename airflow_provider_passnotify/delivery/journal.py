@@ -3,68 +3,71 @@
 The rules
 =========
 
-Every try of a task may write two records: the *intent* before the POST, and the *outcome* after it. A try goes through
-these steps, and its process may die after any of them::
+Every try of a task may write two records: the *intent* before the POST, and the *outcome* after it. A try does these
+steps, and its process may die after any of them::
 
     1  read          what earlier tries wrote
-    2  decide        which of those records count (a person may have cleared the task), and whether they are all there
-    3  intent        write it; only if that write returned, go on
+    2  decide        which of those records count (a person may have cleared the task), and whether any may be missing
+    3  intent        write it, and continue only if that write returned
     4  look          with a folder: may this process still send? (see :mod:`.folder`)
     5  POST
     6  outcome       write "sent" (with the ticketId), "not sent", or "unknown"
-    7  wait          for the ticket, if the task wants to; here, or deferred
-    8  ticket failed write it, if the ticket ended so
+    7  wait          for the ticket, if the task is told to wait: here, or deferred
+    8  ticket failed write this, if the ticket ended as failed
 
 The next try reads the newest record that counts, and does this::
 
-    it finds                         at_most_once                        at_least_once
-    -------------------------------  ----------------------------------  ------------------------------
-    nothing                          sends                               sends
-    an intent alone                  fails: it may have been sent        sends again, and says so
-    outcome: sent                    returns the ticketId, waits on      returns the ticketId, waits on
-    outcome: not sent                sends                               sends
-    outcome: unknown                 fails: it may have been sent        sends again, and says so
-    ticket failed                    sends                               sends
-    records of another target        fails, and names both               fails, and names both
-    records that are not all there   refuses, unless surely cleared      sends, and says so
+    it finds                         at_most_once                           at_least_once
+    -------------------------------  -------------------------------------  -------------------------------------
+    nothing                          sends                                  sends
+    only an intent                   fails: it may have been sent           sends again, with a warning
+    outcome: sent                    returns the ticketId, may wait for it  returns the ticketId, may wait for it
+    outcome: not sent                sends                                  sends
+    outcome: unknown                 fails: it may have been sent           sends again, with a warning
+    ticket failed                    sends                                  sends
+    records of another target        fails, and names both                  fails, and names both
+    that records may be missing      refuses, unless certainly cleared      sends, with a warning
 
 *Which records count.* Each record has three numbers: the task instance's ``max_tries`` and the run's ``clear_number``,
-as they were when its try began, and ``counts_from``, the oldest try whose records its try counted. A try decides that
+both from the start of its try, and ``counts_from``, the oldest try whose records its try counted. A try decides this
 once, and writes it down::
 
     no earlier record              counts_from = 1
     a retry, not a clear           counts_from of the newest record
-    on_clear="resume"              counts_from of the newest record, a clear goes on where the journal stands
-    the newest record is open      counts_from of the newest record, its try may be at it still
-    else                           counts_from = this try, a clear starts afresh
+    on_clear="resume"              counts_from of the newest record: after a clear, the task goes on from the journal
+    the newest record is open      counts_from of the newest record: its try may still be running
+    else                           counts_from = this try: after a clear, the task starts again from the beginning
 
-The two numbers tell a clear from a retry: see
-:meth:`~airflow_provider_passnotify.delivery.task.TaskTry.was_cleared_since`. A record is *open* while its try has more
-to do: an intent without outcome, or a ticket that is waited for. One more write closes it: the outcome, the end of the
-waiting, or the error of the try that finds it.
+The first two numbers tell a clear from a retry: see
+:meth:`~airflow_provider_passnotify.delivery.task.TaskTry.was_cleared_since`. A record is *open* while its try has not
+finished: it is an intent without an outcome, or the try is waiting for its ticket. One more write closes it: the
+outcome, the end of the waiting, or the error of the try that finds it.
 
-*Whether they are all there*: see :mod:`.store`. A task was *surely cleared* if the numbers say so: see
+*Whether records may be missing*: see :mod:`.store`. A task was *certainly cleared* if the numbers prove it: see
 :meth:`~airflow_provider_passnotify.delivery.task.TaskTry.surely_cleared`.
 
-Why that is enough
+Why this is enough
 ==================
 
-* Sent twice would need two POSTs of tries that know nothing of each other. A try's intent stands before its POST; a
-  later try reads before its own intent. So the later one reads the intent, unless the earlier process writes it after
-  that; and then the write (Airflow's store) or the look (a folder) tells it that it is no longer the task's, and it
-  does not POST. In Airflow's store a process that was superseded, or has lost its supervisor, reads nothing
-  (``get`` returns the default) and cannot write (``set`` raises); both for ever.
-* Lost in silence would need a task that ends well without a push. It ends well only with a ticketId that a try got.
-* Each try writes under keys of its own. So an old process cannot change what a newer try recorded. Intent and outcome
-  have a key each: Airflow repeats a write that got no answer, and the first one may arrive after the outcome.
-* Nothing is deleted. A process that dies between a deletion and the end of the task would send again. The records
-  expire instead.
-* What counts is decided once. If each try decided anew, a plain retry after a clear could take the records of before
-  the clear for its own, or the other way round.
+* A push is sent twice only if two tries send a POST and the later one does not know of the earlier one. Each try writes
+  its intent before its POST, and reads the records of earlier tries before it writes its intent. So the later try reads
+  the intent of the earlier one, unless the earlier process writes it after that. In that case, the write (to Airflow's
+  store) or the look (into a folder) tells the earlier process that the task is no longer its own, and it does not send
+  its POST. In Airflow's store, a process that was superseded, or has lost its supervisor, reads nothing (``get``
+  returns the default) and cannot write (``set`` raises). Both are final.
+* A push is lost without an error only if a task succeeds without a push. But a task succeeds only with a ticketId that
+  one of its tries got.
+* Each try writes under its own keys. So an old process cannot change what a newer try recorded. Intent and outcome have
+  separate keys, because Airflow repeats a write that got no answer. So the write of the intent may arrive after the
+  outcome.
+* Nothing is deleted. If a process died between a deletion and the end of the task, the next try would send again. In
+  Airflow's store, the records expire instead.
+* What counts is decided once. If each try decided it again, a plain retry after a clear could count records from before
+  the clear, or the other way round.
 * A clear of a running task may look like any other clear, and the process of the cleared try goes on for a moment.
   That is why an open record counts even after a clear.
-* The identity of a send is whom it is for, not what it says: a task instance sends one notification, whatever its
-  templates render to on the next try. No other target's ticket is ever returned.
+* A send is identified by its target, not by its text. A task instance sends one notification, even if its templates
+  render to another text on the next try. The ticket of another target is never returned.
 """
 
 from __future__ import annotations
@@ -87,23 +90,23 @@ INTENT, OUTCOME = "intent", "outcome"
 
 
 class Delivery(str, Enum):
-    """What to do when nobody knows whether a push went out: nothing, or send it again."""
+    """What to do when nobody knows whether a push was sent: do nothing, or send it again."""
 
     AT_MOST_ONCE = "at_most_once"
     AT_LEAST_ONCE = "at_least_once"
 
 
 class OnClear(str, Enum):
-    """What clearing the task means: start afresh, or go on where the journal stands."""
+    """What a clear of the task means: start again from the beginning, or go on from the journal."""
 
     RESEND = "resend"
     RESUME = "resume"
 
 
 def check_choices(delivery: object, on_clear: object) -> None:
-    """Refuse what is none of the words above.
+    """Refuse a value that is not one of the words above.
 
-    :raises ValueError: naming the argument and its words.
+    :raises ValueError: it names the argument and the words that it can have.
     """
     for name, value, kinds in (("delivery", delivery, Delivery), ("on_clear", on_clear, OnClear)):
         words = [kind.value for kind in kinds]
@@ -112,7 +115,7 @@ def check_choices(delivery: object, on_clear: object) -> None:
 
 
 class State(str, Enum):
-    """How far a try got."""
+    """How far a try has come."""
 
     INTENT = "intent"
     SENT = "sent"
@@ -125,13 +128,13 @@ class State(str, Enum):
 class Record:
     """What one try did.
 
-    :param address: whom it was for, as the API has it; empty where that is not known.
-    :param message: a digest of what was to be said; the text itself may be personal.
-    :param at: when, ISO 8601 in UTC.
-    :param max_tries: the task instance's.
+    :param address: the target, as the API writes it. Empty if it is not known.
+    :param message: a digest of the message. The text itself is not stored, because it may be personal.
+    :param at: the time when it was written, in ISO 8601 and UTC.
+    :param max_tries: of the task instance.
     :param waiting: whether the try goes on to wait for the ticket.
-    :param clear_number: the run's. It and ``counts_from`` are ``None`` in records of releases that did not write them.
-    :param counts_from: the oldest try whose records its try counted.
+    :param clear_number: of the run. ``None`` in records of older releases, which did not write it.
+    :param counts_from: the oldest try whose records its try counted. ``None`` in records of older releases.
     """
 
     state: State
@@ -148,33 +151,33 @@ class Record:
 
     @property
     def is_open(self) -> bool:
-        """Whether its try, as far as it wrote, has not ended."""
+        """Whether its try has not ended, according to what the try wrote."""
         return self.state is State.INTENT or self.waiting
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether it stands for a record that is there and cannot be read."""
+        """Whether it represents a record that exists but cannot be read."""
         return self.max_tries < 0
 
     @property
     def has_begin(self) -> bool:
-        """Whether its try wrote down what it decided."""
+        """Whether its try wrote down which records it counted."""
         return self.clear_number is not None and self.counts_from is not None
 
 
 class Journal:
     """The records of one sender.
 
-    :param tasks: where they are kept.
+    :param tasks: where the records are kept.
     :param resume: whether records from before a clear count.
     """
 
     def __init__(self, tasks: TaskStore, *, resume: bool) -> None:
         self.tasks, self.resume = tasks, resume
         self.counts_from: int | None = None
-        """The oldest try whose records count; ``None`` where no earlier try has decided it."""
+        """The oldest try whose records count. ``None`` if no earlier try has decided it."""
         self.newest: Begin | None = None
-        """What the newest earlier record says of its try, if it can be read."""
+        """What the newest earlier record says about its try. ``None`` if it cannot be read, or if there is none."""
         self._outcome_stands = False
 
     @property
@@ -188,11 +191,12 @@ class Journal:
         return self.tasks.is_durable
 
     def read(self, address: str = "") -> list[Record]:
-        """Decide which records count, and return those, oldest first.
+        """Decide which records count, and return them, oldest first.
 
-        :param address: whom this send is for.
-        :raises SupersededError: when another process has this try.
-        :raises JournalError: when it cannot be read, or was written by a release that is not understood.
+        :param address: the target of this send.
+        :raises SupersededError: if another process runs this try.
+        :raises JournalError: if the journal cannot be read, or was written by a release that this one does not
+            understand.
         """
         self.tasks.start()
         own = self._read(self.try_number, address)
@@ -215,18 +219,18 @@ class Journal:
         return [*reversed(counted), *([] if own is None else [own])]
 
     def write(self, state: State, *, address: str, message: str, **more: Any) -> Record:
-        """Record how far this try got.
+        """Record how far this try has come.
 
         :param more: the other fields of :class:`Record`.
-        :raises JournalError: when it was not accepted.
+        :raises JournalError: if the record was not accepted.
         """
         at = pendulum.now("UTC").isoformat(timespec="seconds")
         return self.put(Record(state, address, message, self.try_number, self.tasks.this_try.max_tries, at, **more))
 
     def write_refusal(self, reason: str) -> None:
-        """Record, if it is the first thing that is known of this task, that it could not send.
+        """Record that this try could not send. It does so only if no record counts, and none may be missing.
 
-        Without that, nothing would tell a later try that this one ended before it could send.
+        Without this record, a later try could not know that this one ended before it could send.
         """
         try:
             if not self.read() and self.tasks.why_unaccounted(self.counts_from or 1) is None:
@@ -235,12 +239,12 @@ class Journal:
             log.warning("Nothing was sent, and that is not recorded: %s", error)
 
     def put(self, record: Record) -> Record:
-        """Make a record, which may tell what an earlier try did, this try's.
+        """Write a record as one of this try. The record may say what an earlier try did.
 
-        It stays open if the task is being cleared at this moment: Airflow 3.4 makes a clear of a running task look like
-        any other, and an open record says that it was none.
+        If the task is being cleared at this moment, "sent" and "unknown" stay open. In Airflow 3.4, a clear of a
+        running task looks like any other clear. The open record shows the next try that the task was still running.
 
-        :raises JournalError: when it was not accepted.
+        :raises JournalError: if the record was not accepted.
         """
         this_try = self.tasks.this_try
         record = replace(
@@ -251,7 +255,7 @@ class Journal:
         )
         if record.state in (State.SENT, State.UNKNOWN) and not record.is_open and self.tasks.is_being_cleared():
             record = replace(record, waiting=True)
-        # Should this try have run before, its outcome must not hide a new intent.
+        # If this try has run before, its earlier outcome must not hide a new intent.
         part = INTENT if record.state is State.INTENT and not self._outcome_stands else OUTCOME
         try:
             self.tasks.set(part, asdict(record))
@@ -262,9 +266,9 @@ class Journal:
         return record
 
     def _decide(self, record: Record, number: int, *, newer: list[Record]) -> int | None:
-        """Return the oldest try that counts; ``None`` where this record does not decide it.
+        """Return the oldest try that counts, or ``None`` if this record does not decide it.
 
-        :param newer: the records that were written after it.
+        :param newer: the records of the tries after it.
         """
         this_try = self.tasks.this_try
         if record.is_unreadable:
@@ -273,13 +277,13 @@ class Journal:
         if record.has_begin:
             begin = self._begin_of(record, number)
             return decide_counts_from(this_try, begin, ended=is_closed, resume=self.resume)
-        if self.resume or record.max_tries == this_try.max_tries:  # an older release's: its rule
+        if self.resume or record.max_tries == this_try.max_tries:  # of an older release: its own rule holds
             return None
         return number if record.is_open and not newer else number + 1
 
     def _begin_of(self, record: Record, number: int) -> Begin:
         clears, counts_from = record.clear_number, record.counts_from
-        here = self.tasks.this_try.clear_number  # an older release did not write it: what it cannot tell is no clear
+        here = self.tasks.this_try.clear_number  # older releases did not write it: no clear is assumed
         return Begin(number, record.max_tries, here if clears is None else clears, counts_from or 1)
 
     def _read(self, try_number: int, address: str) -> Record | None:
@@ -290,7 +294,7 @@ class Journal:
             value = self.tasks.get(try_number, INTENT)
         if value is None and outcome is None:
             return self._read_older(try_number, address)
-        if value is None or value is UNREADABLE:  # what cannot be read was at least an intent
+        if value is None or value is UNREADABLE:  # a record that cannot be read was at least an intent
             return Record(State.INTENT, "", "", try_number, -1, "a time that cannot be read")
         return _parse(value, try_number)
 

@@ -1,7 +1,7 @@
-"""What the process of one try does, over all senders of its task: who has sent, and the folder that it opened.
+"""What all senders of a task share in the process of one try: who has sent, and the folder that was opened.
 
-Kept on the task instance object: Airflow makes a new one for each try, and it is the same in the context, in
-``get_current_context()`` and in callbacks.
+It is kept on the task instance object. Airflow creates a new one for each try. The object is the same in the context,
+in ``get_current_context()`` and in callbacks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CALLBACK_STATES = {"success", "failed", "up_for_retry", "skipped", "upstream_fa
 
 
 class Session:
-    """One process, one try of one task instance."""
+    """One try of one task instance, in one process."""
 
     def __init__(self) -> None:
         self.memory = MemoryStore()
@@ -34,12 +34,12 @@ class Session:
         self.senders: set[str] = set()
         """Identities of the operators that have sent."""
         self.messages: dict[str, bytes] = {}
-        """What ``send_once`` has sent: digests by identity."""
+        """What ``send_once`` has sent: the digest of the message, by identity."""
         self.lock = threading.RLock()
         self._folders: dict[str, Folder] = {}
 
     def folder(self, journal_path: str, this_try: TaskTry) -> Folder:
-        """Return the folder of the task instance, with one start for all that this process sends."""
+        """Return the folder of the task instance. All sends of this process share one start in it."""
         if journal_path not in self._folders:
             files, where = open_files(journal_path, this_try)
             self._folders[journal_path] = Folder(files, this_try, where=where)
@@ -47,7 +47,7 @@ class Session:
 
 
 def session_of(context: Mapping[str, Any]) -> Session:
-    """Return the session of the try that runs."""
+    """Return the session of the try that is running."""
     ti = context.get("ti")
     found = getattr(ti, _ATTRIBUTE, None)
     if isinstance(found, Session):
@@ -61,12 +61,12 @@ def session_of(context: Mapping[str, Any]) -> Session:
 def open_task_store(
     context: Mapping[str, Any], *, identity: str = "", journal_path: str | None = None, retries: int | None = None
 ) -> TaskStore:
-    """Return where the running task's records are kept.
+    """Return the place where the records of the running task are kept.
 
-    :param context: Airflow's.
+    :param context: Airflow's context.
     :param identity: of the sender, see :func:`identity_of`.
-    :param journal_path: ``None`` for the one of Airflow's configuration, if any.
-    :param retries: where the context has no task.
+    :param journal_path: ``None``: the one in Airflow's configuration, if there is one.
+    :param retries: used if the context has no task.
     """
     this_try, session = TaskTry.of(context, retries), session_of(context)
     path = journal_path if journal_path is not None else configured_path()
@@ -91,7 +91,7 @@ def open_journal(
     journal_path: str | None = None,
     retries: int | None = None,
 ) -> Journal:
-    """Return the journal of a single send of the running task; see :func:`open_task_store`.
+    """Return the journal of a single send of the running task. See :func:`open_task_store`.
 
     :param resume: whether records from before a clear count.
     """
@@ -100,15 +100,15 @@ def open_journal(
 
 
 def identity_of(context: Mapping[str, Any], task_id: str) -> str:
-    """Return the identity of an operator: empty for the task's own, else its task id as a path segment."""
+    """Return the identity of an operator: its task id as a path segment, or empty for the task's own operator."""
     running = getattr(context.get("task"), "task_id", None) or getattr(context.get("ti"), "task_id", None) or task_id
     return "" if running == task_id else path_segment(task_id)
 
 
 def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = None) -> str:
-    """Let an operator send, once in this try, and return its identity.
+    """Note that an operator sends in this try, and return its identity. It may do so only once.
 
-    :raises SendRefusedError: when it has sent in this try already, or the task is over (a callback).
+    :raises SendRefusedError: if it has already sent in this try, or if the task is over (in a callback).
     """
     refuse_in_callback(context, f"operator {task_id!r}")
     identity, senders = identity_of(context, task_id), session_of(context).senders
@@ -132,15 +132,15 @@ def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = N
 
 
 def refuse_in_callback(context: Mapping[str, Any], sender: str) -> None:
-    """Refuse to send where the task is over.
+    """Refuse to send if the task is over.
 
-    :param sender: who would send, for the error.
+    :param sender: the name of the sender, for the error.
     :raises SendRefusedError: in a callback.
     """
     ti = context.get("ti")
     state = getattr(ti, "state", None)
     state = getattr(state, "value", state)
-    by_hand = getattr(ti, "test_mode", False)  # "airflow tasks test" of 2.11 leaves the state of an earlier run there
+    by_hand = getattr(ti, "test_mode", False)  # in 2.11, "airflow tasks test" leaves an earlier run's state there
     if state in _CALLBACK_STATES and not by_hand:
         raise SendRefusedError(
             explain(
@@ -153,7 +153,7 @@ def refuse_in_callback(context: Mapping[str, Any], sender: str) -> None:
 
 
 def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> None:
-    """Say, once in a try, that the configuration itself takes the memory away."""
+    """Warn, once in a try, if Airflow's configuration makes it discard the memory after a success."""
     session = session_of(context)
     has_folder = (journal_path if journal_path is not None else configured_path()) is not None
     if context.get("task_state_store") is None or has_folder or session.has_warned or not clears_on_success():
@@ -175,7 +175,7 @@ def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> No
 def configured_path() -> str | None:
     """Return ``[passnotify] journal_path`` of Airflow's configuration.
 
-    :raises PassNotifyConfigError: when it is no place for a journal.
+    :raises PassNotifyConfigError: if it cannot be used for a journal.
     """
     path: str | None = conf.get("passnotify", "journal_path", fallback=None)
     if not path:
@@ -188,7 +188,7 @@ def configured_path() -> str | None:
 
 
 def may_discard() -> bool:
-    """Whether Airflow's store may lose records before the task is over: when it is cleared, or after a success."""
+    """Whether Airflow's store may discard records before they expire: after a clear, or after a success."""
     from airflow import __version__
 
     return [int(part) for part in __version__.split(".")[:2]] >= [3, 4] or clears_on_success()

@@ -1,4 +1,4 @@
-"""The one path of a single push: journal, POST, journal. What each step protects stands in :mod:`.journal`."""
+"""The only way to send a single push: journal, POST, journal. :mod:`.journal` explains what each step protects."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ _CHANGED_TARGET = (
 
 @dataclass(frozen=True)
 class History:
-    """What the records of earlier tries add up to."""
+    """The result of the records of earlier tries: what was sent, and what is unknown."""
 
     sent: Record | None = None
     unknown: Record | None = None
 
     @classmethod
     def of(cls, records: list[Record]) -> History:
-        """Add up records, oldest first."""
+        """Combine records. They must be in order, oldest first."""
         sent = unknown = None
         for record in records:
             if record.state is State.SENT and record.ticket_id is not None:
@@ -79,10 +79,10 @@ class SinglePush:
     """Sends one notification of one task instance, once.
 
     :param request: the POST.
-    :param journal: of this sender.
-    :param delivery: what to do where nobody knows whether it was sent.
+    :param journal: the journal of this sender.
+    :param delivery: what to do if nobody knows whether it was sent.
     :param send_before: the moment after which it is not sent any more.
-    :param waits: whether the task goes on to wait for the ticket; it calls :meth:`waiting_ended` then.
+    :param waits: whether the task waits for the ticket afterwards. If so, it calls :meth:`waiting_ended` at the end.
     :param changed_target: what the user can do if an earlier try sent to another target.
     """
 
@@ -105,12 +105,13 @@ class SinglePush:
         self._message = hashlib.sha256(request.body or b"").hexdigest()[:16]
 
     def send(self, get_client: Callable[[], PassNotifyClient]) -> int:
-        """Return the ticketId: of this send, or of an earlier try's.
+        """Send, unless an earlier try has sent. Return the ticketId of this send, or of the earlier one.
 
-        :param get_client: gives the client when something is sent at last.
-        :raises PassNotifyError: as the error table has it; nothing is sent where the intent was not accepted.
+        :param get_client: returns the client. It is called only if something is to be sent.
+        :raises PassNotifyError: see :mod:`~airflow_provider_passnotify.exceptions`. If the journal did not accept the
+            intent, nothing is sent.
         """
-        # Whatever ends this process, its log names whom it was for.
+        # Logged first, so that the log names the target, whatever ends this process.
         log.info(
             "Notification to %s: try %d, %s (%s %s).",
             self._whom,
@@ -156,17 +157,18 @@ class SinglePush:
         return self._post(self._client(get_client))
 
     def ticket_failed(self, reason: str) -> None:
-        """Record that what was sent ended as failed, so that a retry may send it again.
+        """Record that the ticket ended as failed, so that a retry may send again.
 
-        :raises JournalError: when it was not accepted.
+        :raises JournalError: if the record was not accepted.
         """
         self._sent = None
         self._write(State.TICKET_FAILED, reason=reason)
 
     def waiting_ended(self) -> None:
-        """Record that the task waits no more, whatever ended it: a clear from now on is not that of a task that runs.
+        """Record that the task has stopped waiting, for whatever reason.
 
-        Where that is not accepted, the next clear is taken for one, and sends nothing.
+        After that, a clear no longer counts as a clear of a running task. If the record is not accepted, the next clear
+        still counts as one, and nothing is sent then.
         """
         if self._sent is None:
             return
@@ -177,17 +179,17 @@ class SinglePush:
 
     @property
     def retry_is_unsafe(self) -> bool:
-        """Whether a retry could not know what this try did, and so must not send."""
+        """Whether a retry must not send, because it could not know what this try did."""
         return self.delivery is Delivery.AT_MOST_ONCE and not self.journal.is_durable
 
     def _client(self, get_client: Callable[[], PassNotifyClient]) -> PassNotifyClient:
-        """Do all that may go wrong between intent and POST; what does is recorded as not sent."""
+        """Do everything between intent and POST that may go wrong. If it goes wrong, "not sent" is recorded."""
         try:
             self._check_may_send()
             client = get_client()
         except BaseException as error:
-            with suppress(JournalError):  # what it means stands in the error already
-                # Looked at first: where this process may not send, its "not sent" would hide another one's intent.
+            with suppress(JournalError):  # the error already says what it means
+                # Look first. If this process must not send, its "not sent" would hide the intent of another process.
                 self.journal.tasks.look()
                 self._write(State.NOT_SENT, reason=f"{type(error).__name__}: {first_line(error)}"[:500])
             raise
@@ -204,11 +206,11 @@ class SinglePush:
         try:
             verdict = client.call(self.request, before_attempt=self._check_may_send)
         except (AirflowSkipException, NotSentError) as error:
-            with suppress(JournalError):  # what it means stands in the error already
+            with suppress(JournalError):  # the error already says what it means
                 self._write(State.NOT_SENT, reason=first_line(error))
             raise
         except BaseException as error:
-            # A time-out or a signal: recorded as far as it got, and passed on.
+            # A time-out or a signal. Record how far the request has come, and pass the exception on.
             state = State.UNKNOWN if client.in_flight else State.NOT_SENT
             with suppress(JournalError):
                 self._write(state, reason=f"interrupted by {type(error).__name__}")
@@ -228,7 +230,7 @@ class SinglePush:
                 raise failure from error
             raise failure
         milliseconds = round((time.monotonic() - started) * 1000)
-        # Logged at once: whatever becomes of the journal, the ticketId is known.
+        # Logged at once, so that the ticketId is known even if the journal does not accept it.
         log.info("Sent to %s: ticketId %d, %d ms.", self._whom, verdict.ticket_id, milliseconds)
         with journal_errors(
             f"Sent to {self._whom} (ticketId {verdict.ticket_id}), but that is not recorded.",
@@ -262,11 +264,11 @@ class SinglePush:
         return [_LOOK, _ARRIVED, f"It did not arrive: {clear}. That sends it again."]
 
     def _settle(self, unknown: Record) -> None:
-        """Decide about a try that may have sent: go on to send again, or raise."""
+        """Decide what to do about a try that may have sent. Return to send again, or raise an error."""
         why = unknown.reason or "it ended before it could record what came of it"
         whom = name_address(unknown.address) if unknown.address else "somebody (the record cannot be read)"
         if self.delivery is Delivery.AT_MOST_ONCE:
-            if unknown.is_open:  # it is told now: cleared once more, the task sends
+            if unknown.is_open:  # the user is told now. So after one more clear, the task sends
                 with suppress(JournalError):
                     self.journal.put(replace(unknown, state=State.UNKNOWN, reason=why, waiting=False))
             known = [f"Try {unknown.try_number} set out to send to {whom} at {unknown.at}."]
@@ -282,7 +284,7 @@ class SinglePush:
         )
 
     def _check_target(self, earlier: Record | None) -> None:
-        """Refuse if an earlier try has sent, or may have sent, to somebody else."""
+        """Refuse to send if an earlier try has sent, or may have sent, to another target."""
         if earlier is None or not earlier.address or earlier.address == self.request.address:
             return
         did = "sent" if earlier.state is State.SENT else "may have sent"

@@ -1,4 +1,4 @@
-"""Files by path or URL, wherever Airflow's object storage reaches."""
+"""Opens files by path or URL, in any storage that Airflow's object storage can reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def open_for_reading(path: str) -> IO[bytes]:
     :raises OSError: if it cannot be opened. If there is no such file, the error names the path.
     """
     found = storage_path(path)
-    found.fs.invalidate_cache()  # a listing that this process has kept may know an older, shorter file
+    found.fs.invalidate_cache()  # a listing that this process has kept may be of an older, shorter file
     try:
         file = found.open("rb")
     except FileNotFoundError as error:
@@ -25,7 +25,7 @@ def open_for_reading(path: str) -> IO[bytes]:
         raise FileNotFoundError(errno.ENOENT, f"There is no such file ({error})", path) from error
     if found.protocol in LOCAL_PROTOCOLS:
         return cast("IO[bytes]", file)
-    return io.BufferedReader(file)  # the files of fsspec's buffered file systems know no readline(size)
+    return io.BufferedReader(file)  # files of fsspec's buffered file systems have no readline(size)
 
 
 def storage_path(path: str) -> Any:

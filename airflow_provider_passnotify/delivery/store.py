@@ -1,18 +1,18 @@
-"""Where the records of a task instance are kept from try to try, and what that memory can account for.
+"""Where the records of a task instance are kept between tries, and when this memory accounts for the earlier tries.
 
-There are three places: a folder of the user's (:mod:`.folder`), Airflow's ``task_state_store`` (3.3 and later), and the
-memory of the process, which ends with it. With a folder, Airflow's own store is still read where it exists, so that
-turning the folder on between two tries loses nothing. That a try used a folder is a key in Airflow's store, so that
-turning it off is noticed.
+There are three places: a folder of the user (:mod:`.folder`), Airflow's ``task_state_store`` (3.3 and later), and the
+memory of the process, which ends with the process. With a folder, Airflow's own store is still read if there is one. So
+nothing is lost if the user turns on the folder between two tries. If a try used a folder, a key in Airflow's store says
+so. With this key, a later try notices that the folder was turned off.
 
-A memory that was taken away is not an empty one. Airflow 3.4 discards a task's state when the task is cleared, and 3.3
-does after a success where ``[state_store] clear_on_success`` is set; a local folder is empty on another machine. What
-each place accounts for::
+A memory that was discarded is not the same as an empty one. Airflow 3.4 discards a task's state when the task is
+cleared, unless it is told to keep it. With ``[state_store] clear_on_success``, Airflow discards it after a success. A
+local folder is empty on another machine. A memory accounts for the earlier tries under these conditions::
 
-    folder                                   every try that counts has a start in it
-    Airflow's store, which keeps             always: what is not there was never written
-    Airflow's store, which may discard       whole records are there; or nothing is, and no number says it was cleared
-    memory of the process                    the first try
+    folder                                every earlier try that counts has its start there
+    Airflow's store, which keeps all      always: what is not there was never written
+    Airflow's store, which may discard    complete records are there; or there are none, and no number shows a clear
+    memory of the process                 there are no earlier tries: this is the first one
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ VERSION = 1
 RETENTION = timedelta(days=90)
 FOLDER_USED = "journal_path"
 _FIRST_RECORDS = ("begin", "intent", "outcome", "chunk.0.intent")
-"""What a try wrote if it wrote anything: one of these (the last one: batches of releases that wrote no begin)."""
+"""A try that wrote anything wrote one of these. (The last one is for batches of releases that wrote no begin.)"""
 
 
 class Store(Protocol):
-    """Where values live from try to try; Airflow's ``task_state_store`` is one."""
+    """Keeps values between tries. Airflow's ``task_state_store`` is one."""
 
     def get(self, key: str) -> Any:
         """Return the value, or ``None``."""
@@ -61,14 +61,14 @@ class MemoryStore:
 
 
 class TaskStore:
-    """The records of one sender of a task instance: its operator, an operator inside it, or ``send_once``.
+    """The records of one sender of a task instance. A sender is the task's operator, one inside it, or ``send_once``.
 
-    :param this_try: writes only records of its own; reads all.
-    :param store: Airflow's; ``None`` before 3.3.
-    :param folder: the user's.
-    :param identity: of the sender, as a path segment; empty for the task's own operator.
-    :param discards: whether Airflow's store may lose records before the task is over.
-    :param is_being_cleared: asks Airflow whether the task was cleared while this process runs.
+    :param this_try: the try that is running. It reads the records of all tries, and writes only its own.
+    :param store: Airflow's store. ``None`` before Airflow 3.3.
+    :param folder: the user's folder, if there is one.
+    :param identity: of the sender, as a path segment. Empty for the task's own operator.
+    :param discards: whether Airflow's store may discard records before they expire.
+    :param is_being_cleared: asks Airflow whether the task was cleared while this process is running.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class TaskStore:
 
     @property
     def may_be_discarded(self) -> bool:
-        """Whether Airflow may take away what is written here."""
+        """Whether Airflow may discard what is written here."""
         return self.folder is None and self._discards and self._has_airflow_store
 
     def start(self) -> None:
-        """Open the folder, before anything is read: from here on no earlier try sends.
+        """Open the folder, if there is one, before anything is read. Then :meth:`look` refuses every earlier try.
 
-        :raises SupersededError: when another process has this try.
-        :raises JournalError: when the folder cannot be used.
+        :raises SupersededError: if another process runs this try.
+        :raises JournalError: if the folder cannot be used.
         """
         if self.folder is None:
             return
@@ -119,12 +119,12 @@ class TaskStore:
             ) from error
 
     def look(self) -> None:
-        """Return if this process may send what it has written an intent for.
+        """Check that this process may still send. Call it between the intent and the POST.
 
-        Airflow's own store needs no look: it refuses the intent itself.
+        Airflow's own store needs no look, because it refuses the intent itself.
 
-        :raises SupersededError: when it may not.
-        :raises JournalError: when nobody can tell.
+        :raises SupersededError: if this process must not send.
+        :raises JournalError: if this cannot be found out.
         """
         if self.folder is None:
             return
@@ -138,9 +138,9 @@ class TaskStore:
             ) from error
 
     def get(self, try_number: int, part: str) -> Any:
-        """Return what a try wrote: ``None`` where it did not, ``UNREADABLE`` (:mod:`.folder`) where nobody can read it.
+        """Return what a try wrote. ``None``: it wrote nothing. ``UNREADABLE`` (:mod:`.folder`): it cannot be read.
 
-        :raises JournalError: when the store does not answer.
+        :raises JournalError: if the store does not answer.
         """
         try:
             value = None if self.folder is None else self.folder.get(self._name(try_number, part))
@@ -151,7 +151,7 @@ class TaskStore:
         return value
 
     def get_older(self, try_number: int, part: str) -> Any:
-        """Return what a release that gave no sender an identity of its own wrote for this one, if it did."""
+        """Return what an older release wrote, or ``None``. Those releases did not tell the senders of a task apart."""
         if not self.identity:
             return None
         try:
@@ -163,8 +163,8 @@ class TaskStore:
     def set(self, part: str, value: Mapping[str, Any]) -> None:
         """Write a record of this try.
 
-        :raises SupersededError: when the folder has refused this process.
-        :raises JournalError: when it was not accepted.
+        :raises SupersededError: if the folder has refused this process.
+        :raises JournalError: if the record was not accepted.
         """
         if self.folder is None:
             self._set_in_store(self._key(self.try_number, part), value)
@@ -179,10 +179,10 @@ class TaskStore:
             raise JournalError(f"{self.folder.where} did not accept {part}: {type(error).__name__}: {error}") from error
 
     def still_has(self, try_number: int | None) -> bool:
-        """Whether records of a try that were found before have not been discarded since.
+        """Whether the records of a try, which were found before, are still there.
 
-        :param try_number: ``None`` where none were found.
-        :raises JournalError: when it cannot be read.
+        :param try_number: ``None`` if no records were found.
+        :raises JournalError: if the journal cannot be read.
         """
         if try_number is None or not self.may_be_discarded:
             return True
@@ -192,25 +192,25 @@ class TaskStore:
             raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
 
     def is_being_cleared(self) -> bool:
-        """Whether the task was cleared while this process runs, on an Airflow where that looks like any other clear.
+        """Whether the task was cleared while this process is running.
 
-        That is Airflow 3.4. False where Airflow does not say.
+        This matters for Airflow 3.4, where such a clear looks like any other. ``False`` if Airflow does not say.
         """
         if not self._discards:
             return False
         try:
             return self._is_being_cleared()
-        except Exception as error:  # noqa: BLE001 (what was written stands as it is)
+        except Exception as error:  # noqa: BLE001 (the record is then written as it is)
             log.warning("Whether the task is being cleared cannot be read: %s: %s", type(error).__name__, error)
             return False
 
     def why_unaccounted(self, counts_from: int, newest: int | None = None) -> str | None:
-        """Return why nobody can know what earlier tries did; ``None`` where this memory accounts for them.
+        """Return why nobody can know what earlier tries did, or ``None`` if this memory accounts for them.
 
         :param counts_from: the oldest try that counts.
-        :param newest: the newest try whose records were found. What came after it counts in any case: it may have
-            written elsewhere, and what counts was decided without it.
-        :raises JournalError: when it cannot be read.
+        :param newest: the newest try whose records were found. Every try after it counts in any case: it may have
+            written to another place, and the decision about what counts was made without it.
+        :raises JournalError: if the journal cannot be read.
         """
         first = counts_from if newest is None else min(counts_from, newest + 1)
         earlier = [number for number in range(first, self.try_number) if not self._has_start(number)]
@@ -223,10 +223,10 @@ class TaskStore:
             for number in earlier:
                 if (used := self.store.get(_key("", number, FOLDER_USED))) is not None:
                     return missing or f"try {number} kept its records in {used['path']}; now there is no journal_path"
-            is_kept = newest is not None and self.folder is None  # what was found then is of Airflow's store
+            is_kept = newest is not None and self.folder is None  # then it was found in Airflow's store
             if not self._discards or is_kept or any(self._has_record(number) for number in earlier):
                 return None
-            # Asked after the reads: the clear that discards what they looked for may be younger than the context.
+            # Asked after the reads, because the clear that discarded the records may be later than the context.
             if not self.this_try.may_have_been_cleared and not self._is_being_cleared():
                 return None  # nothing was written yet, and nothing was discarded
         except JournalError:
@@ -236,10 +236,10 @@ class TaskStore:
         return "Airflow's task state has no record of an earlier try, and may have discarded them"
 
     def _tell_airflow(self) -> None:
-        """Write into Airflow's store, once and before the first intent, that the records are in a folder.
+        """Write into Airflow's store that the records are in a folder. This is done once, before the first intent.
 
-        This is the fence for what was read from Airflow's store. To a process that is no longer the task's it answers
-        "nothing"; that process must not send, and only a write tells it so.
+        It is the fence for what was read from Airflow's store. If the task no longer belongs to this process, the store
+        returns nothing to it. Then the process must not send, and only a write tells it so.
         """
         if self._has_airflow_store and not self._airflow_knows:
             self._set_in_store(_key("", self.try_number, FOLDER_USED), {"path": self.folder and self.folder.where})

@@ -1,6 +1,6 @@
-"""Which try of which task this is, and what Airflow says of clears.
+"""Which try of which task this is, and what Airflow says about clears.
 
-Everything here is the *running task's*: of an operator that is called inside a ``@task``, the task around it counts.
+Everything here is about the *running task*. If an operator is called inside a ``@task``, this is the task around it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 class Begin(NamedTuple):
     """What a try found when it began, and which records it decided to count.
 
-    :param try_number: its own.
-    :param max_tries: the task instance's. A clear may change it, a retry does not.
-    :param clear_number: how often tasks of the run were cleared, as Airflow counts it: this one, or any other.
+    :param try_number: the number of that try.
+    :param max_tries: of the task instance. A clear may change it, a retry does not.
+    :param clear_number: how often tasks of the run were cleared, as Airflow counts: this task or any other.
     :param counts_from: the number of the oldest try whose records count.
     """
 
@@ -33,11 +33,11 @@ class TaskTry:
     """One try of one task instance.
 
     :param try_number: from 1.
-    :param max_tries: the task instance's.
-    :param retries: the task's, as the DAG file has it now.
+    :param max_tries: of the task instance.
+    :param retries: of the task, as the DAG file says now.
     :param clear_number: how often tasks of the run were cleared. Airflow 2.11 to 3.1 count only clears of a finished
         run.
-    :param max_tries_before: the task instance's in the try before this one, where Airflow says so (2.11).
+    :param max_tries_before: ``max_tries`` in the try before this one, if Airflow has kept it (2.11).
     """
 
     try_number: int
@@ -52,10 +52,10 @@ class TaskTry:
 
     @classmethod
     def of(cls, context: Mapping[str, Any], retries: int | None = None) -> TaskTry:
-        """Return the try that runs.
+        """Return the try that is running.
 
-        :param context: Airflow's.
-        :param retries: where the context has no task, as in unit tests.
+        :param context: Airflow's context.
+        :param retries: used if the context has no task, as in unit tests.
         """
         ti, task = context.get("ti"), context.get("task")
         try_number = max(1, getattr(ti, "try_number", 1) or 1)
@@ -72,32 +72,32 @@ class TaskTry:
         )
 
     def surely_cleared(self, newest: Begin | None) -> bool:
-        """Whether a person, and not a retry, made this try follow the one before it.
+        """Whether it is certain that a clear, and not a retry, led to this try.
 
-        :param newest: what the newest earlier try wrote down; ``None`` where there are no records.
+        :param newest: what the newest earlier try wrote when it began. ``None`` if there are no records.
         """
         if newest is not None:
             return self.was_cleared_since(newest)
-        if self.max_tries_before is not None:  # a clear with edited retries may leave it: then nothing is sure
+        if self.max_tries_before is not None:  # a clear with edited retries may leave it equal: then nothing is certain
             return self.max_tries != self.max_tries_before
-        # A clear sets max_tries to the tries so far plus retries. That alone proves nothing: every such combination is
-        # also one of retries that were edited between two tries.
+        # A clear sets max_tries to the number of tries so far plus retries. That alone proves nothing: if retries were
+        # edited between two tries, the numbers can be the same.
         return self.max_tries - self.retries == self.try_number - 1 and self.clear_number > 0
 
     @property
     def may_have_been_cleared(self) -> bool:
-        """Whether Airflow's numbers leave it open that the task was cleared before this try.
+        """Whether the task may have been cleared before this try, according to Airflow's numbers.
 
-        A clear through the REST API with ``reset_dag_runs: false`` raises ``max_tries`` alone.
+        A clear through the REST API with ``reset_dag_runs: false`` raises only ``max_tries``.
         """
         return self.clear_number > 0 or self.max_tries != self.retries
 
     def was_cleared_since(self, earlier: Begin) -> bool:
         """Whether the task was cleared after an earlier try.
 
-        A clear of another task of the run raises ``clear_number``, too. One of this task, after the earlier try, has
-        set ``max_tries`` to the tries by then plus ``retries``. (Not told apart: ``retries`` that were lowered *and* a
-        clear of another task, both since then.)
+        A clear of another task of the run raises ``clear_number``, too. But a clear of this task, after the earlier
+        try, also sets ``max_tries`` to the number of tries at that time plus ``retries``. (If ``retries`` were lowered
+        *and* another task was cleared, both since the earlier try, this looks the same.)
         """
         if self.max_tries != earlier.max_tries:
             return True
@@ -108,18 +108,18 @@ def decide_counts_from(this_try: TaskTry, newest: Begin, *, ended: bool, resume:
     """Return the oldest try whose records count.
 
     :param newest: what the newest earlier try decided.
-    :param ended: whether that try, or one after it, has recorded that it ended.
-    :param resume: whether a clear goes on where the journal stands.
+    :param ended: whether that try, or a later one, has recorded that it ended.
+    :param resume: whether the task goes on from the journal after a clear.
     """
-    # A try that has not ended may be at it still: what it left counts even after a clear.
+    # A try that has not ended may still be running. So what it wrote counts even after a clear.
     starts_afresh = ended and not resume and this_try.was_cleared_since(newest)
     return this_try.try_number if starts_afresh else newest.counts_from
 
 
 def is_being_cleared(ti: Any) -> bool:
-    """Ask Airflow whether the task instance was cleared while its process runs. False where a task cannot ask.
+    """Ask Airflow whether the task instance was cleared while its process is running. ``False`` if it cannot be asked.
 
-    :raises Exception: what Airflow's API raises.
+    :raises Exception: any error of Airflow's API.
     """
     if not hasattr(ti, "get_task_states"):
         return False
@@ -128,8 +128,8 @@ def is_being_cleared(ti: Any) -> bool:
 
 
 def _max_tries_before(ti: Any) -> int | None:
-    """Return ``max_tries`` of the try before this one, which Airflow 2 keeps in a table that a task may read."""
-    if ti is None or hasattr(ti, "get_task_states"):  # Airflow 3: no database in a task
+    """Return ``max_tries`` of the try before this one. Airflow 2 keeps it in a table that a task may read."""
+    if ti is None or hasattr(ti, "get_task_states"):  # Airflow 3: a task cannot read the database
         return None
     try:
         from airflow.models.taskinstancehistory import TaskInstanceHistory
@@ -144,6 +144,6 @@ def _max_tries_before(ti: Any) -> int | None:
             query = session.query(TaskInstanceHistory.max_tries)
             found: int | None = query.filter_by(**columns, try_number=ti.try_number - 1).scalar()
             return found
-    except Exception as error:  # noqa: BLE001 (without it, fewer clears are recognized, and nothing is sent for that)
+    except Exception as error:  # noqa: BLE001 (without it, fewer clears are recognized, and nothing is sent then)
         log.debug("Airflow's history of the task cannot be read: %s", error)
         return None

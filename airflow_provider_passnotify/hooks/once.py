@@ -1,7 +1,7 @@
-"""``send_once``: what the operator promises, for the code of a plain ``@task``.
+"""``send_once``. It promises to the code of a plain ``@task`` what the operator promises.
 
-Each send has records of its own in the running task's journal, under its ``dedupe_key``, or under its target where it
-has none. So a retry of the task returns the first ticket and sends nothing.
+Each send has its own records in the journal of the running task. They are stored under its ``dedupe_key``, or under its
+target if it has none. So a retry of the task returns the first ticketId and sends nothing.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def send_once(
     send_before: datetime | str | None,
     journal_path: object,
 ) -> int:
-    """Send one notification of the running task, once; see :meth:`.PassNotifyHook.send_once`.
+    """Send one notification of the running task, once. See :meth:`.PassNotifyHook.send_once`.
 
-    :param get_client: gives the client when something is sent at last.
+    :param get_client: returns the client. It is called only if something is to be sent.
     :return: the ticketId.
     """
     request = checked(lambda: protocol.send_request(as_target(target), value=value, label=label))
@@ -58,7 +58,7 @@ def send_once(
     context = _running_task(request)
     refuse_in_callback(context, "send_once")
     session = session_of(context)
-    with session.lock:  # one at a time: the records of a task are written by one thread
+    with session.lock:  # one send at a time, because one thread writes the records of a task
         _check_same_message(session.messages, identity, request)
         warn_of_discards(context, path)
         push = SinglePush(
@@ -105,7 +105,7 @@ def _identity(request: Request, dedupe_key: object) -> str:
         whom = f"key:{dedupe_key}"
     else:
         raise ValueError(f"dedupe_key must be a text, or be left out; it is {dedupe_key!r:.80}.")
-    return path_segment(f"send_once/{whom}")  # no task id holds a slash
+    return path_segment(f"send_once/{whom}")  # no task id contains a slash
 
 
 def _check_same_message(messages: dict[str, bytes], identity: str, request: Request) -> None:
