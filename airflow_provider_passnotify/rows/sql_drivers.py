@@ -140,6 +140,10 @@ def _cursor_mysql_connector(connection: Any) -> Any:
     return connection.cursor(buffered=False, dictionary=False)
 
 
+def _check_sqlite(connection: Any, sql: str) -> None:
+    """Check nothing: the driver itself refuses a second statement, and knows SQLite's comments."""
+
+
 def _prepare_sqlite(connection: Any) -> None:
     _run_first(connection, "PRAGMA query_only = ON")
     if connection.text_factory is str:
@@ -164,7 +168,7 @@ _DRIVERS = {
     ),
     "MySQLdb": Driver(None, _prepare_mysql, _cursor_mysqldb),
     "mysql": Driver(None, _prepare_mysql, _cursor_mysql_connector),
-    "sqlite3": Driver(None, _prepare_sqlite),
+    "sqlite3": Driver(_check_sqlite, _prepare_sqlite),
     "duckdb": Driver(_check_duckdb, _prepare_duckdb, lambda connection: connection),
 }
 """By the module of the connection class. (DuckDB's ``cursor()`` is a new connection, outside the transaction.)"""

@@ -150,6 +150,17 @@ def test_semicolon_that_ends_nothing(database: Database, sql: str) -> None:
     assert read(database, sql) == [{"value": ";"}]
 
 
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_statements_are_counted_before_one_runs(make_database: Callable[[str], Database], driver: str) -> None:
+    with pytest.raises(ValueError, match="more than one statement"):
+        read(make_database(driver), "SELECT 1 AS begin; SELECT 2 AS begin")
+
+
+@pytest.mark.parametrize("sql", ["SELECT ';' AS value /* a; /* b; */", "SELECT ';' AS value /* never closed;"])
+def test_comments_of_sqlite(make_database: Callable[[str], Database], sql: str) -> None:
+    assert read(make_database("sqlite"), sql) == [{"value": ";"}]
+
+
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "duckdb"])
 @pytest.mark.parametrize("sql", ["SELECT $$;$$ AS value", "/* a /* ; */ b; */ SELECT ';' AS value"])
 def test_semicolon_in_what_only_some_databases_know(
