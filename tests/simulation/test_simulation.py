@@ -124,12 +124,6 @@ def _a_strangers_start_is_ones_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Folder, "_is_own", lambda *_: True)
 
 
-def _what_came_after_the_newest_record_does_not_count(patch: pytest.MonkeyPatch) -> None:
-    """It may have been written elsewhere."""
-    before = TaskStore.why_unaccounted
-    patch.setattr(TaskStore, "why_unaccounted", lambda tasks, counts_from, _=None: before(tasks, counts_from))
-
-
 def _airflow_is_read_without_a_write(patch: pytest.MonkeyPatch) -> None:
     """To a process that was given up Airflow's store answers "nothing"."""
     patch.setattr(TaskStore, "_tell_airflow", lambda _: None)
@@ -180,7 +174,6 @@ BROKEN: list[tuple[Break, Settings, str]] = [
     (_nobody_looks_before_sending, FOLDER, "twice"),
     (_nobody_is_told_that_it_is_superseded, FOLDER, "twice"),
     (_a_strangers_start_is_ones_own, FOLDER, "twice"),
-    (_what_came_after_the_newest_record_does_not_count, Settings(folder=True, retries=2, max_tries=5), "twice"),
     (_airflow_is_read_without_a_write, Settings(folder=True, retries=2, max_tries=4), "twice"),
     (_nobody_asks_whether_it_is_being_cleared, Settings(version="3.4", retries=2, max_tries=4), "twice"),
     (_each_clear_raises_clear_number, Settings(version="3.4", on_clear="resume", max_tries=3), "twice"),
