@@ -149,10 +149,6 @@ def _what_a_discard_has_left_is_all(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(chunks, "check_accounted", lambda *a, **more: before(*a, **{**more, "while_running": False}))
 
 
-def _what_was_found_is_not_looked_for_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TaskStore, "still_has", lambda *_: True)
-
-
 def _batches_do_not_resume(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(batch, "resume", lambda *_, **__: None)
 
@@ -180,7 +176,6 @@ BROKEN: list[tuple[Break, Settings, str]] = [
     (_each_clear_raises_clear_number, Settings(version="3.3-clear-on-success", on_clear="resume"), "twice"),
     (_a_task_that_is_being_cleared_has_ended, Settings(version="3.4", max_tries=3), "twice"),
     (_what_a_discard_has_left_is_all, Settings(version="3.4", is_batch=True), "twice"),
-    (_what_was_found_is_not_looked_for_again, Settings(version="3.4", is_batch=True, retries=2), "twice"),
     (_batches_do_not_resume, BATCH, "twice"),
 ]
 
