@@ -5,14 +5,14 @@
     PassNotifyError                      the root: catch this to catch all of them
     ├── PassNotifyConfigError            the connection is wrong             Airflow does not retry
     ├── InvalidNotificationError         target, value or id is wrong        Airflow does not retry; also a ValueError
-    ├── JournalError                     no record could be read or written  Airflow may retry
+    ├── JournalError                     a record cannot be read or written  Airflow may retry
     │   └── SupersededError              another process runs the task now   Airflow does not retry
     ├── SendRefusedError                 this try must not send              Airflow does not retry
     ├── PassNotifyApiError               a call of the API did not succeed   Airflow may retry
     │   ├── NotSentError                 certainly not done                  Airflow may retry
     │   │   └── RejectedError            ... and trying again cannot help    Airflow does not retry
     │   └── DeliveryUnknownError         a push may have been sent           Airflow does not retry
-    ├── BatchIncompleteError             rows of a batch were not sent       Airflow may retry
+    ├── BatchIncompleteError             batch rows failed or are unknown    Airflow may retry
     │   └── BatchFailedError             ... and trying again cannot help    Airflow does not retry
     └── TicketError                      it was accepted, but then:
         ├── TicketFailedError            the ticket ended as failed          Airflow may retry
@@ -140,7 +140,7 @@ class PassNotifyApiError(PassNotifyError):
         verdict = self.verdict
         if verdict.status_code is not None or verdict.failure is not None:
             answer = f"{self.method} {self.path}: {verdict.reason}"
-        else:  # no request was made. If it was certainly not done, the first line says why
+        else:  # the verdict is not about a request. If the call was certainly not done, the first line says why
             answer = f"{verdict.reason[:1].upper()}{verdict.reason[1:]}." if self.may_have_been_sent else ""
         wait = "" if self.retry_after is None else f"The API asks to wait {self.retry_after:.0f} s (Retry-After)."
         return [*self.known, answer, wait]

@@ -51,8 +51,8 @@ def check_accounted(
     :param resume: whether the task goes on from the journal after a clear.
     :param whom: the target, for errors and logs. Empty for a batch.
     :param ways: what the user can do.
-    :raises SendRefusedError: if nobody can know what earlier tries sent, and it is not certain that a person ordered
-        this send. After that, nothing must be written, because a later try would count it as a record.
+    :raises SendRefusedError: under at-most-once, if nobody can know what earlier tries sent, and it is not certain that
+        a person ordered this send. After that, nothing must be written, because a later try would count it as a record.
     """
     to = f" to {whom}" if whom else ""
     last = newest.try_number if newest else None

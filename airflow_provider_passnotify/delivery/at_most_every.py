@@ -62,7 +62,8 @@ class AlertLimit:
         """Claim the right to send now.
 
         :param about: what else is written into the object, for people who read it.
-        :return: ``None`` if this process has the right now. Otherwise the moment when another one claimed it.
+        :return: ``None`` if this process has the right now. Otherwise the moment when another one claimed it, or
+            the present moment if the claim of the other one cannot be read.
         :raises JournalError: if the store cannot be used, or cannot tell who was first.
         """
         try:

@@ -9,9 +9,9 @@ processes have to check on each other:
   start of its try must still be its own. Otherwise it does not send.
 
 Why this is enough: take an old process, and a new one of a later try or of the same try. The old one writes its intent
-before it looks. The new one writes its mark (or its start) before it reads. If the old one sees the mark, it does not
-send. If it looked before the mark was there, then its intent was there before the new one read. So the new one finds
-an intent without an outcome, and under at-most-once it does not send. One case is left: a process is frozen between its
+before it looks. The new one writes its mark (or its start) before it reads. If the old one sees it, it does not send.
+If the old one looked before it was there, then the intent was there before the new one read. So the new one finds an
+intent without an outcome, and under at-most-once it does not send. One case is left: a process is frozen between its
 look and its POST, a later try fails because of this intent, a person clears the task to send again, and the frozen
 process goes on after that.
 

@@ -15,7 +15,8 @@ steps, and its process may die after any of them::
     7  wait          for the ticket, if the task is told to wait: here, or deferred
     8  ticket failed write this, if the ticket ended as failed
 
-The next try reads the newest record that counts, and does this::
+The next try reads all records that count. The newest one decides, with two exceptions: "not sent" changes nothing that
+older records say, and only "ticket failed" cancels an older "sent". Then the try does this::
 
     it finds                         at_most_once                           at_least_once
     -------------------------------  -------------------------------------  -------------------------------------
@@ -44,7 +45,8 @@ finished: it is an intent without an outcome, or the try is waiting for its tick
 outcome, the end of the waiting, or the error of the try that finds it.
 
 *Whether records may be missing*: see :mod:`.store`. A task was *certainly cleared* if the numbers prove it: see
-:meth:`~airflow_provider_passnotify.delivery.task.TaskTry.surely_cleared`.
+:meth:`~airflow_provider_passnotify.delivery.task.TaskTry.surely_cleared`. With ``on_clear="resume"``, the try refuses
+even after a certain clear, because it must go on from records that may be missing.
 
 Why this is enough
 ==================

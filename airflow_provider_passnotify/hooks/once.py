@@ -1,7 +1,8 @@
-"""``send_once``. It promises to the code of a plain ``@task`` what the operator promises.
+"""Implements ``send_once``. It gives the code of a plain ``@task`` the same guarantees as the operator.
 
-Each send has its own records in the journal of the running task. They are stored under its ``dedupe_key``, or under its
-target if it has none. So a retry of the task returns the first ticketId and sends nothing.
+Each send has its own records in the journal of the running task. They are stored under its ``dedupe_key``. If it has
+no ``dedupe_key``, they are stored under its target. So a retry of the task returns the first ticketId and sends
+nothing.
 """
 
 from __future__ import annotations
