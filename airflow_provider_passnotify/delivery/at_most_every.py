@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 import pendulum
 
-from airflow_provider_passnotify.delivery.folder import LOCAL_PROTOCOLS, LocalFiles, ObjectFiles
-from airflow_provider_passnotify.delivery.storage import storage_path
+from airflow_provider_passnotify.delivery.folder import LocalFiles, ObjectFiles
+from airflow_provider_passnotify.delivery.storage import LOCAL_PROTOCOLS, storage_path
 from airflow_provider_passnotify.exceptions import JournalError
 
 FOLDER = "notifier"

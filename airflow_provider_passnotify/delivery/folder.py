@@ -38,13 +38,13 @@ from urllib.parse import quote
 
 import pendulum
 
+from airflow_provider_passnotify.delivery.storage import LOCAL_PROTOCOLS, storage_path
 from airflow_provider_passnotify.delivery.task import TaskTry
 from airflow_provider_passnotify.exceptions import SupersededError, explain
 
 UNREADABLE: Final = object()
 """The value of a record that exists but cannot be read."""
 MAX_SEGMENT = 100
-LOCAL_PROTOCOLS = ("", "file", "local")
 _WRITES_NOTHING = "The records are in {}. This process writes nothing more there."
 
 
@@ -243,8 +243,6 @@ def open_files(journal_path: str, this_try: TaskTry) -> tuple[Files, str]:
 
     :param journal_path: a local path, or a URL that Airflow's object storage understands.
     """
-    from airflow_provider_passnotify.delivery.storage import storage_path
-
     parts = (this_try.dag_id, this_try.run_id, this_try.task_id, str(this_try.map_index))
     root = storage_path("/".join([journal_path.rstrip("/"), *map(path_segment, parts)]))
     files = LocalFiles(Path(root.path)) if root.protocol in LOCAL_PROTOCOLS else ObjectFiles(root)

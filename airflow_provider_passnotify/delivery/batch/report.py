@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from airflow_provider_passnotify.delivery.folder import LOCAL_PROTOCOLS
-from airflow_provider_passnotify.delivery.storage import storage_path
+from airflow_provider_passnotify.delivery.storage import LOCAL_PROTOCOLS, storage_path
 
 log = logging.getLogger(__name__)
 
