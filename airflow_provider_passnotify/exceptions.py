@@ -56,6 +56,10 @@ __all__ = [
 ]
 
 
+LOOK = "Look whether it arrived. (It is not sent again automatically.)"
+ARRIVED = "It arrived: mark the task as success."
+
+
 def explain(headline: str, *, known: Iterable[str] = (), ways: Iterable[str] = (), section: str = "") -> str:
     """Return the text of an error or a warning: a short first line, then one line for each fact and each thing to do.
 
@@ -177,8 +181,8 @@ class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
     """The notification may have been sent, or not. Nobody knows, so it is not sent again automatically."""
 
     ways = (
-        "Look whether it arrived. (It is not sent again automatically.)",
-        "It arrived: mark the task as success.",
+        LOOK,
+        ARRIVED,
         "It did not arrive: clear the task, which sends it again.",
     )
     section = "Unknown"

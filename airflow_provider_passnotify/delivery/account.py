@@ -18,6 +18,7 @@ _NEXT_TIME = (
     "If a duplicate does no harm: delivery='at_least_once' sends again.",
 )
 THEN_CLEAR = "Else clear the task when the journal can be reached again."
+MUST_NOT_SEND = "The task was marked, cleared or started again meanwhile: nothing. This process must not send."
 SINGLE = (
     "Look whether it arrived. It arrived: mark the task as success.",
     "It did not arrive: clear the task with on_clear='resend'. That sends it.",
@@ -80,10 +81,20 @@ def check_accounted(
     how = "the task was cleared with on_clear='resume'" if cleared else "it may be a retry"
     if while_running:
         how = "the task was cleared while it ran"
-    raise SendRefusedError(
+    raise refused(f"This is try {number}, and {how}.", f"{why[0].upper()}{why[1:]}.", to=to, ways=ways)
+
+
+def refused(*known: str, to: str = "", ways: Iterable[str]) -> SendRefusedError:
+    """Return the error of a try that must not send.
+
+    :param known: the facts.
+    :param to: the words " to " and the target. Empty for a batch.
+    :param ways: what the user can do.
+    """
+    return SendRefusedError(
         explain(
             f"Not sent{to}: nobody knows what earlier tries sent.",
-            known=[f"This is try {number}, and {how}.", f"{why[0].upper()}{why[1:]}."],
+            known=known,
             ways=ways,
             section="Nobody knows what earlier tries sent",
         )

@@ -14,9 +14,11 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict
-from airflow_provider_passnotify.delivery.account import SINGLE, THEN_CLEAR, check_accounted
+from airflow_provider_passnotify.delivery.account import MUST_NOT_SEND, SINGLE, THEN_CLEAR, check_accounted
 from airflow_provider_passnotify.delivery.journal import Delivery, Journal, Record, State
 from airflow_provider_passnotify.exceptions import (
+    ARRIVED,
+    LOOK,
     DeliveryUnknownError,
     JournalError,
     NotSentError,
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK = "Look whether it arrived. (It is not sent again automatically.)"
-_ARRIVED = "It arrived: mark the task as success."
 _NO_MEMORY = (
     "Mend the cause, then clear the task.",
     "For the next time: with journal_path, or on Airflow 3.3, a retry can send, as it knows what was sent.",
@@ -45,7 +45,7 @@ _NO_MEMORY = (
 _CLEAR_TWICE = ("To send it again, clear the task twice: the first clear may send nothing.",)
 _AT_LEAST_ONCE = (
     "Nothing, if Airflow retries the task: the retry sends it again (delivery='at_least_once').",
-    _ARRIVED,
+    ARRIVED,
 )
 _TIME = "YYYY-MM-DD HH:mm:ss [UTC]"
 _CHANGED_TARGET = (
@@ -150,7 +150,7 @@ class SinglePush:
             known=self._now(),
             ways=[
                 "The API server or the folder was away: a retry sends it.",
-                "The task was marked, cleared or started again meanwhile: nothing. This process must not send.",
+                MUST_NOT_SEND,
             ],
         ):
             self._write(State.INTENT)
@@ -261,7 +261,7 @@ class SinglePush:
 
     def _unknown_ways(self) -> list[str]:
         clear = "clear the task" if not self.journal.resume else "set on_clear='resend', then clear the task"
-        return [_LOOK, _ARRIVED, f"It did not arrive: {clear}. That sends it again."]
+        return [LOOK, ARRIVED, f"It did not arrive: {clear}. That sends it again."]
 
     def _settle(self, unknown: Record) -> None:
         """Decide what to do about a try that may have sent. Return to send again, or raise an error."""

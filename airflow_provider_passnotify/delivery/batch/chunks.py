@@ -24,14 +24,14 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_passnotify.delivery.account import BATCH, THEN_CLEAR, check_accounted
+from airflow_provider_passnotify.delivery.account import BATCH, MUST_NOT_SEND, THEN_CLEAR, check_accounted, refused
 from airflow_provider_passnotify.delivery.batch.ledger import PendingRow, now_ms
 from airflow_provider_passnotify.delivery.batch.resume import Entry
 from airflow_provider_passnotify.delivery.folder import UNREADABLE
 from airflow_provider_passnotify.delivery.journal import Delivery
 from airflow_provider_passnotify.delivery.store import TaskStore
 from airflow_provider_passnotify.delivery.task import Begin, decide_counts_from
-from airflow_provider_passnotify.exceptions import JournalError, SendRefusedError, explain, journal_errors
+from airflow_provider_passnotify.exceptions import JournalError, journal_errors
 from airflow_provider_passnotify.rows.reader import DIGEST_SIZE
 
 MAX_CHUNK_ROWS = 1000
@@ -160,25 +160,13 @@ class ChunkJournal:
                 if value is not UNREADABLE:
                     yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
                 elif self._delivery is Delivery.AT_MOST_ONCE:
-                    raise SendRefusedError(
-                        explain(
-                            "Not sent: nobody knows what earlier tries sent.",
-                            known=[f"The record of chunk {number} of try {try_number} cannot be read."],
-                            ways=BATCH,
-                            section="Nobody knows what earlier tries sent",
-                        )
-                    )
+                    raise refused(f"The record of chunk {number} of try {try_number} cannot be read.", ways=BATCH)
                 number += 1
             if try_number == self._tasks.try_number:
                 self.next_number = number  # where a process of the same try came before
         if self._delivery is Delivery.AT_MOST_ONCE and not self._tasks.still_has(self._after):
-            raise SendRefusedError(
-                explain(
-                    "Not sent: nobody knows what earlier tries sent.",
-                    known=["Their records were discarded while they were read: the task was cleared at this moment."],
-                    ways=BATCH,
-                    section="Nobody knows what earlier tries sent",
-                )
+            raise refused(
+                "Their records were discarded while they were read: the task was cleared at this moment.", ways=BATCH
             )
 
     def write(self, value: dict[str, Any], number: int, stage: str) -> None:
@@ -280,7 +268,7 @@ class ChunkJournal:
             known=[f"Try {self._tasks.try_number}. Nothing more is sent by this process."],
             ways=[
                 "The API server or the folder was away: a retry goes on where this try stopped.",
-                "The task was marked, cleared or started again meanwhile: nothing. This process must not send.",
+                MUST_NOT_SEND,
             ],
         ):
             self._tasks.set(part, value)
