@@ -20,7 +20,7 @@ import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pendulum
 
@@ -91,6 +91,21 @@ class Chunk:
         }
 
 
+class _Decided(NamedTuple):
+    """What the records of earlier tries say.
+
+    :param counts_from: the oldest try that counts. ``None`` if nobody has decided it.
+    :param newest: the newest begin.
+    :param whole: whether the records look complete.
+    :param while_running: whether some were discarded by a clear that came while an earlier try was running.
+    """
+
+    counts_from: int | None
+    newest: Begin | None
+    whole: bool
+    while_running: bool
+
+
 class ChunkJournal:
     """The chunks of one task instance. Its calls block, so those made while sending belong into a thread.
 
@@ -105,7 +120,6 @@ class ChunkJournal:
         self._after: int | None = None
         """The newest earlier try that has records; should they be gone later, they were discarded."""
         self.next_number = 0
-        self._cleared_while_running = False
 
     @property
     def is_durable(self) -> bool:
@@ -125,13 +139,13 @@ class ChunkJournal:
             if own is not None and own is not UNREADABLE:  # another process of this try decided
                 self._counts_from = _begin(own, self._tasks.try_number).counts_from
                 return
-            decided, newest, whole = self._decide()
+            decided = self._decide()
             self._counts_from = check_accounted(
                 self._tasks,
-                decided,
-                newest,
-                whole=whole,
-                while_running=self._cleared_while_running,
+                decided.counts_from,
+                decided.newest,
+                whole=decided.whole,
+                while_running=decided.while_running,
                 resume=self._resume,
                 delivery=self._delivery,
                 whom="",
@@ -139,7 +153,7 @@ class ChunkJournal:
             )
         this_try = self._tasks.this_try
         begin = Begin(this_try.try_number, this_try.max_tries, this_try.clear_number, self._counts_from)
-        self._after = newest.try_number if newest else None
+        self._after = decided.newest.try_number if decided.newest else None
         self._set(BEGIN, {**begin._asdict(), "after": self._after, "at": _now()})
 
     def read(self) -> Iterator[Entry]:
@@ -199,11 +213,9 @@ class ChunkJournal:
         is_cleared = self.is_durable and self._tasks.is_being_cleared()
         self._set(ENDED, {"at": _now(), "clear_number": self._tasks.this_try.clear_number, "is_cleared": is_cleared})
 
-    def _decide(self) -> tuple[int | None, Begin | None, bool]:
-        """Return the oldest try that counts (``None``: nobody decided), the newest begin, and whether all is there."""
+    def _decide(self) -> _Decided:
         this_try = self._tasks.this_try
-        ended, whole = False, True
-        self._cleared_while_running = False
+        ended, whole, while_running = False, True, False
         newest: Begin | None = None
         max_tries = this_try.max_tries
         for number in range(this_try.try_number - 1, 0, -1):
@@ -215,27 +227,23 @@ class ChunkJournal:
             elif value is not None:
                 begin = _begin(value, number)
                 whole = whole and self._tasks.still_has(value.get("after"))
-                return (
-                    decide_counts_from(this_try, begin, ended=ended, resume=self._resume),
-                    newest or begin,
-                    whole,
-                )
+                counts_from = decide_counts_from(this_try, begin, ended=ended, resume=self._resume)
+                return _Decided(counts_from, newest or begin, whole, while_running)
             elif (chunk := self._get_chunk(number, 0)) is not None:
                 if not isinstance(chunk, dict) or "clear_number" in chunk:
                     whole = False  # its begin was discarded
-                    self._cleared_while_running = True  # or this would be gone, too
+                    while_running = True  # or this would be gone, too
                     continue
                 # An older release's, which wrote no begin: its rule.
                 before = chunk.get("max_tries", 0)
                 newest = newest or Begin(number, before, this_try.clear_number, 1)
                 if not self._resume and before != max_tries:
                     if ended:
-                        return number + 1, newest, whole
+                        return _Decided(number + 1, newest, whole, while_running)
                     max_tries = before  # that clear came while the try was running
             elif isinstance(end, dict) and "clear_number" in end:
-                whole = False
-                self._cleared_while_running = True
-        return None, newest, whole
+                whole, while_running = False, True
+        return _Decided(None, newest, whole, while_running)
 
     def _get_chunk(self, try_number: int, number: int) -> Any:
         unreadable = None
