@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize
-from airflow_provider_passnotify.exceptions import PassNotifyError
+from airflow_provider_passnotify.exceptions import PassNotifyError, explain
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_send import SendingBatchOperator
 from airflow_provider_passnotify.rows.files import check_file_name, read_file
@@ -74,13 +74,16 @@ class _NotificationsBatchOperator(BatchOperator):
             raise  # it says what is wrong with the file
         except Exception as error:
             raise PassNotifyError(
-                f"Task {self.task_id!r}: nothing was sent: the file of notifications cannot be read.\n"
-                f"What is known:\n- the file: {path}\n- {type(error).__name__}: {error}\n"
-                "What you can do:\n"
-                "- look whether the task that writes the file has run, and has written it to this place\n"
-                "- give a whole path or a URL: each worker has its own disk and its own working directory\n"
-                "- look at the connection in the URL, and at what it may read\n"
-                "- then clear this task"
+                explain(
+                    f"Task {self.task_id!r}: nothing was sent: the file of notifications cannot be read.",
+                    known=[f"the file: {path}", f"{type(error).__name__}: {error}"],
+                    ways=[
+                        "look whether the task that writes the file has run, and has written it to this place",
+                        "give a whole path or a URL: each worker has its own disk and its own working directory",
+                        "look at the connection in the URL, and at what it may read",
+                        "then clear this task",
+                    ],
+                )
             ) from error
 
 
