@@ -106,6 +106,7 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         from airflow_provider_passnotify.delivery.batch.resume import resume
 
         again = self.delivery == Delivery.AT_LEAST_ONCE.value
+        unknown = "sent again, which may be a duplicate" if again else "not sent again automatically"
         entries = journal.read() if journal else ()
         reports = self._earlier_reports()
         known = self._checked(
@@ -113,12 +114,11 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         )
         self._left_out = known.left_out
         if reports:
-            log.info("%s", _told(known.left_out, again=again))
+            log.info("%s", _told(known.left_out, unknown))
         if known.sent or known.unknown or known.gone:
-            now = "sent again, which may be a duplicate" if again else "not sent again automatically"
             found = {
                 "Rows that earlier tries sent": known.sent,
-                f"Rows that are unknown from earlier tries ({now})": known.unknown,
+                f"Rows that are unknown from earlier tries ({unknown})": known.unknown,
                 "Rows of both kinds that have another text now": known.changed,
                 "Messages of earlier tries to rows that are no longer there": known.gone,
             }
@@ -156,11 +156,13 @@ def _holds_what_comes_later(value: Any) -> bool:
     )
 
 
-def _told(left_out: Sequence[LeftOut], *, again: bool) -> str:
-    """Return the line of the log that says what came of the reports of earlier runs."""
+def _told(left_out: Sequence[LeftOut], unknown: str) -> str:
+    """Return the line of the log that says what came of the reports of earlier runs.
+
+    :param unknown: what is done with unknown rows.
+    """
     from airflow_provider_passnotify.delivery.batch.ledger import in_words
 
-    unknown = "sent again, which may be a duplicate" if again else "not sent again automatically"
     lines = []
     for one in left_out:
         found = {
