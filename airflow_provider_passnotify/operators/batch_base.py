@@ -241,8 +241,10 @@ class BatchOperator(TargetArgumentsOperator):
             log.warning("%s", warning)
 
     def _check_tickets(self, ledger: Ledger) -> None:
+        if not self.wait_for_completion:
+            return
         rows = ledger.total - ledger.counts().left_out
-        if self.wait_for_completion and rows > MAX_TICKETS:
+        if rows > MAX_TICKETS:
             raise InvalidNotificationError(
                 explain(
                     f"Not sent: {rows:,} rows are too many to wait for.",
