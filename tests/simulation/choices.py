@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -41,15 +42,21 @@ class RandomChoices(Choices):
 
     :param source: the source of randomness.
     :param trouble: a factor for the weights of trouble.
+    :param more: further factors for some kinds of trouble, by their names.
     """
 
-    def __init__(self, source: random.Random, trouble: float) -> None:
+    def __init__(self, source: random.Random, trouble: float, more: Mapping[str, float] = MappingProxyType({})) -> None:
         super().__init__()
-        self._source, self._trouble = source, trouble
+        self._source, self._trouble, self._more = source, trouble, more
 
     def _index(self, actions: Sequence[Action]) -> int:
         if len(actions) == 1:
             return 0
+        if self._more:
+            troubles = [
+                action._replace(weight=action.weight * self._more.get(action.name, 1)) for action in actions[1:]
+            ]
+            actions = [actions[0], *troubles]
         first = actions[0].weight
         trouble = self._trouble * (sum([action.weight for action in actions]) - first)
         place = self._source.random() * (first + trouble)
