@@ -34,8 +34,7 @@ class AsyncAttempt(Attempt):
     @property
     def quiet_since(self) -> float | None:
         """Since when it has waited for something to read. ``None`` while it does not."""
-        protocol = None if self._connection is None else self._connection.protocol
-        return protocol.quiet_since if isinstance(protocol, WatchedProtocol) else None
+        return None if self._protocol is None else self._protocol.quiet_since
 
     def expire(self) -> None:
         """End it now, whatever it waits for on its connection."""
@@ -45,9 +44,8 @@ class AsyncAttempt(Attempt):
 
     def end_silence(self) -> None:
         """End it as aiohttp does it when nothing is received for the read time-out."""
-        protocol = None if self._connection is None else self._connection.protocol
-        if isinstance(protocol, WatchedProtocol):
-            protocol._on_read_timeout()
+        if self._protocol is not None:
+            self._protocol._on_read_timeout()
 
     def take(self, connection: Connection) -> None:
         """Take the connection on which the request is sent."""
@@ -59,13 +57,19 @@ class AsyncAttempt(Attempt):
         """Give the connection back, or close it."""
         if self._connection is None or self._give_back is None:
             return
-        protocol, transport = self._connection.protocol, self._connection.transport
+        protocol, transport = self._protocol, self._connection.transport
         is_written = transport is not None and not transport.get_write_buffer_size()  # if not: the answer came early
-        if reuse and is_written and isinstance(protocol, WatchedProtocol):
+        if reuse and is_written and protocol is not None:
             protocol.is_idle = True
             self._give_back()
         else:
             self._connection.close()
+
+    @property
+    def _protocol(self) -> WatchedProtocol | None:
+        """The protocol of its connection. ``None`` if it has no connection, or has one that aiohttp has closed."""
+        protocol = None if self._connection is None else self._connection.protocol
+        return protocol if isinstance(protocol, WatchedProtocol) else None
 
 
 def _keep() -> None:
