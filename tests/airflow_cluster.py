@@ -18,7 +18,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,8 @@ from typing import Any, TypeVar
 
 import psutil
 import requests
+
+from tests.servers import free_port
 
 T = TypeVar("T")
 COMPONENTS: dict[str, list[str]] = {
@@ -56,7 +57,7 @@ class Airflow:
     api_root = "/api/v2"
 
     def __init__(self, home: Path, *, dags_folder: Path, env: Mapping[str, str] | None = None) -> None:
-        self.home, self.port = home, _free_port()
+        self.home, self.port = home, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         passwords = home / "passwords.json"
         passwords.write_text(json.dumps({"admin": "admin"}))
@@ -339,8 +340,3 @@ def _signal_tree(pid: int, number: signal.Signals) -> None:
         for process in [top, *top.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

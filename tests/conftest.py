@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_passnotify.sandbox.server import RunningSandbox
 
 pytest_plugins = ["airflow_provider_passnotify.testing"]
 
@@ -25,6 +28,22 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         return conn_id
 
     return make
+
+
+@pytest.fixture(scope="session")
+def session_sandbox() -> Iterator[RunningSandbox]:
+    """A PassNotify service. Folders and modules that need another one have a fixture of the same name."""
+    from airflow_provider_passnotify.sandbox.server import running_sandbox  # most tests do not need it
+
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(session_sandbox: RunningSandbox) -> RunningSandbox:
+    """The PassNotify service, as if it was new. (Passes that were added stay.)"""
+    session_sandbox.reset()
+    return session_sandbox
 
 
 @pytest.fixture

@@ -206,6 +206,12 @@ def serving(*answers: Answer, tls: ssl.SSLContext | None = None, host: str = "12
         server.stop()
 
 
+def free_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def echoing(reply: Answer) -> Answer:
     """Return the answer without its Content-Length, because ``{authorization}`` is replaced when it is sent."""
     head, _, body = reply.data.partition(b"\r\n\r\n")

@@ -26,13 +26,6 @@ def session_sandbox() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def sandbox(session_sandbox: RunningSandbox) -> RunningSandbox:
-    """The PassNotify service of the connection ``passnotify_default``."""
-    session_sandbox.reset()
-    return session_sandbox
-
-
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, session_sandbox: RunningSandbox) -> Iterator[LocalAirflow]:
     """An Airflow of the version that is installed here, with all logging at DEBUG."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from typing import Any
@@ -14,6 +13,7 @@ from local_airflow import LocalAirflow
 
 from airflow_provider_passnotify import __version__
 from airflow_provider_passnotify.sandbox.server import RunningSandbox
+from tests.servers import free_port
 
 AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
 
@@ -45,13 +45,6 @@ def test_the_provider_list_links_to_a_page_that_exists(airflow: LocalAirflow) ->
     assert link.startswith("https://github.com/urbanairship/api-specs")
 
 
-def closed_port() -> int:
-    """Return a port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
@@ -69,7 +62,7 @@ def test_connections_test_gives_four_answers(
     if says == "TLS problem":
         fields["port"] = int(sandbox.url.rpartition(":")[2])
     elif says == "Unreachable":
-        fields["port"] = closed_port()
+        fields["port"] = free_port()
     done = airflow.command("connections", "test", "tried", env={"AIRFLOW_CONN_TRIED": json.dumps(fields)})
     assert says in done.stdout  # the exit code is 0 in any case before 3.0
     assert sandbox.counts() == {}

@@ -47,12 +47,6 @@ def session_sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
-def sandbox(session_sandbox: RunningSandbox) -> RunningSandbox:
-    session_sandbox.reset()
-    return session_sandbox
-
-
-@pytest.fixture
 def send(sandbox: RunningSandbox) -> Callable[..., requests.Response]:
     """Return a function that sends a notification to a path such as ``pass/123``."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.servers import free_port
 
 USER = "postgres"
 
@@ -27,8 +28,7 @@ def a_database() -> Iterator[dict[str, str]]:
         if os.geteuid() == 0:
             shutil.chown(home, USER)
         _run([programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "--no-sync"])
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
+        port = free_port()
         options = f"-h 127.0.0.1 -p {port} -k '' -F -c max_connections=300"
         _run([programs / "pg_ctl", "-D", data, "-l", Path(home) / "log", "-o", options, "-w", "start"])
         try:

@@ -10,12 +10,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from airflow_provider_passnotify.sandbox.server import RunningSandbox
 
 ROOT = Path(__file__).parents[2]
 TRY = """
@@ -111,18 +110,6 @@ class Tries:
         """Let the frozen process go on, and return its result."""
         process.send_signal(signal.SIGCONT)
         return process.communicate()[0]
-
-
-@pytest.fixture(scope="module")
-def session_sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(session_sandbox: RunningSandbox) -> RunningSandbox:
-    session_sandbox.reset()
-    return session_sandbox
 
 
 @pytest.fixture

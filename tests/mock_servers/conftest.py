@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,14 +14,11 @@ import pytest
 import requests
 import yaml
 
+from tests.servers import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "build/node/node_modules/.bin"
 START_SECONDS = 120.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import requests
 
 from airflow_provider_passnotify.api.protocol import Outcome
 from tests.clients import CLIENTS, SEND, config_for
-from tests.mock_servers.conftest import free_port
+from tests.servers import free_port
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "no_back_off")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from airflow_provider_passnotify.sandbox.server import RunningSandbox
 
 if TYPE_CHECKING:
     from tests.storage.s3 import S3
@@ -24,18 +24,6 @@ def server() -> Iterator[S3]:
 
     with running_s3() as s3:
         yield s3
-
-
-@pytest.fixture(scope="session")
-def running() -> Iterator[RunningSandbox]:
-    with running_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(running: RunningSandbox) -> RunningSandbox:
-    running.reset()
-    return running
 
 
 @pytest.fixture

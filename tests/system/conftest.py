@@ -24,13 +24,6 @@ def session_sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-@pytest.fixture
-def sandbox(session_sandbox: RunningSandbox) -> RunningSandbox:
-    """The PassNotify service that the connection ``passnotify_default`` points at."""
-    session_sandbox.reset()
-    return session_sandbox
-
-
 @pytest.fixture(scope="session")
 def airflow(session_sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """All processes of the Airflow that is installed here."""

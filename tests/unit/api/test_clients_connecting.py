@@ -14,7 +14,7 @@ from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict
 from tests.certificates import Certificate, make_certificate
 from tests.clients import DELETE, SEND, Call, config_for
-from tests.servers import CLOSE, TICKET, Answer, answer, serving
+from tests.servers import CLOSE, TICKET, Answer, answer, free_port, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -22,12 +22,6 @@ pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -50,8 +44,8 @@ def not_sent(verdict: Verdict, failure: TransportFailure) -> None:
     assert not verdict.may_have_been_sent
 
 
-def test_connection_refused(call: Call, free_port: int) -> None:
-    (verdict,) = call(config_for(f"http://127.0.0.1:{free_port}"), SEND)
+def test_connection_refused(call: Call) -> None:
+    (verdict,) = call(config_for(f"http://127.0.0.1:{free_port()}"), SEND)
     not_sent(verdict, TransportFailure.UNREACHABLE)
 
 

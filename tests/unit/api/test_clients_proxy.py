@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure
 from tests.certificates import make_certificate
 from tests.clients import DELETE, SEND, Call, config_for
-from tests.servers import HANG, TICKET, Answer, Received, Server, answer, serving
+from tests.servers import HANG, TICKET, Answer, Received, Server, answer, free_port, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -125,8 +125,7 @@ def test_a_tunnel_that_is_never_answered(call: Call) -> None:
 
 
 def test_a_proxy_that_cannot_be_reached(call: Call) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     for host in (HTTPS, HOST):
         config = config_for(host, allow_http=True, proxies={"all": f"http://127.0.0.1:{port}"}, max_retries=0)
         (verdict,) = call(config, SEND)

@@ -25,15 +25,9 @@ EXAMPLES = {
 
 
 @pytest.fixture(scope="module")
-def running():
+def session_sandbox():
     with running_sandbox(passes=10, ticket_seconds=0) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def sandbox(running):
-    running.reset()
-    return running
 
 
 def ask(sandbox, method, path, **options):

@@ -12,22 +12,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 import requests
 
-from airflow_provider_passnotify.sandbox.server import running_sandbox
-
 TOO_LARGE_FOR_ANY_BUFFER = 64 * 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def running():
-    with running_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(running):
-    running.reset()
-    yield running
-    running.reset()
 
 
 def push(sandbox, path="pass/123/notify", method="POST", timeout=30, **options):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import requests
 
@@ -19,12 +17,6 @@ PATHS = [
     ("POST", "/_sandbox/faults"),
     ("GET", "/_sandbox"),
 ]
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as running:
-        yield running
 
 
 def ask(sandbox: RunningSandbox, method: str, path: str, **headers: str) -> requests.Response:

@@ -13,15 +13,9 @@ from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_s
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[RunningSandbox]:
+def session_sandbox() -> Iterator[RunningSandbox]:
     with running_sandbox(passes=1_000_000) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def sandbox(running: RunningSandbox) -> RunningSandbox:
-    running.reset()
-    return running
 
 
 def ask(sandbox: RunningSandbox, **query: Any) -> dict[str, Any]:

@@ -12,15 +12,9 @@ from airflow_provider_passnotify.sandbox.server import running_sandbox
 
 
 @pytest.fixture(scope="module")
-def running():
+def session_sandbox():
     with running_sandbox(passes=1_000_000) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def sandbox(running):
-    running.reset()
-    return running
 
 
 @pytest.fixture
