@@ -183,7 +183,7 @@ class Verdict:
 def judge_failure(failure: TransportFailure, detail: str, *, redact: Callable[[str], str] = str) -> Verdict:
     """Judge a request that got no answer."""
     outcome = Outcome.UNKNOWN if failure is TransportFailure.LOST else Outcome.NOT_SENT
-    return Verdict(outcome, f"{failure.value}: {_one_line(shorten(redact(detail), 500))}", failure=failure)
+    return Verdict(outcome, f"{failure.value}: {_phrase(shorten(redact(detail), 500))}", failure=failure)
 
 
 def judge(
@@ -300,7 +300,7 @@ def _judge_error(
         location = shorten(redact(headers.get("Location", "nowhere")), 200)
         reason = f"HTTP {status_code}: a redirect to {location!r:.200}, not followed (check the connection's host)"
         return replace(verdict, reason=reason)
-    said = _one_line("; ".join(part for part in (verdict.description, verdict.details) if part))
+    said = _phrase(verdict.description, verdict.details)
     verdict = replace(verdict, reason=f"HTTP {status_code}" + (f": {said}" if said else ""))
     if status_code == 429 or (status_code == 503 and is_the_apis):
         return replace(verdict, outcome=Outcome.NOT_SENT)
@@ -353,6 +353,12 @@ def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {redact(key): _redacted(item, redact) for key, item in value.items()}
     return value
+
+
+def _phrase(*texts: str | None) -> str:
+    """Return texts as one phrase, which can stand within a sentence: without a full stop at its end."""
+    phrases = (_one_line(text).rstrip(" .;") for text in texts if text)
+    return re.sub(r"(?<=[?!]); ", " ", "; ".join(filter(None, phrases)))
 
 
 def _one_line(text: str) -> str:

@@ -27,7 +27,7 @@ def facts(total: int, *, left: list[Ticket], failed: list[Ticket], problem: str)
         if first.children:
             parts.append(f"Children of {first.id}: {as_json(first.children):.500}.")
     if left and problem:
-        parts.append(f"The last problem: {problem}.")
+        parts.append(f"The last problem: {problem.removesuffix('.')}.")
     return parts or [f"{total} of {total} tickets succeeded."]
 
 

@@ -149,9 +149,24 @@ def test_an_error_body_of_other_types_is_no_crash(body: dict[str, Any]) -> None:
 
 
 def test_the_details_of_the_api_are_kept() -> None:
-    verdict = judge(SEND, 404, {}, json.dumps({"code": 404, "description": "Gone.", "details": "no pass 1"}).encode())
-    assert (verdict.code, verdict.description, verdict.details) == (404, "Gone.", "no pass 1")
-    assert verdict.reason == "HTTP 404: Gone.; no pass 1"
+    verdict = judge(SEND, 404, {}, json.dumps({"code": 404, "description": "Gone.", "details": "No pass 1."}).encode())
+    assert (verdict.code, verdict.description, verdict.details) == (404, "Gone.", "No pass 1.")
+
+
+@pytest.mark.parametrize(
+    ("description", "details", "reason"),
+    [
+        ("The API key is missing or wrong.", "Wrong login", "HTTP 401: The API key is missing or wrong; Wrong login"),
+        ("Wrong login.", None, "HTTP 401: Wrong login"),
+        ("Gone.", "No pass 1. Look again.\n", "HTTP 401: Gone; No pass 1. Look again"),
+        ("Who are you?", "Wrong login...", "HTTP 401: Who are you? Wrong login"),
+        (".", "...", "HTTP 401"),
+    ],
+)
+def test_the_reason_can_stand_within_a_sentence(description: str, details: str | None, reason: str) -> None:
+    body = json.dumps({"code": 401, "description": description, "details": details}).encode()
+    assert judge(SEND, 401, {}, body).reason == reason
+    assert judge_failure(TransportFailure.LOST, "The end.").reason == f"{TransportFailure.LOST.value}: The end"
 
 
 def test_a_look_up_needs_json() -> None:

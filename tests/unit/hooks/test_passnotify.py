@@ -191,9 +191,9 @@ ANSWERS: dict[str, tuple[list[Answer], bool, str]] = {
     "a web page": ([answer(200, body="<html>")], False, STRANGE),
     "redirect": ([answer(302, {"Location": "/login"})], False, STRANGE),
     "429": ([answer(429)], False, f"{BUSY_OR_OTHER}: HTTP 429"),
-    "429 of the API": ([answer(429, body=TROUBLE)], False, f"{BUSY}: HTTP 429: Later."),
+    "429 of the API": ([answer(429, body=TROUBLE)], False, f"{BUSY}: HTTP 429: Later"),
     "500": ([answer(500)], False, f"{BUSY_OR_OTHER}: HTTP 500"),
-    "500 of the API": ([answer(500, body=TROUBLE)], False, f"{BUSY}: HTTP 500: Later."),
+    "500 of the API": ([answer(500, body=TROUBLE)], False, f"{BUSY}: HTTP 500: Later"),
     "503": (
         [answer(503, {"Retry-After": "5"}, "<html>")],
         False,
