@@ -174,7 +174,7 @@ OPTIONS = {
         Option(
             "max_retries",
             "Retries",
-            "How often one request is repeated when it surely was not sent, or may be sent twice. 0 to 10.",
+            "How often one request is repeated if it was certainly not sent, or may be sent twice. 0 to 10.",
             _count(0, 10),
             "3",
             kind="integer",

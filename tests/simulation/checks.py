@@ -79,7 +79,7 @@ class Checks:
             raise Violated(f"{process!r} says that nothing was sent, but it was: {process.error}")
 
     def at_the_end(self) -> None:
-        """What is surely not sent, and may be sent, is not refused: nothing else would ever send it."""
+        """What is certainly not sent, and may be sent, is not refused: nothing else would ever send it."""
         world = self._world
         settings, airflow = world.settings, world.settings.airflow
         may_forget = airflow.discards_on_clear or airflow.clear_on_success

@@ -52,7 +52,7 @@ class World:
         self.max_tries_before: int | None = None
         self.clear_number = 0
         self.order = 0
-        """How often a person has surely ordered to send again."""
+        """How often a person has certainly ordered to send again."""
         self.is_misleading = False
         """Whether ``clear_number`` rose for something else than a clear of the task when it did not run."""
         self.current: Process | None = None

@@ -16,7 +16,7 @@ class CircuitBreaker:
     """Opens after a minute without success, or after :data:`MAX_UNKNOWN_IN_A_ROW` sends in a row that ended as unknown.
 
     The second is for a host that is not the API, and for a gateway that cannot reach it. Each redirect or 502 makes
-    one row unknown, so at full speed a million rows would become unknown. An answer that surely comes from the API
+    one row unknown, so at full speed a million rows would become unknown. An answer that certainly comes from the API
     (accepted, rejected) resets both counts. All times are in seconds, of one monotonic clock.
 
     :param patience: seconds.

@@ -264,7 +264,7 @@ class Ledger:
         return (int(ticket_id) for (ticket_id,) in found)
 
     def failures(self, limit: int) -> list[dict[str, Any]]:
-        """Return the first rows that were not surely sent."""
+        """Return the first rows that failed or are unknown."""
         found = self.connection.execute(
             "SELECT row, target, error, status_code FROM rows WHERE status IN (?, ?) ORDER BY row LIMIT ?",
             (Status.FAILED, Status.UNKNOWN, limit),

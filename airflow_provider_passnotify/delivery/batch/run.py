@@ -79,7 +79,7 @@ class BatchRun:
 
     @property
     def retryable(self) -> int:
-        """How many rows were surely not sent, so that a retry may send them."""
+        """How many rows were certainly not sent, so that a retry may send them."""
         return self._feeder.tally.retryable if self._feeder else 0
 
     @property

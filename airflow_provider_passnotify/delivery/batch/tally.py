@@ -17,7 +17,7 @@ class Tally:
         self._results: list[Result] = []
         self.counts = dict.fromkeys(Status, 0)
         self.retryable = 0
-        """Rows that were surely not sent, and that a retry may be able to send."""
+        """Rows that were certainly not sent, and that a retry may be able to send."""
         self.retry_after = 0.0
         """The longest wait that the API asked for with a row that was not sent, in seconds."""
 

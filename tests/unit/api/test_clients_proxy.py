@@ -110,7 +110,7 @@ def test_https_is_tunnelled_and_the_proxy_sees_no_credential(call: Call, tmp_pat
 
 
 @pytest.mark.parametrize("status", [403, 407, 502, 503])
-def test_a_tunnel_that_is_refused_is_surely_not_sent(call: Call, status: int) -> None:
+def test_a_tunnel_that_is_refused_is_certainly_not_sent(call: Call, status: int) -> None:
     with serving(answer(status, body="no")) as proxy:
         (verdict,) = call(config_for(HTTPS, proxies={"https": proxy.url}, max_retries=1), SEND)
     assert (verdict.outcome, verdict.failure) == (Outcome.NOT_SENT, TransportFailure.UNREACHABLE), verdict
