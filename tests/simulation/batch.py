@@ -96,6 +96,7 @@ def _run(world: World, process: Process, ledger: Ledger, journal: ChunkJournal) 
             stopped = True
             sender.stop()
 
+        process.on_stop = stop
         feeder = ChunkFeeder(ledger, journal, size=ChunksOfTwo(), on_error=stop)  # type: ignore[arg-type]
         try:
             await sender.run(feeder.jobs(), feeder.on_result)

@@ -34,8 +34,13 @@ class Checks:
 
         ``retries`` were edited *and* the run was cleared in a way that was no order (another task; this one, while it
         ran). Together they look like a clear of the task. Where nothing remembers, any clear before will do.
+
+        A local folder on another machine, and a run that was deleted and made anew under its id while a process of the
+        deleted run went on: that process takes the start of the new run's try for one of its own run.
         """
         world = self._world
+        if world.is_made_anew_beside and "another host" in world.happened:
+            return True
         if "retries edited" not in world.happened:
             return False
         airflow = world.settings.airflow

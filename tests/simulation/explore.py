@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.simulation.choices import Choices, Deviations
 from tests.simulation.history import History, from_seed, play
@@ -53,8 +53,9 @@ class Found:
 def all_settings() -> Iterator[Settings]:
     """Return all kinds of single sends, and of batches."""
     for version, folder, on_clear, retries in itertools.product(VERSIONS, (False, True), ("resend", "resume"), (0, 1)):
-        for waits, is_batch in ((False, False), (True, False), (False, True)):
-            yield Settings(version, folder, on_clear, retries=retries, waits=waits, is_batch=is_batch, max_tries=3)
+        for waits, defers, is_batch in ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 0, 1)):
+            found = Settings(version, folder, on_clear, retries=retries, max_tries=3)
+            yield replace(found, waits=bool(waits), defers=bool(defers), is_batch=bool(is_batch))
 
 
 def play_seeds(first: int, count: int) -> Found:

@@ -76,6 +76,9 @@ class Process:
         self.is_restarted = False
         """Whether its task was cleared while it ran, on an Airflow that does not tell that from any other clear."""
         self.is_given_up = False
+        self.is_stopping = False
+        self.on_stop: Callable[[], None] = lambda: None
+        """What SIGTERM does (``on_kill``)."""
         self.report: list[dict[str, Any]] | None = None
         self.counts: Any = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Settings:
     :param retries: as the DAG file has them at first.
     :param waits: for the ticket, whether in the worker or deferred.
     :param is_batch: many rows, not one notification.
+    :param defers: whether it waits in the triggerer.
     :param max_tries: after that many tries the history ends.
     """
 
@@ -57,11 +58,15 @@ class Settings:
     retries: int = 1
     waits: bool = False
     is_batch: bool = False
+    defers: bool = False
     max_tries: int = 5
 
     def __str__(self) -> str:
         words = [self.version, "folder" if self.folder else "no-folder", self.on_clear, self.delivery]
-        words += ["waits" if self.waits else "no-waiting", "batch" if self.is_batch else "single"]
+        words += [
+            "defers" if self.defers else "waits" if self.waits else "no-waiting",
+            "batch" if self.is_batch else "single",
+        ]
         return "/".join([*words, str(self.retries), str(self.max_tries)])
 
     @classmethod
@@ -73,7 +78,8 @@ class Settings:
             folder=folder == "folder",
             on_clear=on_clear,
             delivery=delivery,
-            waits=waits == "waits",
+            waits=waits != "no-waiting",
+            defers=waits == "defers",
             is_batch=kind == "batch",
             retries=int(retries),
             max_tries=int(max_tries),
@@ -87,7 +93,7 @@ class Settings:
     @classmethod
     def random(cls, source: random.Random, *, is_batch: bool) -> Settings:
         """Return settings of all kinds."""
-        return cls(
+        found = cls(
             version=source.choice(list(VERSIONS)),
             folder=source.random() < 0.5,
             on_clear=source.choice(["resend", "resume"]),
@@ -97,3 +103,4 @@ class Settings:
             is_batch=is_batch,
             max_tries=source.choice([3, 4, 5, 6]),
         )
+        return replace(found, defers=found.waits and source.random() < 0.5)

@@ -49,19 +49,45 @@ def task_store(world: World, process: Process) -> TaskStore:
     )
 
 
-def send_one(world: World, process: Process) -> Any:
-    """Do what ``SendNotificationOperator.execute`` does."""
+class Deferred(BaseException):
+    """The task waits in the triggerer; no Exception in Airflow, either."""
+
+    def __init__(self, ticket_id: int) -> None:
+        super().__init__(ticket_id)
+        self.ticket_id = ticket_id
+
+
+def new_push(world: World, process: Process, variant: int) -> SinglePush:
+    """Return the real send of this process.
+
+    :param variant: which target it has.
+    """
     settings = world.settings
-    push = SinglePush(
-        REQUESTS[world.variants[process.number]],
+    return SinglePush(
+        REQUESTS[variant],
         Journal(task_store(world, process), resume=settings.on_clear == "resume"),
         delivery=Delivery(settings.delivery),
         send_before=None,
         waits=settings.waits,
     )
+
+
+def resume_one(world: World, process: Process, ticket_id: int) -> int:
+    """Do what ``SendNotificationOperator.execute_complete`` does, in a new process."""
+    wait(world, process, new_push(world, process, world.variant), ticket_id)
+    return ticket_id
+
+
+def send_one(world: World, process: Process) -> Any:
+    """Do what ``SendNotificationOperator.execute`` does."""
+    settings = world.settings
+    push = new_push(world, process, world.variants[process.number])
+    process.on_stop = lambda: setattr(push, "stopped", True)
     ticket_id = push.send(lambda: connect(world, process))
     if settings.waits:
         try:
+            if settings.defers:
+                raise Deferred(ticket_id)
             wait(world, process, push, ticket_id)
         finally:
             push.waiting_ended()

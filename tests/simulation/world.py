@@ -24,6 +24,7 @@ from tests.simulation.choices import Action
 from tests.simulation.folders import Objects
 from tests.simulation.process import Fates, Operation, Process
 from tests.simulation.settings import Settings
+from tests.simulation.single import Deferred, resume_one
 
 Body = Callable[["World", Process], Any]
 Late = tuple[str, Callable[[], None]]
@@ -55,7 +56,11 @@ class World:
         """How often a person has certainly ordered to send again."""
         self.is_misleading = False
         """Whether ``clear_number`` rose for something else than a clear of the task when it did not run."""
+        self.is_made_anew_beside = False
+        """Whether the run was deleted and made anew while a process of it went on."""
         self.current: Process | None = None
+        self.resumed: Process | None = None
+        """The process that has deferred, since its trigger fired."""
         self.forgotten: Process | None = None
         """A process that was cleared while it ran, if nothing tells the next try so until it writes again."""
         self.processes: list[Process] = []
@@ -84,7 +89,9 @@ class World:
 
     def owns(self, process: Process) -> bool:
         """Whether Airflow has it as the process of the task."""
-        return process is self.current and self.state in OPEN
+        # A task that was marked by a person may write until its process is gone.
+        is_stopping = process.is_stopping and self.state in OVER
+        return process is self.current and (self.state in OPEN or is_stopping)
 
     def is_being_cleared(self, process: Process) -> bool:
         """Answer what ``get_task_states`` answers of the task instance, whoever asks."""
@@ -132,7 +139,9 @@ class World:
                 for fate, (weight, _) in operation.fates.items():
                     action = Action(fate, weight, self._carry_out, (process, operation, fate))
                     (trouble if normal else normal).append(action)
-        if self.try_number < self.settings.max_tries and self.state not in OVER and not self._is_running():
+        if self.state == "deferred":
+            (trouble if normal else normal).append(Action("trigger fires", 1.0, self._resume))
+        elif self.try_number < self.settings.max_tries and self.state not in OVER and not self._is_running():
             (trouble if normal else normal).append(Action("start", 1.0, self._start))
             trouble.append(Action("a try that never reaches execute", 0.05, self._start_in_vain))
         trouble.extend(self._events(live))
@@ -146,7 +155,7 @@ class World:
 
     def _events(self, live: list[Process]) -> Iterator[Action]:
         for process in live:
-            yield Action("killed", 0.03, self.kill, (process,))
+            yield Action("killed", 0.3 if process.is_stopping else 0.03, self.kill, (process,))
         for objects in self.objects:
             for key, arrive in objects.late:
                 yield Action("late write", 0.1, self._arrive, (key, objects.late, arrive))
@@ -157,6 +166,13 @@ class World:
         is_running = self._is_running()
         if is_running:
             yield Action("given up", 0.02, self._give_up)
+            if self.current is not None and not self.current.is_stopping:
+                yield Action("told to stop", 0.01, self._stop)
+            if self.resumed is not None:
+                yield Action("trigger fires twice", 0.02, self._resume_again)
+        if is_running or self.state == "deferred":
+            for state in sorted(OVER):
+                yield Action(f"marked {state}", 0.005, self._mark, (state,))
         over = self.state in OVER
         # A finished task is cleared gladly, or nothing would come after it.
         yield Action("cleared", 0.5 if over else 0.02, self.clear)
@@ -201,6 +217,9 @@ class World:
             return
         if self.state == "restarting":
             self._restart()
+        elif isinstance(process.error, Deferred):
+            self.state = "deferred"
+            self.resumed = None
         elif process.error is None:
             self.state = "success"
             if self.settings.airflow.clear_on_success:
@@ -227,11 +246,44 @@ class World:
     def _next_try(self) -> None:
         self.try_number += 1
         self.state = "running"
-        self.current = None
+        self.current = self.resumed = None
 
-    def _spawn(self) -> None:
+    def _resume(self) -> None:
+        """The triggerer has an event: the task goes on, the same try in a new process."""
+        sender = self.current
+        if sender is None or not isinstance(sender.error, Deferred):
+            raise TypeError(f"{sender!r} did not defer")
+        self.state, self.current = "running", None
+        self.resumed = sender
+        self._resume_again()
+
+    def _resume_again(self) -> None:
+        sender = self.resumed
+        if sender is None or not isinstance(sender.error, Deferred):
+            raise TypeError(f"{sender!r} did not defer")
+        ticket_id = sender.error.ticket_id
+        self._spawn(lambda world, process: resume_one(world, process, ticket_id), sender)
+
+    def _stop(self) -> None:
+        """SIGTERM: the process has a few seconds left."""
+        if self.current is not None:
+            self.current.is_stopping = True
+            self.current.on_stop()
+
+    def _mark(self, state: str) -> None:
+        """A person marks the task; Airflow stops its process."""
+        if self._is_running():
+            self._stop()
+        self.state = state
+
+    def _spawn(self, body: Body | None = None, sender: Process | None = None) -> None:
+        """Start a process.
+
+        :param body: what it does, if that is not to send.
+        :param sender: the process that has deferred, for which it goes on.
+        """
         number = len(self.processes)
-        process = Process(self, number, lambda p: self._body(self, p))
+        process = Process(self, number, lambda p: (body or self._body)(self, p))
         self.processes.append(process)
         self.orders[number] = self.order
         self.variants[number], self.hosts[number] = self.variant, self.host
@@ -247,6 +299,8 @@ class World:
         if self.current is None:
             self.current = process
             self.max_tries_before = self.max_tries
+        if sender is not None:
+            self.variants[number], self.orders[number] = self.variants[sender.number], self.orders[sender.number]
         process.start()
         self._look_at(process)
 
@@ -352,6 +406,7 @@ class World:
         self.host = 1 - self.host
 
     def _recreate(self) -> None:
+        self.is_made_anew_beside |= any(process.next for process in self.processes)
         self.state, self.try_number, self.clear_number = "scheduled", 0, 0
         self.max_tries, self.max_tries_before = self.retries, None
         self.stored = {}
