@@ -188,7 +188,8 @@ class World:
         yield Action("folder off" if self.has_folder else "folder on", 0.008, self._toggle_folder)
         if self.has_folder:
             yield Action("another host", 0.01, self._change_host)
-            is_watched = self.current is not None and self.folders_used[self.current.number]
+            first = self.resumed or self.current  # the process that sent, in this try
+            is_watched = first is not None and self.folders_used[first.number]
             if is_running and is_watched and not self.settings.airflow.has_store:
                 yield Action("started twice", 0.02, self._start_twice)
         if over:
