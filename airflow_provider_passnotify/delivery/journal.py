@@ -27,7 +27,9 @@ older records say, and only "ticket failed" cancels an older "sent". Then the tr
     outcome: unknown                 fails: it may have been sent           sends again, with a warning
     ticket failed                    sends                                  sends
     records of another target        fails, and names both                  fails, and names both
-    that records may be missing      refuses, unless certainly cleared      sends, with a warning
+    that records may be missing      refuses                                sends, with a warning
+    the same, and certainly cleared  on_clear="resend": sends, with a       sends, with a warning
+                                     warning; "resume": refuses
 
 *Which records count.* Each record has three numbers: the task instance's ``max_tries`` and the run's ``clear_number``,
 both from the start of its try, and ``counts_from``, the oldest try whose records its try counted. A try decides this
