@@ -303,6 +303,7 @@ class BatchOperator(TargetArgumentsOperator):
             ways.append(f"To {verb} the failed rows and nobody else: mend the cause, then clear the task.")
         if counts.unknown and not self.deletes:
             ways.append("Unknown rows are not sent again automatically. Look whether some of them arrived.")
+            ways += self._ways_to_send_unknown()
         return explain(
             f"{counts}.",
             known=[
@@ -313,6 +314,10 @@ class BatchOperator(TargetArgumentsOperator):
             ways=ways,
             section="Batch incomplete",
         )
+
+    def _ways_to_send_unknown(self) -> list[str]:
+        """Return what a user can do to send unknown rows all the same."""
+        return []
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
         """Whether a retry may be able to send a row that failed."""

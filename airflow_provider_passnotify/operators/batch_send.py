@@ -146,6 +146,11 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         """Whether a retry would have to refuse to send."""
         return self.delivery == Delivery.AT_MOST_ONCE.value and not self._open_journal(context).is_durable
 
+    def _ways_to_send_unknown(self) -> list[str]:
+        if not self.report_path or self.delivery != Delivery.AT_MOST_ONCE.value:
+            return []
+        return ["To send them all the same: a new run with resume_from= this report and delivery='at_least_once'."]
+
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
         return super()._may_help(run, counts) or (self.delivery == Delivery.AT_LEAST_ONCE.value and counts.unknown > 0)
 

@@ -51,6 +51,11 @@ def batch_rows_unknown(stage: Stage) -> None:
 
 
 @case
+def batch_rows_unknown_with_a_report(stage: Stage) -> None:
+    _batch(stage, TICKET, NOTHING, report_path=stage.folder / "report.jsonl")
+
+
+@case
 def batch_rows_throttled(stage: Stage) -> None:
     _batch(stage, api_error(429, "Too many.", Retry_After="600"), TICKET)
 
