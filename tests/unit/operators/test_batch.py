@@ -341,7 +341,7 @@ class TestOnce:
             batch(passes(5000), report_path=str(report), max_failures=1.0).execute(context(store))
         writes, doubts = store.writes, sum(line["status"] == "unknown" for line in report_lines(report))
         assert 100 < doubts < 200
-        assert writes < 20, "what is left is not journaled row by row"
+        assert writes < doubts, "what is left is not journaled row by row"  # how many depends on the time it takes
         sandbox.clear_faults()
         with pytest.raises(BatchFailedError, match=f"{5000 - doubts:,} of 5,000 sent, {doubts} unknown"):
             batch(passes(5000)).execute(context(store, 2))
