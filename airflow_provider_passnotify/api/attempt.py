@@ -3,6 +3,7 @@
 The clients only note what they see. This module decides what it means, by the same rules for both:
 
 * As long as certainly no byte of the request was given to the network, every error means "not sent".
+* What comes on a new connection before the first byte of the request is never its answer. Nothing is written then.
 * After that, every error means "no answer". An answer that came after the deadline also means "no answer": when a
   connection is shut down, a cut answer can look like a complete one.
 * An error status counts even if its body was cut or cannot be decoded. A success needs its complete body.
@@ -23,6 +24,13 @@ from airflow_provider_passnotify.api.protocol import Outcome, Request, Transport
 _AUTOMATIC_ZLIB_OR_GZIP = 47
 _MAX_HEADERS = 99
 """What ``http.client`` reads. aiohttp reads more, and how many depends on its release."""
+QUIET_SECONDS = 0.01
+"""For this time, a new connection without TLS must be silent before the first request is written on it.
+
+A server that writes something as soon as it has accepted a connection needs a moment for that. Without TLS, nothing
+tells that it is the right server.
+"""
+SPOKE_FIRST = "the server sent something, or closed the connection, before it was asked"
 
 
 class Attempt:

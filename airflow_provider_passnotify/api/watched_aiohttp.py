@@ -16,7 +16,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-from airflow_provider_passnotify.api.attempt import Attempt
+from airflow_provider_passnotify.api import attempt as attempts
+from airflow_provider_passnotify.api.attempt import SPOKE_FIRST, Attempt
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request
 
@@ -159,11 +160,20 @@ class WatchedConnector(aiohttp.TCPConnector):
             attempt.take(connection)
             return connection
 
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
+    async def _create_connection(self, req: Any, *args: Any, **kwargs: Any) -> ResponseHandler:
         # A name server, a proxy and a TLS handshake have no limit of their own.
-        making = super()._create_connection(*args, **kwargs)
         left = current_attempt.get().ends - asyncio.get_running_loop().time()
-        return await asyncio.wait_for(making, max(0.0, left))
+        return await asyncio.wait_for(self._create_silent(req, *args, **kwargs), max(0.0, left))
+
+    async def _create_silent(self, req: Any, *args: Any, **kwargs: Any) -> ResponseHandler:
+        protocol = await super()._create_connection(req, *args, **kwargs)
+        try:
+            if isinstance(protocol, WatchedProtocol):
+                await protocol.expect_silence(0.0 if req.is_ssl() else attempts.QUIET_SECONDS)
+        except BaseException:
+            protocol.close()
+            raise
+        return protocol
 
 
 class WatchedProtocol(ResponseHandler):
@@ -178,11 +188,27 @@ class WatchedProtocol(ResponseHandler):
     quiet_since: float | None = None
     """Since when something should have come. ``None`` while nothing is expected."""
     _poll: select.poll | None = None
+    _unasked: asyncio.Future[None] | None = None
+    """Done when something comes on a new connection."""
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
             self.force_close()
+        elif self._unasked is not None and not self._unasked.done():
+            self._unasked.set_result(None)
         super().data_received(data)
+
+    async def expect_silence(self, seconds: float) -> None:
+        """Wait whether something comes on a new connection before it is used.
+
+        :raises ConnectionError: when something came: it would be taken for the answer to the first request.
+        """
+        self._unasked = self._loop.create_future()
+        if seconds and not self.should_close:
+            await asyncio.wait([self._unasked], timeout=seconds)
+        spoke_first, self._unasked = self._unasked.done(), None
+        if spoke_first or self.should_close:
+            raise ConnectionError(SPOKE_FIRST)
 
     def _reschedule_timeout(self) -> None:
         self.quiet_since = self._loop.time() if self.read_timeout else None

@@ -10,6 +10,7 @@ import http.client
 import io
 import os
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
@@ -20,7 +21,8 @@ from typing import Any
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_passnotify.api.attempt import Attempt
+from airflow_provider_passnotify.api import attempt as attempts
+from airflow_provider_passnotify.api.attempt import SPOKE_FIRST, Attempt
 
 _LINE_ENDS = (b"\r\n", b"\n")
 _DEFECTS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
@@ -83,14 +85,18 @@ class Watchdog:
             if self._attempt.expired:
                 self._shut_down()
 
-    def begin_request(self, fileno: int) -> None:
+    def begin_request(self, sock: socket.socket, *, is_new: bool) -> None:
         """Note that the first byte of the request is about to be written to a socket.
 
+        :param is_new: whether nothing was written to it before.
+        :raises ConnectionError: when something came already: it would be taken for the answer.
         :raises TimeoutError: when the deadline has passed.
         """
         if self._attempt.on_its_way:
             return
-        self.watch(fileno)
+        self.watch(sock.fileno())
+        if is_new and _spoke_first(sock):
+            raise ConnectionError(SPOKE_FIRST)
         with self._lock:
             self.check()
             self._attempt.on_its_way = True
@@ -115,6 +121,20 @@ class Watchdog:
         if self._handle is not None:
             self._handle.close()
             self._handle = None
+
+
+def _spoke_first(sock: socket.socket) -> bool:
+    """Whether data came on a new connection, or its end. If so, it cannot be used any more."""
+    is_plain = type(sock) is socket.socket
+    timeout = sock.gettimeout()
+    sock.settimeout(attempts.QUIET_SECONDS if is_plain else 0)
+    try:
+        sock.recv(1)  # in TLS, the socket may be readable because of a session ticket, so only reading tells
+    except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
+        return False
+    finally:
+        sock.settimeout(timeout)
+    return True
 
 
 def ended_clean(raw: Any) -> bool:
@@ -198,6 +218,7 @@ class _Watched:
 
     response_class: Any = _Answer
     _is_ready = False
+    _is_new = False
 
     def _new_conn(self) -> socket.socket:
         watchdog: Watchdog = _current.watchdog
@@ -208,13 +229,14 @@ class _Watched:
     def connect(self) -> None:
         self._is_ready = False
         super().connect()  # type: ignore[misc]
-        self._is_ready = True
+        self._is_ready = self._is_new = True
 
     def send(self, data: Any) -> None:
         if self.sock is None:  # type: ignore[attr-defined]
             self.connect()
         if self._is_ready:  # not for the CONNECT request to a proxy, which only opens the connection
-            _current.watchdog.begin_request(self.sock.fileno())  # type: ignore[attr-defined]
+            _current.watchdog.begin_request(self.sock, is_new=self._is_new)  # type: ignore[attr-defined]
+            self._is_new = False
         super().send(data)  # type: ignore[misc]
 
 
