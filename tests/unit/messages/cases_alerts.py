@@ -10,7 +10,7 @@ from fsspec import AbstractFileSystem
 from airflow_provider_passnotify.delivery.at_most_every import AlertLimit
 from airflow_provider_passnotify.notifications.passnotify import PassNotifyNotifier
 from airflow_provider_passnotify.sandbox.server import running_sandbox
-from tests.servers import NOTHING
+from tests.servers import NOTHING, TICKET
 from tests.unit.messages.stage import Stage, api_error, case
 
 ALERT: dict[str, Any] = {"target_type": "pass", "pass_id": 123, "value": "The task failed"}
@@ -73,6 +73,14 @@ def alert_and_the_triggerer_is_stopped(stage: Stage) -> None:
         stage.patch.setenv("AIRFLOW_CONN_PASSNOTIFY_DEFAULT", sandbox.connection)
         sandbox.add_fault("hold", stage="accepted")
         asyncio.run(run(sandbox))
+
+
+@case
+def alert_of_a_deadline_tried_again_at_once(stage: Stage) -> None:
+    """The triggerer sends it."""
+    with stage.answering(api_error(429, "Too many.", Retry_After="0"), TICKET) as server:
+        stage.connect(server.url, extra={"max_retries": 1})
+        asyncio.run(PassNotifyNotifier(**ALERT).async_notify({}))  # type: ignore[arg-type]
 
 
 @case

@@ -173,6 +173,14 @@ def batch_report_could_not_be_written(stage: Stage) -> None:
 
 
 @case
+def batch_ends_and_its_report_could_not_be_written(stage: Stage) -> None:
+    path = stage.folder / "report.jsonl"
+    stage.store.before_set = lambda writes: path.mkdir() if writes == 2 else None  # the intent of the first chunk
+    stage.store.refuse = lambda value: "states" in value and "i" not in value["states"]
+    _batch(stage, report_path=path)
+
+
+@case
 def batch_report_probe_stays(stage: Stage) -> None:
     from airflow.sdk.io import attach
     from fsspec.implementations.memory import MemoryFileSystem

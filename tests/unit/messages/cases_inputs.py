@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import sqlite3
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -19,10 +17,9 @@ from airflow_provider_passnotify.operators.passnotify import (
     SendNotificationBatchOperator,
     SendNotificationOperator,
 )
-from airflow_provider_passnotify.rows import files, sql, sql_drivers, texts
+from airflow_provider_passnotify.rows import files, texts
 from airflow_provider_passnotify.rows.reader import RowReader
 from airflow_provider_passnotify.rows.source import read_list
-from airflow_provider_passnotify.transfers.sql_to_passnotify import SqlToPassNotifyOperator
 from tests.unit.messages.stage import Stage, case
 
 PASS: dict[str, Any] = {"target_type": "pass", "pass_id": 123}
@@ -147,24 +144,6 @@ def connections(stage: Stage) -> None:
 
 
 @case
-def rows_of_files(stage: Stage) -> None:
-    for name, content in {
-        "utf16.csv": "pass_id,value\n".encode("utf-16"),
-        "semicolons.csv": b"pass_id;value\n1;2\n",
-        "twice.csv": b"pass_id,PASS_ID\n1,2\n",
-        "header.csv": b'"pass_id\n',
-        "nul.csv": b"pass\x00_id,value\n",
-        "array.jsonl": b'[{"pass_id": 1}]\n',
-        "pretty.json": b'{\n  "pass_id": 1\n}\n',
-        "list.json": b'[\n{"pass_id": 1},\n',
-        "commas.jsonl": b'{"pass_id": 1},\n{"pass_id": 2}\n',
-        "cut.jsonl.gz": gzip.compress(b'{"pass_id": 1}\n' * 1000)[:-20],
-    }.items():
-        stage.refuses(name, partial(files.read_file, name, partial(io.BytesIO, content)))
-    stage.refuses("folder.csv", lambda: files.read_file("folder.csv", stage.folder.open))  # type: ignore[arg-type]
-
-
-@case
 def rows_that_are_not_sent(stage: Stage) -> None:
     """As the report names them."""
     lines = (
@@ -193,7 +172,9 @@ def rows_that_are_not_sent(stage: Stage) -> None:
     ):
         stage.refuses(f"{given}", partial(reader.read, given))
     named = RowReader({**defaults, "pass_id": 7})
-    stage.refuses("passId", lambda: named.read({"passId": 1, "points": 5}))
+    stage.refuses("pasId", lambda: named.read({"pasId": 1, "points": 5}))
+    fixed = RowReader({"target_type": "pass", "pass_id": 7, "value": "Hello"})
+    stage.refuses("colour", lambda: fixed.read({"colour": "red"}))
     stage.refuses("bytes", lambda: texts.as_text("points", b"1"))
 
 
@@ -205,36 +186,6 @@ def rows_with_a_warning(stage: Stage) -> str:
     reader.read({"pass_id": 1, "points": 1 / 3, "label": "for {name}"})
     assert stage.refusals == []
     return "\n".join(reader.warnings)
-
-
-class _Hook:
-    def __init__(self, *results: str) -> None:
-        self.results = results
-
-    def get_conn(self) -> Any:
-        connection = sqlite3.connect(":memory:")
-        connection.execute("CREATE TABLE t (a)")
-        return connection
-
-
-@case
-def queries(stage: Stage) -> None:
-    def select(text: str) -> Any:
-        return sql.stream_rows(_Hook(), text, None)  # type: ignore[arg-type]
-
-    stage.refuses("two columns", lambda: select("SELECT 1 AS a, 2 AS A"))
-    stage.refuses("no query", lambda: select("PRAGMA query_only = ON"))
-    stage.refuses("two statements", lambda: sql_drivers.check_one_statement("SELECT 1; SELECT 2"))
-    stage.refuses("cannot be told", lambda: sql_drivers.check_one_statement("SELECT 'a; SELECT 2"))
-    two = SimpleNamespace(extract_statements=lambda _: [1, 2])
-    stage.refuses("duckdb", lambda: sql_drivers._check_duckdb(two, ""))
-    given: dict[str, Any] = {"task_id": "points", "sql_conn_id": "db", "target_type": "pass", "value": "x"}
-    stage.refuses("no sql", lambda: SqlToPassNotifyOperator(sql="", **given))
-    stage.patch.setenv("AIRFLOW_CONN_DB", '{"conn_type": "passnotify", "host": "x"}')
-    stage.refuses("not SQL", lambda: SqlToPassNotifyOperator(sql="SELECT 1", **given)._sql_hook())
-    more = iter([True, False])
-    cursor = SimpleNamespace(nextset=lambda: next(more), description=("a",))
-    stage.refuses("two results", lambda: sql._check_no_more(cursor, "CALL two()"))
 
 
 @case

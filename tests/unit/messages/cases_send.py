@@ -307,6 +307,20 @@ def clear_on_success(stage: Stage) -> None:
 
 
 @case
+def nobody_can_be_asked_whether_the_task_is_being_cleared(stage: Stage) -> None:
+    """Airflow is asked this where it may discard the records of a task."""
+    stage.patch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
+    context = stage.context()
+
+    def ask(*_: Any, **__: Any) -> Any:
+        raise ConnectionError("the API server does not answer")
+
+    context["ti"].get_task_states = ask
+    context["ti"].dag_id, context["ti"].run_id, context["ti"].map_index = "dag", "run", -1
+    stage.send(context=context)
+
+
+@case
 def configured_journal_path_is_wrong(stage: Stage) -> None:
     stage.patch.setenv("AIRFLOW__PASSNOTIFY__JOURNAL_PATH", "here")
     stage.send()

@@ -13,7 +13,7 @@ from airflow_provider_passnotify.hooks.passnotify import PassNotifyAsyncHook, Pa
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationOperator
 from airflow_provider_passnotify.sensors.passnotify import NotificationTicketSensor
 from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
-from tests.servers import NOTHING, TICKET, answer
+from tests.servers import NOTHING, TICKET, Answer, Received, Server, answer
 from tests.unit.messages.stage import Stage, api_error, case, ticket
 
 WAITS: dict[str, Any] = {"wait_for_completion": True, "poll_interval": 0.1}
@@ -90,6 +90,38 @@ def ticket_connection_is_wrong(stage: Stage) -> None:
     stage.connect("", "wrong")
     event = _event(stage, conn_id="wrong", end=pendulum.now("UTC").add(hours=1).isoformat())
     stage.operator(**WAITS).execute_complete(stage.context(), event, 12345)
+
+
+@case
+def ticket_connection_is_wrong_for_a_while(stage: Stage) -> None:
+    """The triggerer reads the connection again every five minutes, so that a new password is noticed."""
+    stage.patch.setattr("airflow_provider_passnotify.triggers.shared_client.FRESH_SECONDS", 0.0)
+
+    class Gone(Server):
+        def _reply_to(self, request: Received) -> Answer:
+            stage.connect("")
+            return super()._reply_to(request)
+
+    async def fire() -> Any:
+        end = pendulum.now("UTC").add(hours=1).isoformat()
+        trigger = NotificationTicketTrigger(
+            [12345], poll_interval=0.0, passnotify_conn_id="passnotify_default", end=end
+        )
+        return await anext(aiter(trigger.run()))
+
+    server = Gone((ticket("RUNNING"), ticket("COMPLETED")))
+    try:
+        stage.connect(server.url)
+        event = asyncio.run(fire()).payload
+    finally:
+        server.stop()
+    stage.operator(**WAITS).execute_complete(stage.context(), event, 12345)
+
+
+@case
+def ticket_with_a_status_that_is_not_known(stage: Stage) -> None:
+    stage.patch.setattr("airflow_provider_passnotify.api.tickets._logged", set())
+    stage.send(TICKET, ticket("37 %"), ticket("COMPLETED"), **WAITS)
 
 
 @case

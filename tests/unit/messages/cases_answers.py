@@ -1,0 +1,67 @@
+"""Answers that cannot be used: the reason, as it stands within a message."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable
+
+from airflow_provider_passnotify.exceptions import PassNotifyApiError
+from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
+from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
+from tests.servers import CLOSE, NOTHING, Answer, answer
+from tests.unit.messages.stage import Stage, case
+
+_BODY = b'{"ticketId": 12345}'
+_OK = b"HTTP/1.1 200 OK\r\n"
+ANSWERS = {
+    "nothing": NOTHING,
+    "no HTTP": Answer(b"hello\r\n\r\n", CLOSE),
+    "headers are cut off": Answer(_OK + b"Content-Len", CLOSE),
+    "body is cut off": Answer(_OK + b"Content-Length: 100\r\n\r\n" + _BODY, CLOSE),
+    "last chunk is cut off": Answer(_OK + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + _BODY + b"\r\n0\r\n", CLOSE),
+    "two lengths": Answer(_OK + b"Content-Length: 19\r\nContent-Length: 5\r\n\r\n" + _BODY, CLOSE),
+    "too many headers": answer(headers={f"X-{number}": "x" for number in range(99)}, body=_BODY),
+    "too large": answer(body=b" " * 1_100_000),
+    "another encoding": answer(headers={"Content-Encoding": "br"}, body=_BODY),
+    "no gzip": answer(headers={"Content-Encoding": "gzip"}, body=_BODY),
+    "gzip is cut off": answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(_BODY)[:-9]),
+    "too slow": Answer(_OK, drip=b"X"),
+}
+OWN_WORDS = ("too many headers", "too large", "another encoding", "gzip is cut off", "too slow")
+"""What the asynchronous client says of the others is aiohttp's, and differs from release to release."""
+
+
+@case
+def answers_that_cannot_be_used(stage: Stage) -> str:
+    """What a single send says of them."""
+    return _reasons(stage, _single, ANSWERS)
+
+
+@case
+def answers_that_cannot_be_used_in_a_batch(stage: Stage) -> str:
+    return _reasons(stage, _batch, OWN_WORDS)
+
+
+def _reasons(stage: Stage, send: Callable[[Stage], str], names: Iterable[str]) -> str:
+    lines = []
+    for name in names:
+        reply = ANSWERS[name]
+        with stage.answering(reply) as server:
+            timeout = [0.1, 0.9] if reply.drip else 30
+            stage.connect(server.url, extra={"max_retries": 0, "timeout": timeout})
+            lines.append(f"{name}: {send(stage)}")
+    return "\n".join(lines)
+
+
+def _single(_: Stage) -> str:
+    try:
+        PassNotifyHook().send_notification({"target_type": "pass", "pass_id": 123}, value="Hello")
+    except PassNotifyApiError as error:
+        return error.verdict.reason
+    raise AssertionError
+
+
+def _batch(stage: Stage) -> str:
+    rows = [{"target_type": "pass", "pass_id": 123, "value": "Hello"}]
+    operator = SendNotificationBatchOperator(task_id="batch", notifications=rows, max_failures=1)
+    return str(operator.execute(stage.context(store=None))["failures"][0]["error"])
