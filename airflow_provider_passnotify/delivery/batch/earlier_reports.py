@@ -15,11 +15,13 @@ from typing import IO, Any, NamedTuple
 
 from airflow_provider_passnotify.delivery.batch.ledger import STATUS_NAMES, Status
 from airflow_provider_passnotify.delivery.storage import open_for_reading
-from airflow_provider_passnotify.exceptions import PassNotifyError
+from airflow_provider_passnotify.exceptions import PassNotifyError, explain
 from airflow_provider_passnotify.rows.files import read_lines
 from airflow_provider_passnotify.rows.reader import DIGEST_SIZE, recipient_digest
+from airflow_provider_passnotify.rows.texts import shown
 from airflow_provider_passnotify.targets import as_target
 
+_CANNOT_BE_USED = "not sent: a report of resume_from cannot be used."
 _STATUSES = {name: status for status, name in STATUS_NAMES.items() if status is not Status.PENDING}
 
 
@@ -73,7 +75,7 @@ class EarlierReport:
             try:
                 found = _line_of(line, f"{self.path}:{number}")
             except (ValueError, TypeError, KeyError) as error:
-                raise self._refused(number, f"{error}: {json.dumps(line):.200}") from None
+                raise self._refused(number, str(error), line) from None
             if found is not None:
                 yield found
 
@@ -84,14 +86,21 @@ class EarlierReport:
                 try:
                     value = json.loads(line.decode())
                 except (ValueError, RecursionError) as error:
-                    raise self._refused(number, f"{error!s:.200}. Was the file cut off?") from None
+                    raise self._refused(number, f"it is not JSON ({error!s:.200}). Was the file cut off?") from None
                 if not isinstance(value, dict) or not {"row", "target", "status"} <= value.keys():
-                    raise self._refused(number, "it has no row, target and status.")
+                    raise self._refused(number, "it has no row, target and status. Is it another file?", value)
                 yield value
         if number == 0:
             raise ValueError(
-                f"resume_from: {self.path} is empty, so it does not say whom a run has reached. If that run had no "
-                "rows, leave this report out."
+                explain(
+                    _CANNOT_BE_USED,
+                    known=[f"{self.path} is empty, so it does not say whom a run has reached."],
+                    ways=[
+                        "That run had no rows: leave this report out of resume_from.",
+                        "Else look whether it is the right file, and whole.",
+                    ],
+                    section="Batch incomplete",
+                )
             )
 
     def _open(self) -> IO[bytes]:
@@ -104,19 +113,38 @@ class EarlierReport:
         try:
             yield from read_lines(file)
         except ValueError as error:
-            raise ValueError(f"resume_from: {self.path} is not a report: {error}") from None
+            raise self._refused(1, str(error)) from None
         except Exception as error:
             raise self._unreadable(error) from error
 
-    def _refused(self, number: int, why: str) -> ValueError:
+    def _refused(self, number: int, why: str, line: Any = None) -> ValueError:
         return ValueError(
-            f"resume_from: line {number} of {self.path} is not a line of a batch's report: {why} Nothing was sent, "
-            "because this line may name somebody who was reached."
+            explain(
+                _CANNOT_BE_USED,
+                known=[
+                    f"line {number} of {self.path}: {why}",
+                    "" if line is None else f"The line: {shown(json.dumps(line))}",
+                    "It may be the line of somebody who was reached.",
+                ],
+                ways=[
+                    "Give the whole report, as the batch wrote it.",
+                    "Or leave it out of resume_from: then whom it names is sent to as well.",
+                ],
+                section="Batch incomplete",
+            )
         )
 
     def _unreadable(self, error: Exception) -> PassNotifyError:
         return PassNotifyError(
-            f"Nothing was sent: the report {self.path} of resume_from cannot be read ({type(error).__name__}: {error})."
+            explain(
+                "Not sent: a report of resume_from cannot be read.",
+                known=[f"The report: {self.path}", f"{type(error).__name__}: {error}"],
+                ways=[
+                    "Look whether the batch wrote its report to this place (report_path).",
+                    "Look at the connection in the URL, and at what it may read. Then clear the task.",
+                ],
+                section="Batch incomplete",
+            )
         )
 
 
@@ -125,38 +153,46 @@ def _line_of(line: dict[str, Any], place: str) -> ReportLine | None:
 
     :raises ValueError: if it is not as a batch writes it; also TypeError and KeyError.
     """
-    status, target, key = _STATUSES.get(line["status"]), line["target"], line.get("dedupe_key")
+    status, target, key = _STATUSES.get(str(line["status"])), line["target"], line.get("dedupe_key")
     if status is None or not isinstance(target, dict) or not isinstance(key, str | None):
-        raise ValueError("it is not as a batch writes it")
+        raise ValueError("its status, target or dedupe_key is not as a batch writes it.")
     if status is Status.DUPLICATE or (status is Status.FAILED and "digest" not in line):
         return None
     if status is Status.LEFT_OUT:
         status = Status.SENT  # by a run before that one
+    if status is Status.SENT and "ticket_id" not in line:
+        raise ValueError("it says that a message was sent, and has no ticket_id.")
     ticket_id = line["ticket_id"] if status is Status.SENT else None
     try_number, at = line.get("try_number"), line.get("at")
     if any(isinstance(number, bool) or not isinstance(number, int | None) for number in (ticket_id, try_number)):
-        raise ValueError("it is not as a batch writes it")
+        raise ValueError("its ticket_id or try_number is not a whole number.")
     whom, what = _digests(line, target, key, place)
     return ReportLine(status, whom, what, ticket_id, try_number, at and _milliseconds(at), key is not None, target)
 
 
 def _digests(line: dict[str, Any], target: dict[str, Any], key: str | None, place: str) -> tuple[bytes, bytes]:
     if "digest" in line:
-        both = b64decode(line["digest"], validate=True)
+        try:
+            both = b64decode(line["digest"], validate=True)
+        except (ValueError, TypeError):
+            both = b""
         if len(both) != 2 * DIGEST_SIZE:
-            raise ValueError("its digest is cut off")
+            raise ValueError("its digest is cut off, or was changed.")
         return both[:DIGEST_SIZE], both[DIGEST_SIZE:]
     if "at" in line:
-        raise ValueError("it was not a message that was sent; is this the report of a deletion?")
+        raise ValueError("it is not of a message that was sent. Is this the report of a deletion?")
     if not target and key is None:
-        raise ValueError("it does not say to whom the message was sent")
+        raise ValueError("it does not say to whom the message was sent.")
     # An older release's.
     unlike_any = hashlib.blake2b(place.encode("utf-8", "surrogatepass"), digest_size=DIGEST_SIZE).digest()
     return recipient_digest(as_target(target).address, key), unlike_any
 
 
-def _milliseconds(at: str) -> int:
-    moment = datetime.fromisoformat(at)
-    if moment.tzinfo is None:
-        raise ValueError("its time has no time zone")
-    return round(moment.timestamp() * 1000)
+def _milliseconds(at: object) -> int:
+    try:
+        moment = datetime.fromisoformat(at)  # type: ignore[arg-type]  # what is not text is refused here, too
+        if moment.tzinfo is not None:
+            return round(moment.timestamp() * 1000)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise ValueError(f"its time is {at!r:.60}; a batch writes date, time and time zone.")

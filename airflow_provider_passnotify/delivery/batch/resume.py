@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 from airflow_provider_passnotify.delivery.batch.earlier_reports import EarlierReport
 from airflow_provider_passnotify.delivery.batch.ledger import Ledger, Status, storable
+from airflow_provider_passnotify.exceptions import explain
+from airflow_provider_passnotify.targets import name_ids
 
 _CHECK_EVERY = 1000
 _SENT, _UNKNOWN, _FAILED = 0, 1, 2
@@ -173,7 +175,7 @@ def resume(
     connection.executemany("INSERT INTO reports VALUES (?, ?)", enumerate((report.path for report in reports), 1))
     ledger.script(_ADD_UP)
     if (other := connection.execute(_OTHER_KIND).fetchone()) is not None:
-        raise ValueError(_NOT_THE_SAME_KIND.format(*other[:3], then="with" if other[3] else "without"))
+        raise _not_the_same_kind(*other)
     if send_unknown:
         ledger.script(_SEND_UNKNOWN.format(who=_WHO))
     names = {"unknown_entry": _UNKNOWN, "sent": Status.SENT, "unknown": Status.UNKNOWN, "left_out": Status.LEFT_OUT}
@@ -225,8 +227,20 @@ def _of_reports(
             yield (whom, what, _STATES[status], storable(ticket_id), try_number, at, number, has_key, named)
 
 
-_NOT_THE_SAME_KIND = (
-    "resume_from: row {0} is for {2}, whom the report {1} names {then} a dedupe_key. Nobody can tell whether it is the "
-    "same message, so nothing was sent. Give the rows the dedupe_key that they had in that run, or none if they had "
-    "none; or leave the report out."
-)
+def _not_the_same_kind(row: int, path: str, target: str, has_key: int) -> ValueError:
+    whom = name_ids(json.loads(target))
+    now, then = ("without", "with") if has_key else ("with", "without")
+    return ValueError(
+        explain(
+            f"not sent: nobody can tell whether row {row} was sent by an earlier run.",
+            known=[
+                f"Row {row} is for {whom}, {now} a dedupe_key.",
+                f"The report {path} names {whom} {then} a dedupe_key.",
+            ],
+            ways=[
+                "Give the rows the dedupe_key that they had in that run, or none if they had none.",
+                "Or leave this report out of resume_from: then whom it names is sent to as well.",
+            ],
+            section="Batch incomplete",
+        )
+    )

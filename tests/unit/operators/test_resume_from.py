@@ -198,7 +198,7 @@ class TestRefused:
     def test_missing_file_is_found_before_the_rows_are_read(self, sandbox: RunningSandbox, earlier: Path) -> None:
         operator = batch([], resume_from=[earlier, earlier.with_name("missing.jsonl")])
         operator.notifications = (pytest.fail("read") for _ in range(1))
-        with pytest.raises(PassNotifyError, match=r"Nothing was sent: the report .*missing\.jsonl of resume_from"):
+        with pytest.raises(PassNotifyError, match=r"Not sent: a report of resume_from .*\n.*\n.*missing\.jsonl"):
             operator.execute(context())
         assert received(sandbox) == [0, 1, 1, 1, 0]
 
