@@ -240,3 +240,16 @@ def _read_body(connection: socket.socket, request: Received) -> bytes | None:
             return None
         body += chunk
     return bytes(body)
+
+
+class Greeter(Server):
+    """A server that sends something as soon as there is a connection, and then does what other servers do."""
+
+    def __init__(self, greeting: bytes, *answers: Answer, then: str = KEEP, tls: ssl.SSLContext | None = None) -> None:
+        self._greeting, self._then = greeting, then
+        super().__init__(answers or (NOTHING,), tls=tls)
+
+    def _converse(self, connection: socket.socket, number: int) -> None:
+        connection.sendall(self._greeting)
+        if self._then == KEEP:
+            super()._converse(connection, number)

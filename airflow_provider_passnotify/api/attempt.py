@@ -30,7 +30,6 @@ QUIET_SECONDS = 0.01
 A server that writes something as soon as it has accepted a connection needs a moment for that. Without TLS, nothing
 tells that it is the right server.
 """
-SPOKE_FIRST = "the server sent something, or closed the connection, before it was asked"
 
 
 class Attempt:

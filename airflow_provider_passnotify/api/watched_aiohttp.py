@@ -17,7 +17,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from airflow_provider_passnotify.api import attempt as attempts
-from airflow_provider_passnotify.api.attempt import SPOKE_FIRST, Attempt
+from airflow_provider_passnotify.api.attempt import Attempt
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request
 
@@ -208,7 +208,7 @@ class WatchedProtocol(ResponseHandler):
             await asyncio.wait([self._unasked], timeout=seconds)
         spoke_first, self._unasked = self._unasked.done(), None
         if spoke_first or self.should_close:
-            raise ConnectionError(SPOKE_FIRST)
+            raise ConnectionError("the server sent something, or closed the connection, before it was asked")
 
     def _reschedule_timeout(self) -> None:
         self.quiet_since = self._loop.time() if self.read_timeout else None

@@ -22,7 +22,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_passnotify.api import attempt as attempts
-from airflow_provider_passnotify.api.attempt import SPOKE_FIRST, Attempt
+from airflow_provider_passnotify.api.attempt import Attempt
 
 _LINE_ENDS = (b"\r\n", b"\n")
 _DEFECTS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
@@ -96,7 +96,7 @@ class Watchdog:
             return
         self.watch(sock.fileno())
         if is_new and _spoke_first(sock):
-            raise ConnectionError(SPOKE_FIRST)
+            raise ConnectionError("the server sent something, or closed the connection, before it was asked")
         with self._lock:
             self.check()
             self._attempt.on_its_way = True

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-
 import pytest
 
 from airflow_provider_passnotify.api import attempt
@@ -12,7 +9,7 @@ from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, 
 from tests.answer_table import EVIL
 from tests.certificates import Certificate, make_certificate
 from tests.clients import DELETE, LOOK, SEND, Call, config_for
-from tests.servers import CLOSE, KEEP, Answer, Server, answer
+from tests.servers import CLOSE, Greeter, answer
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -26,19 +23,6 @@ GREETINGS = {
     "an empty line": b"\r\n",
     "no HTTP": b"220 mail.example.com ESMTP\r\n",
 }
-
-
-class Greeter(Server):
-    """A server that sends something as soon as there is a connection, and then does what other servers do."""
-
-    def __init__(self, greeting: bytes, *answers: Answer, then: str = KEEP, tls: ssl.SSLContext | None = None) -> None:
-        self._greeting, self._then = greeting, then
-        super().__init__(answers or (NOT_FOUND,), tls=tls)
-
-    def _converse(self, connection: socket.socket, number: int) -> None:
-        connection.sendall(self._greeting)
-        if self._then == KEEP:
-            super()._converse(connection, number)
 
 
 @pytest.fixture
@@ -61,7 +45,7 @@ def not_sent(verdicts: list[Verdict]) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("greeting", GREETINGS.values(), ids=GREETINGS)
 def test_a_greeting_is_nobodys_answer(call: Call, greeting: bytes) -> None:
-    server = Greeter(greeting)
+    server = Greeter(greeting, NOT_FOUND)
     try:
         not_sent(call(config_for(server.url, max_retries=1), SEND, DELETE, LOOK, SEND))
     finally:
@@ -82,7 +66,7 @@ def test_a_greeting_before_the_connection_is_closed(call: Call) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_a_proxy_that_greets(call: Call) -> None:
-    proxy = Greeter(EVIL)
+    proxy = Greeter(EVIL, NOT_FOUND)
     try:
         config = config_for("http://api.example.com", allow_http=True, proxies={"http": proxy.url}, max_retries=0)
         not_sent(call(config, SEND, SEND))

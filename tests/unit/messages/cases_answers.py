@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Iterable
 
+import pytest
+
+from airflow_provider_passnotify.api import attempt
 from airflow_provider_passnotify.exceptions import PassNotifyApiError
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
-from tests.servers import CLOSE, NOTHING, Answer, answer
+from tests.servers import CLOSE, NOTHING, Answer, Greeter, answer
 from tests.unit.messages.stage import Stage, case
 
 _BODY = b'{"ticketId": 12345}'
@@ -40,6 +43,22 @@ def answers_that_cannot_be_used(stage: Stage) -> str:
 @case
 def answers_that_cannot_be_used_in_a_batch(stage: Stage) -> str:
     return _reasons(stage, _batch, OWN_WORDS)
+
+
+@case
+def server_that_speaks_before_it_is_asked(stage: Stage) -> str:
+    """What comes on a new connection is not the answer to the first push."""
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempt, "QUIET_SECONDS", 20.0)  # ends as soon as the server speaks
+        for send in (_single, _batch):
+            server = Greeter(b"220 mail.example.com\r\n")
+            try:
+                stage.connect(server.url, extra={"max_retries": 0})
+                lines.append(send(stage))
+            finally:
+                server.stop()
+    return "\n".join(lines)
 
 
 def _reasons(stage: Stage, send: Callable[[Stage], str], names: Iterable[str]) -> str:
