@@ -95,7 +95,14 @@ class InvalidNotificationError(PassNotifyError, AirflowFailException, ValueError
 
 
 class JournalError(PassNotifyError):
-    """The record of what was sent could not be read or written. The message says what was sent."""
+    """The record of what was sent could not be read or written. The message says what was sent.
+
+    :param ways: what the user can do, if it is not what is usual.
+    """
+
+    def __init__(self, message: str = "", ways: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.ways = tuple(ways)
 
 
 class SupersededError(JournalError, AirflowFailException):
@@ -252,7 +259,9 @@ def journal_errors(headline: str, *, known: Iterable[str] = (), ways: Iterable[s
     except SupersededError:
         raise
     except JournalError as error:
-        raise JournalError(explain(headline, known=[*known, str(error)], ways=ways, section="Journal")) from error
+        raise JournalError(
+            explain(headline, known=[*known, str(error)], ways=error.ways or ways, section="Journal")
+        ) from error
 
 
 _MEND_CREDENTIALS = "Correct login and password of the Airflow connection (Test tries them), then clear the task."

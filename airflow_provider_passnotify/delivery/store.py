@@ -34,6 +34,11 @@ FOLDER_USED = "journal_path"
 _FIRST_RECORDS = ("begin", "intent", "outcome", "chunk.0.intent")
 """A try that wrote anything wrote one of these. (The last one is for batches of releases that wrote no begin.)"""
 
+_START_MISSING = (
+    "Mend the path, or what is in its way. A retry cannot know that this try sent nothing, and sends nothing either.",
+    "No earlier try sent anything: clear the task with on_clear='resend'. That sends (a batch: all rows).",
+)
+
 
 class Store(Protocol):
     """Keeps values between tries. Airflow's ``task_state_store`` is one."""
@@ -115,7 +120,7 @@ class TaskStore:
             raise
         except Exception as error:
             raise JournalError(
-                f"journal_path cannot be used ({self.folder.where}): {type(error).__name__}: {error}"
+                f"journal_path cannot be used ({self.folder.where}): {type(error).__name__}: {error}", _START_MISSING
             ) from error
 
     def look(self) -> None:

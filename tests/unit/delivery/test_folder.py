@@ -282,6 +282,22 @@ class TestOperators:
                     run(context_of(None, 1, 3, retries=3), tmp_path / "file")
         assert server.received == []
 
+    def test_after_a_folder_that_could_not_be_used_a_retry_fails_and_a_clear_sends(
+        self, tmp_path: Path, connect: Run
+    ) -> None:
+        folder = tmp_path / "folder"
+        folder.write_text("no folder")
+        with serving() as server:
+            connect(server)
+            with pytest.raises(JournalError, match=r"A retry cannot know(.|\n)*clear the task with on_clear='resend'"):
+                send(context_of(None, 1, 3, retries=3), folder)
+            folder.unlink()
+            with pytest.raises(SendRefusedError, match="Try 1 has no start"):
+                send(context_of(None, 2, 3, retries=3), folder)
+            assert server.received == []
+            send(context_of(None, 3, 5, retries=3, clear_number=1), folder, on_clear="resend")
+        assert len(server.received) == 1
+
     def test_same_try_in_another_process(self, tmp_path: Path, connect: Run) -> None:
         with serving() as server:
             connect(server)
