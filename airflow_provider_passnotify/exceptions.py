@@ -139,7 +139,8 @@ class PassNotifyApiError(PassNotifyError):
         self.code, self.description, self.details = verdict.code, verdict.description, verdict.details
         self.retry_after = verdict.retry_after
         self.may_have_been_sent = verdict.may_have_been_sent
-        section = "Credentials refused" if verdict.credentials_refused else self.section
+        section = "Unknown" if self.may_have_been_sent and request.method == "POST" else self.section
+        section = "Credentials refused" if verdict.credentials_refused else section
         super().__init__(explain(self._headline(), known=self.facts, ways=self.ways, section=section))
 
     def __reduce__(self) -> tuple[type[PassNotifyApiError], tuple[Request, Verdict, tuple[str, ...], tuple[str, ...]]]:

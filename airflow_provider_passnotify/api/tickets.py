@@ -134,7 +134,7 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     :raises ValueError: if it is not an object or has no status.
     """
     if not isinstance(payload, dict):
-        raise ValueError(f"ticket {ticket_id}: the answer is {type(payload).__name__}, not a JSON object.")
+        raise ValueError(f"ticket {ticket_id}: the answer is no JSON object: {payload!r:.60}")
     status = _field(payload, "status", "Status")
     if not isinstance(status, str) or not status.strip():
         keys = sorted(f"{key:.50}" for key in payload)[:20]

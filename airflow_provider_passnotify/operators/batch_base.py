@@ -295,7 +295,7 @@ class BatchOperator(TargetArgumentsOperator):
         return BatchFailedError(message, summary)
 
     def _explain(self, run: BatchRun, counts: Counts, failures: list[dict[str, Any]]) -> str:
-        rows = [f"row {row['row']}, {name_ids(row['target'])}: {row['error']:.300}" for row in failures]
+        rows = [f"{_name_row(row)}: {row['error']:.300}" for row in failures]
         more = counts.failed + counts.unknown - len(rows)
         ways = [f"All rows are in the report: {self.report_path}"] if self.report_path else []
         if counts.failed:
@@ -345,3 +345,9 @@ class BatchOperator(TargetArgumentsOperator):
 def _without_none(summary: dict[str, Any]) -> dict[str, Any]:
     """Leave out ``None``, which Airflow 3.0 cannot push. A key that was not pushed is ``None`` when it is pulled."""
     return {key: value for key, value in summary.items() if value is not None}
+
+
+def _name_row(failure: dict[str, Any]) -> str:
+    if failure["row"] is None:  # known from an earlier try only
+        return "a row of an earlier try"
+    return f"row {failure['row']}, {name_ids(failure['target'])}"

@@ -95,7 +95,7 @@ def test_what_is_no_ticket_id_fails_hard_and_at_once(
 
 @pytest.mark.parametrize(
     ("body", "problem"),
-    [("<html>", "without a JSON body"), ("[]", "is list, not a JSON object"), ('{"ID": 1}', "has no status")],
+    [("<html>", "without a JSON body"), ("[]", "is no JSON object"), ('{"ID": 1}', "has no status")],
 )
 def test_a_timeout_means_the_same_in_each_mode(
     airflow: LocalAirflow, sandbox: RunningSandbox, body: str, problem: str

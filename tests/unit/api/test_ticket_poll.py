@@ -42,7 +42,7 @@ TROUBLE = [
     pytest.param(judge_failure(TransportFailure.UNREACHABLE, "refused"), "unreachable", True, id="unreachable"),
     pytest.param(judge_failure(TransportFailure.LOST, "reset"), "no answer", True, id="lost"),
     pytest.param(answer(200, b"<html>"), "without a JSON body", False, id="no JSON"),
-    pytest.param(answer(200, [1]), "is list, not a JSON object", False, id="list"),
+    pytest.param(answer(200, [1]), "is no JSON object", False, id="list"),
     pytest.param(answer(200, {"ID": 1}), "has no status", False, id="no status"),
 ]
 

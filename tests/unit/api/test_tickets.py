@@ -82,8 +82,8 @@ def test_a_date_that_cannot_be_read_is_none(created_at: Any) -> None:
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
-        ([], "ticket 7: the answer is list, not a JSON object"),
-        ("COMPLETED", "ticket 7: the answer is str"),
+        ([], "ticket 7: the answer is no JSON object"),
+        ("COMPLETED", "ticket 7: the answer is no JSON object: .COMPLETED."),
         ({"ID": 7}, r"ticket 7: the answer has no status; it has \['ID'\]"),
         ({"status": None}, "has no status"),
         ({"status": " "}, "has no status"),
