@@ -254,6 +254,52 @@ WAYS: dict[str, Way] = {
         Answer(CHUNKED + CHUNK + b"0\r\nX: ", drip=b"y"), UNKNOWN, CLOSED, slow=True, late=True
     ),
     "the body is never read": Way(Answer(deaf=True, then=HANG), UNKNOWN, CLOSED, slow=True, late=None, large=True),
+    # The libraries read an answer before we do, and each of them refuses other things. The guide has these rows, too.
+    **{
+        f"{status} with {encoding!r}": Way(
+            Answer(_head(f"{status} X", JSON, f"Transfer-Encoding: {encoding}") + body, CLOSE),
+            UNKNOWN,
+            CLOSED,
+            aiohttp=(outcome, CLOSED),
+        )
+        for encoding, body in (
+            ("gzip, chunked", CHUNK + b"0\r\n\r\n"),
+            ("chunked\r\nTransfer-Encoding: chunked", CHUNK + b"0\r\n\r\n"),
+            ("gzip", BODY),
+        )
+        for status, outcome in ((200, SENT), (404, REJECTED))
+    },
+    **{
+        f"{status} with chunk size {size!r}": Way(
+            Answer(
+                _head(f"{status} X", JSON, "Transfer-Encoding: chunked") + size + b"\r\n" + BODY + b"\r\n0\r\n\r\n",
+                CLOSE,
+            ),
+            outcome,
+            CLOSED,
+            aiohttp=(UNKNOWN, CLOSED),
+        )
+        for size, statuses in (
+            *((size, {200: SENT, 404: REJECTED}) for size in (b"0x13", b"+13", b"1_3")),
+            *((size, {200: UNKNOWN, 404: REJECTED}) for size in (b"f" * 20, b"zz")),
+        )
+        for status, outcome in statuses.items()
+    },
+    **{
+        f"{status} with {line!r}": Way(
+            Answer(line + b"\r\nContent-Length: 19\r\nConnection: close\r\n\r\n" + BODY, CLOSE),
+            outcome,
+            CLOSED,
+            aiohttp=(UNKNOWN, CLOSED),
+        )
+        for status, outcome in ((200, SENT), (404, REJECTED))
+        for line in (b"HTTP/1.1 %d O\rK" % status, b"HTTP/1.1 %d OK\r\nX: a\0b" % status)
+    },
+    "empty lines before it": Way(Answer(b"\r\n\r\n" + TICKET.data), UNKNOWN, CLOSED, aiohttp=(SENT, KEPT)),
+    "empty lines before a 404": Way(
+        Answer(b"\r\n\r\n" + _api_error(404).data), UNKNOWN, CLOSED, aiohttp=(REJECTED, KEPT)
+    ),
+    "404, noise behind it": Way(Answer(_api_error(404).data + b"noise"), REJECTED, CLOSED, aiohttp=(UNKNOWN, CLOSED)),
     # requests reads only after it has written everything; aiohttp does both at once.
     "refused while the body is never read": Way(
         replace(_api_error(404), deaf=True, then=HANG),
