@@ -19,6 +19,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+_S = TypeVar("_S", bound="Server")
 
 KEEP, CLOSE, RESET, HANG = "keep", "close", "reset", "hang"
 """What a server does with the connection after its answer."""
@@ -130,6 +133,12 @@ class Server:
         """The request lines that arrived."""
         return [request.line for request in self.received]
 
+    def __enter__(self: _S) -> _S:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """Close everything and wait for the threads."""
         self._stopping.set()
@@ -199,11 +208,8 @@ class Server:
 @contextmanager
 def serving(*answers: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Server]:
     """Run a server of scripted answers. Without answers, every request gets a ticket."""
-    server = Server(answers or (TICKET,), tls=tls, host=host)
-    try:
+    with Server(answers or (TICKET,), tls=tls, host=host) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def free_port() -> int:

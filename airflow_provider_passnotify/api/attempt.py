@@ -3,10 +3,10 @@
 The clients only note what they see. This module decides what it means, by the same rules for both:
 
 * As long as certainly no byte of the request was given to the network, every error means "not sent".
-* What comes on a new connection before the first byte of the request is never its answer. Nothing is written then.
 * After that, every error means "no answer". An answer that came after the deadline also means "no answer": when a
   connection is shut down, a cut answer can look like a complete one.
 * An error status counts even if its body was cut or cannot be decoded. A success needs its complete body.
+* What comes on a new connection before the first byte of the request is never its answer. Nothing is written then.
 * A connection is used again only if the answer was complete and was understood, and nothing else came with it.
 """
 

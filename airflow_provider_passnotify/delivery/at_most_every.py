@@ -51,7 +51,7 @@ class AlertLimit:
 
     def __init__(self, journal_path: str, key: tuple[str, str], every: float) -> None:
         self._path = journal_path
-        self._every = every
+        self.every = every
         digest = hashlib.blake2b(repr(key).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         readable = quote(key[0], safe="", errors="surrogatepass")[:60]
         self._folder = f"{FOLDER}/{readable}-{digest}/every-{every:g}s"
@@ -88,9 +88,9 @@ class AlertLimit:
     def _claim(self, about: Mapping[str, Any]) -> pendulum.DateTime | None:
         objects = self._objects = _objects(self._path)
         now = pendulum.now("UTC")
-        window = int(now.timestamp() // self._every)
+        window = int(now.timestamp() // self.every)
         before = _taken_at(objects, self._name(window - 1))
-        if before is not None and (now - before).total_seconds() < self._every:
+        if before is not None and (now - before).total_seconds() < self.every:
             return before
         name = self._name(window)
         data = json.dumps({"at": now.isoformat(), **about, "nonce": uuid.uuid4().hex}).encode()
@@ -103,7 +103,7 @@ class AlertLimit:
         return None
 
     def _name(self, window: int) -> str:
-        start = pendulum.from_timestamp(window * self._every)
+        start = pendulum.from_timestamp(window * self.every)
         return f"{self._folder}/{start.format('YYYY-MM-DDTHH-mm-ss')}.json"
 
 

@@ -205,7 +205,7 @@ class PassNotifyNotifier(BaseNotifier):
                 "Alert to %s: not sent, because one was sent at %s (at most one every %s).",
                 alert.target,
                 taken.format("YYYY-MM-DD HH:mm:ss [UTC]"),
-                timedelta(seconds=seconds_of("at_most_every", self.at_most_every)),
+                timedelta(seconds=alert.limit.every),
             )
         return taken is None
 

@@ -251,11 +251,7 @@ class World:
 
     def _resume(self) -> None:
         """The triggerer has an event: the task goes on, the same try in a new process."""
-        sender = self.current
-        if sender is None or not isinstance(sender.error, Deferred):
-            raise TypeError(f"{sender!r} did not defer")
-        self.state, self.current = "running", None
-        self.resumed = sender
+        self.state, self.resumed, self.current = "running", self.current, None
         self._resume_again()
 
     def _resume_again(self) -> None:

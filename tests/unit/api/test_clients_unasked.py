@@ -7,7 +7,6 @@ import pytest
 from airflow_provider_passnotify.api import attempt
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict
 from tests.answer_table import EVIL
-from tests.certificates import Certificate, make_certificate
 from tests.clients import DELETE, LOOK, SEND, Call, config_for
 from tests.servers import CLOSE, Greeter, answer
 
@@ -31,11 +30,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempt, "QUIET_SECONDS", 20.0)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
 def not_sent(verdicts: list[Verdict]) -> None:
     for verdict in verdicts:
         assert (verdict.outcome, verdict.failure) == (Outcome.NOT_SENT, TransportFailure.UNREACHABLE), verdict
@@ -45,11 +39,8 @@ def not_sent(verdicts: list[Verdict]) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("greeting", GREETINGS.values(), ids=GREETINGS)
 def test_a_greeting_is_nobodys_answer(call: Call, greeting: bytes) -> None:
-    server = Greeter(greeting, NOT_FOUND)
-    try:
+    with Greeter(greeting, NOT_FOUND) as server:
         not_sent(call(config_for(server.url, max_retries=1), SEND, DELETE, LOOK, SEND))
-    finally:
-        server.stop()
     assert server.received == [], "nothing was written"
     assert server.connections == 8, "no connection is used again"
 
@@ -57,19 +48,13 @@ def test_a_greeting_is_nobodys_answer(call: Call, greeting: bytes) -> None:
 @pytest.mark.usefixtures("patient")
 def test_a_greeting_before_the_connection_is_closed(call: Call) -> None:
     """Like this, a gateway refuses a connection when it has too many."""
-    server = Greeter(answer(503, then=CLOSE).data, then=CLOSE)
-    try:
+    with Greeter(answer(503, then=CLOSE).data, then=CLOSE) as server:
         not_sent(call(config_for(server.url, max_retries=0), SEND))
-    finally:
-        server.stop()
 
 
 @pytest.mark.usefixtures("patient")
 def test_a_proxy_that_greets(call: Call) -> None:
-    proxy = Greeter(EVIL, NOT_FOUND)
-    try:
+    with Greeter(EVIL, NOT_FOUND) as proxy:
         config = config_for("http://api.example.com", allow_http=True, proxies={"http": proxy.url}, max_retries=0)
         not_sent(call(config, SEND, SEND))
-    finally:
-        proxy.stop()
     assert proxy.received == []

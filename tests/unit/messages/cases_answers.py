@@ -52,12 +52,9 @@ def server_that_speaks_before_it_is_asked(stage: Stage) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attempt, "QUIET_SECONDS", 20.0)  # ends as soon as the server speaks
         for send in (_single, _batch):
-            server = Greeter(b"220 mail.example.com\r\n")
-            try:
+            with Greeter(b"220 mail.example.com\r\n") as server:
                 stage.connect(server.url, extra={"max_retries": 0})
                 lines.append(send(stage))
-            finally:
-                server.stop()
     return "\n".join(lines)
 
 

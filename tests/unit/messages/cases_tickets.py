@@ -109,12 +109,9 @@ def ticket_connection_is_wrong_for_a_while(stage: Stage) -> None:
         )
         return await anext(aiter(trigger.run()))
 
-    server = Gone((ticket("RUNNING"), ticket("COMPLETED")))
-    try:
+    with Gone((ticket("RUNNING"), ticket("COMPLETED"))) as server:
         stage.connect(server.url)
         event = asyncio.run(fire()).payload
-    finally:
-        server.stop()
     stage.operator(**WAITS).execute_complete(stage.context(), event, 12345)
 
 
