@@ -77,9 +77,10 @@ def test_nobody_twice_and_everyone_named(sandbox: RunningSandbox, tmp_path: Path
         process.communicate()
         time.sleep(0.2)
         unknown.append(in_doubt(store, try_number))
-        assert 0 < unknown[-1] <= 2 * 1000, "two chunks"
+        assert unknown[-1] <= 2 * 1000, "two chunks"
         assert set(sandbox.counts().values()) == {1}
     print("unknown after each kill", unknown)
+    assert any(unknown), "a kill may come between two chunks, but not each of them"
 
     last = start(store, KILLS + 1, sandbox.connection)
     output = last.communicate(timeout=300)[0]
