@@ -141,7 +141,9 @@ def refuse_in_callback(context: Mapping[str, Any], sender: str) -> None:
     state = getattr(ti, "state", None)
     state = getattr(state, "value", state)
     by_hand = getattr(ti, "test_mode", False)  # in 2.11, "airflow tasks test" leaves an earlier run's state there
-    if state in _CALLBACK_STATES and not by_hand:
+    # Airflow 2 may report a dead try more than once. A late report hits the next try, which then has this state, too.
+    is_retry = state == "up_for_retry" and "exception" not in context  # callbacks have one
+    if state in _CALLBACK_STATES and not by_hand and not is_retry:
         raise SendRefusedError(
             explain(
                 f"Not sent: {sender} was called in a callback.",

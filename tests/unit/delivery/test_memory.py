@@ -413,9 +413,19 @@ class TestSeveralSends:
             connect(server)
             send(context)
             context["ti"].state = state
+            context["exception"] = None if state == "success" else RuntimeError()
             for task_id in ("send", "alert"):
                 with pytest.raises(SendRefusedError, match="PassNotifyNotifier"):
                     send(context, task_id=task_id, pass_id="admin")
+        assert posts(server) == ["/v1/pass/123/notify"]
+
+    def test_try_that_airflow_2_has_taken_for_dead_is_no_callback(self, connect: Connect) -> None:
+        """In Airflow 2, a second message that try 1 is dead may come late, and hit try 2."""
+        context = of_task("send", context_of(None, 1, 2, retries=2))
+        context["ti"].state = "up_for_retry"
+        with serving() as server:
+            connect(server)
+            send(context)
         assert posts(server) == ["/v1/pass/123/notify"]
 
 
