@@ -15,6 +15,7 @@ from yarl import URL
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.config import Config
+from airflow_provider_passnotify.api.failure_text import check_size
 from airflow_provider_passnotify.api.protocol import Request, Verdict
 from airflow_provider_passnotify.api.rate_limit import RateLimiter
 from airflow_provider_passnotify.api.watched_aiohttp import AsyncAttempt, TimeLimits, WatchedConnector, current_attempt
@@ -121,8 +122,7 @@ class PassNotifyAsyncClient:
             body = bytearray()
             while piece := await response.content.readany():
                 body += piece
-                if len(body) > request.max_answer_bytes:
-                    raise ValueError(f"the answer is larger than {request.max_answer_bytes} bytes")
+                check_size(len(body), request.max_answer_bytes)
             attempt.end_answer(bytes(body))
         except BaseException:
             response.close()

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import ssl
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.config import Config
+from airflow_provider_passnotify.api.failure_text import TOO_MANY_HEADERS, causes, check_size, failure_text
 from airflow_provider_passnotify.api.protocol import Outcome, Request, TransportFailure, Verdict
 
 _AUTOMATIC_ZLIB_OR_GZIP = 47
@@ -58,7 +59,7 @@ class Attempt:
         :raises ValueError: when there are too many.
         """
         if len(headers) > _MAX_HEADERS:
-            raise ValueError(f"the answer has more than {_MAX_HEADERS} headers")
+            raise ValueError(TOO_MANY_HEADERS)
         self._status, self._headers = status, headers
 
     def end_answer(self, body: bytes) -> None:
@@ -87,23 +88,18 @@ class Attempt:
     def _judge_failure(self) -> Verdict:
         if self.on_its_way:
             failure = TransportFailure.LOST
-        elif any(isinstance(error, ssl.SSLError) for error in _chain(self._error)):
+        elif any(isinstance(error, ssl.SSLError) for error in causes(self._error)):
             failure = TransportFailure.TLS
         else:
             failure = TransportFailure.UNREACHABLE
         if self.expired:
             detail = f"it took longer than its deadline, {self._config.deadline:g} s"
         else:
-            # The innermost cause says what happened. The exceptions around it only repeat URLs and object addresses.
-            *_, cause = _chain(self._error)
-            detail = f"{type(cause).__name__}: {cause}"
+            has_begun = self._status is not None
+            detail = failure_text(
+                self._error, timeout=self._config.timeout, is_sent=self.on_its_way, has_begun=has_begun
+            )
         return protocol.judge_failure(failure, f"{self._config.peer}: {detail}", redact=self._config.redact)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _decoded(body: bytes, encoding: str, limit: int) -> bytes:
@@ -112,12 +108,13 @@ def _decoded(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding in {"", "identity"} or not body:
         return body
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise ValueError(f"the answer's Content-Encoding is {encoding!r:.50}, which nobody asked for")
+        raise ValueError(f"the answer could not be decompressed: its Content-Encoding is {encoding!r:.50}")
     decoder = zlib.decompressobj(_AUTOMATIC_ZLIB_OR_GZIP)
     try:
-        decoded = decoder.decompress(body, limit)
-    except zlib.error as error:
-        raise ValueError(f"the answer is no {encoding}: {error}") from None
+        decoded = decoder.decompress(body, limit + 1)
+    except zlib.error:
+        raise ValueError(f"the answer could not be decompressed: it is no {encoding}") from None
+    check_size(len(decoded), limit, kind="decompressed ")
     if not decoder.eof:
-        raise ValueError(f"the answer, decoded, is cut or larger than {limit} bytes")
+        raise ValueError(f"the answer could not be decompressed: its {encoding} was cut off")
     return decoded

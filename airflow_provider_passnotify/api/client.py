@@ -12,6 +12,7 @@ import requests
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.attempt import Attempt
 from airflow_provider_passnotify.api.config import Config
+from airflow_provider_passnotify.api.failure_text import check_size
 from airflow_provider_passnotify.api.protocol import Request, Verdict
 from airflow_provider_passnotify.api.rate_limit import RateLimiter
 from airflow_provider_passnotify.api.watched_connection import Watchdog, WatchedAdapter, ended_clean
@@ -103,8 +104,7 @@ class PassNotifyClient:
                 body = bytearray()
                 while not attempt.expired and (piece := response.raw.read(_PIECE, decode_content=False)):
                     body += piece
-                    if len(body) > request.max_answer_bytes:
-                        raise ValueError(f"the answer is larger than {request.max_answer_bytes} bytes")
+                    check_size(len(body), request.max_answer_bytes)
                 clean = ended_clean(response.raw)
                 attempt.end_answer(bytes(body))
                 return clean

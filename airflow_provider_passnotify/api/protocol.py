@@ -135,11 +135,11 @@ class Outcome(str, Enum):
 
 
 class TransportFailure(Enum):
-    """Why there is no answer. Only the difference that matters is made."""
+    """Why there is no usable answer. Only the difference that matters is made."""
 
     UNREACHABLE = "unreachable"
     TLS = "TLS problem"
-    LOST = "no answer"
+    LOST = "no usable answer"
     """The request, or a part of it, was on its way."""
 
 
@@ -181,7 +181,7 @@ class Verdict:
 
 
 def judge_failure(failure: TransportFailure, detail: str, *, redact: Callable[[str], str] = str) -> Verdict:
-    """Judge a request that got no answer."""
+    """Judge a request that got no usable answer."""
     outcome = Outcome.UNKNOWN if failure is TransportFailure.LOST else Outcome.NOT_SENT
     return Verdict(outcome, f"{failure.value}: {_phrase(shorten(redact(detail), 500))}", failure=failure)
 

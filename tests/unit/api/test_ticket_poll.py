@@ -40,7 +40,7 @@ TROUBLE = [
     pytest.param(answer(500, b"oops"), "HTTP 500", True, id="500"),
     pytest.param(answer(307, b"", Location="http://x"), "a redirect", True, id="redirect"),
     pytest.param(judge_failure(TransportFailure.UNREACHABLE, "refused"), "unreachable", True, id="unreachable"),
-    pytest.param(judge_failure(TransportFailure.LOST, "reset"), "no answer", True, id="lost"),
+    pytest.param(judge_failure(TransportFailure.LOST, "reset"), "no usable answer", True, id="lost"),
     pytest.param(answer(200, b"<html>"), "without a JSON body", False, id="no JSON"),
     pytest.param(answer(200, [1]), "is no JSON object", False, id="list"),
     pytest.param(answer(200, {"ID": 1}), "has no status", False, id="no status"),

@@ -169,7 +169,7 @@ async def test_the_time_is_up_even_for_a_trigger_that_starts_again(
         ({"action": "status", "status": 429, "retry_after": 0}, "HTTP 429"),
         ({"action": "status", "status": 408}, "HTTP 408"),
         ({"action": "status", "status": 500}, "HTTP 500"),
-        ({"action": "close_before"}, "no answer"),
+        ({"action": "close_before"}, "no usable answer"),
         ({"action": "body", "body": "<html>"}, "without a JSON body"),
         ({"action": "body", "body": "[]"}, "the answer is no JSON object"),
         ({"action": "body", "body": "{}"}, "has no status"),
