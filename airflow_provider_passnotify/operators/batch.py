@@ -43,19 +43,20 @@ class _NotificationsBatchOperator(BatchOperator):
         elif isinstance(rows, Mapping | int | float | bytes):
             raise ValueError(_NO_ROWS.format(kind=type(rows).__name__))
 
-    def _is_file(self) -> bool:
+    def _file(self) -> str | None:
         rows = self.notifications
-        return isinstance(rows, str) or (not isinstance(rows, LiteralRows) and hasattr(rows, "open"))
+        is_file = isinstance(rows, str) or (not isinstance(rows, LiteralRows) and hasattr(rows, "open"))
+        return str(rows) if is_file else None  # also for an ObjectStoragePath or a Path
 
     def _null_values(self) -> Collection[str] | None:
-        return self.null_values if self._is_file() else None
+        return None if self._file() is None else self.null_values
 
     def _rows(self, context: Context) -> Rows:  # noqa: ARG002
         rows = self.notifications
         if isinstance(rows, LiteralRows):
             return read_list(rows.rows)
-        if self._is_file():
-            return self._read(str(rows))  # also for an ObjectStoragePath or a Path
+        if (file := self._file()) is not None:
+            return self._read(file)
         if hasattr(rows, "to_dict"):
             raise ValueError(
                 'notifications is a DataFrame; give .to_dict("records") of it, with ids that were read as text '
@@ -75,14 +76,14 @@ class _NotificationsBatchOperator(BatchOperator):
         except Exception as error:
             raise PassNotifyError(
                 explain(
-                    f"Task {self.task_id!r}: nothing was sent: the file of notifications cannot be read.",
-                    known=[f"the file: {path}", f"{type(error).__name__}: {error}"],
+                    f"Task {self.task_id!r}: not {self._done}: the file cannot be read.",
+                    known=[f"The file: {path}", f"{type(error).__name__}: {error}"],
                     ways=[
-                        "look whether the task that writes the file has run, and has written it to this place",
-                        "give a whole path or a URL: each worker has its own disk and its own working directory",
-                        "look at the connection in the URL, and at what it may read",
-                        "then clear this task",
+                        "Look whether the task that writes the file has run, and has written it to this place.",
+                        "Give a whole path or a URL: each worker has its own disk and its own working directory.",
+                        "Look at the connection in the URL, and at what it may read. Then clear the task.",
                     ],
+                    section="Not sent",
                 )
             ) from error
 

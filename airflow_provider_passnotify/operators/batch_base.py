@@ -117,7 +117,7 @@ class BatchOperator(TargetArgumentsOperator):
         from airflow_provider_passnotify.delivery.batch.run import BatchRun
         from airflow_provider_passnotify.delivery.task import TaskTry
 
-        with Ledger(TaskTry.of(context).try_number) as ledger:
+        with Ledger(TaskTry.of(context).try_number, done=self._done) as ledger:
             self._fill(ledger, context)
             send_before = self._prepare(ledger, journal)
             self._check_tickets(ledger)
@@ -152,7 +152,7 @@ class BatchOperator(TargetArgumentsOperator):
                         known=[f"report_path: {self.report_path}", f"{type(problem).__name__}: {problem}"],
                         ways=[
                             "The first failures are in the XCom of the task, and so are the ticketIds (up to 10,000).",
-                            "Make report_path writable, then clear the task. It sends what was not sent, and writes.",
+                            f"Make report_path writable, then clear the task. {self._when_cleared}",
                         ],
                         section="Batch incomplete",
                     ),
@@ -176,9 +176,21 @@ class BatchOperator(TargetArgumentsOperator):
         """Return the rows. Nothing has been sent yet, and if this raises, nothing will be sent."""
         raise NotImplementedError
 
+    def _file(self) -> str | None:
+        """Return the path of the file of rows. ``None`` if the rows do not come from a file."""
+        return None
+
     def _null_values(self) -> Collection[str] | None:
         """Return the texts that count as absent. ``None`` if the rows do not come from a file."""
         return None
+
+    @property
+    def _done(self) -> str:
+        return "deleted" if self.deletes else "sent"
+
+    @property
+    def _when_cleared(self) -> str:
+        return "It deletes all rows again." if self.deletes else "It sends what was not sent, and writes."
 
     def _defaults(self) -> dict[str, Any]:
         return {"target_type": self.target_type, **self._ids()}
@@ -215,7 +227,7 @@ class BatchOperator(TargetArgumentsOperator):
             why = f"{type(error).__name__}: {error}"
             raise PassNotifyError(
                 explain(
-                    "Not sent: the report cannot be written.",
+                    f"Not {self._done}: the report cannot be written.",
                     known=[f"report_path: {self.report_path}", why],
                     ways=["Correct report_path, or its permissions, then clear the task."],
                     section="Not sent",
@@ -232,13 +244,31 @@ class BatchOperator(TargetArgumentsOperator):
                 ledger.fill(rows, reader, limit=self.max_notifications, check=self._check_not_killed)
             reader.check_source()
 
-        self._checked(fill)
+        try:
+            fill()
+        except InvalidNotificationError:
+            raise  # its message already says where
+        except ValueError as error:
+            raise self._refused(error) from None
         counts = ledger.counts()
         found = in_words({"Not usable": counts.failed, "Equal to another": counts.duplicate})
         log.info("%s", " ".join([f"Rows: {counts.total:,}.", *found]))
         self._warnings = reader.warnings
         for warning in self._warnings:
             log.warning("%s", warning)
+
+    def _refused(self, error: ValueError) -> InvalidNotificationError:
+        """Return the error for rows that cannot be used as a whole."""
+        file = self._file()
+        what = "the rows" if file is None else "the file"
+        return InvalidNotificationError(
+            explain(
+                f"Task {self.task_id!r}: not {self._done}: {what} cannot be used.",
+                known=["" if file is None else f"The file: {file}", str(error)],
+                ways=getattr(error, "ways", [f"Mend {'that' if file is None else what}, then clear the task."]),
+                section="Rejected",
+            )
+        )
 
     def _check_tickets(self, ledger: Ledger) -> None:
         if not self.wait_for_completion:
@@ -247,9 +277,9 @@ class BatchOperator(TargetArgumentsOperator):
         if rows > MAX_TICKETS:
             raise InvalidNotificationError(
                 explain(
-                    f"Not sent: {rows:,} rows are too many to wait for.",
+                    f"Not {self._done}: {rows:,} rows are too many to wait for.",
                     known=[f"Task {self.task_id!r}: wait_for_completion can wait for {MAX_TICKETS:,} tickets."],
-                    ways=["Send without wait_for_completion.", "Or map the task over shards of the rows."],
+                    ways=["Leave wait_for_completion out.", "Or map the task over shards of the rows."],
                     section="Not sent",
                 )
             )
@@ -258,9 +288,9 @@ class BatchOperator(TargetArgumentsOperator):
         if self._killed:
             raise PassNotifyError(
                 explain(
-                    "Not sent: the task was told to stop.",
-                    known=["No row was sent by this try."],
-                    ways=["Clear the task to send."],
+                    f"Not {self._done}: the task was told to stop.",
+                    known=[f"No row was {self._done} by this try."],
+                    ways=["Clear the task to start it again."],
                     section="Not sent",
                 )
             )
@@ -298,9 +328,10 @@ class BatchOperator(TargetArgumentsOperator):
         rows = [f"{_name_row(row)}: {row['error']:.300}" for row in failures]
         more = counts.failed + counts.unknown - len(rows)
         ways = [f"All rows are in the report: {self.report_path}"] if self.report_path else []
-        if counts.failed:
-            verb = "delete" if self.deletes else "send"
-            ways.append(f"To {verb} the failed rows and nobody else: mend the cause, then clear the task.")
+        if self.deletes:
+            ways.append("Mend the cause, then clear the task. It deletes all rows again, which does no harm.")
+        elif counts.failed:
+            ways.append("To send the failed rows and nobody else: mend the cause, then clear the task.")
         if counts.unknown and not self.deletes:
             ways.append("Unknown rows are not sent again automatically. Look whether some of them arrived.")
             ways += self._ways_to_send_unknown()

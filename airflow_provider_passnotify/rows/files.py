@@ -42,9 +42,9 @@ def read_file(name: str, open_file: Callable[[], IO[bytes]]) -> Iterator[Mapping
         with open_file() as raw, gzip.GzipFile(fileobj=raw) if packed else raw as file:
             yield from read(read_lines(cast("IO[bytes]", file)))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{name} is not a whole gzip file: {error}") from None
+        raise ValueError(f"It is not a whole gzip file: {error}.") from None
     except IsADirectoryError:
-        raise ValueError(f"{name!r:.200} is a folder; give the path of one file.") from None
+        raise ValueError("It is a folder. Give the path of one file.") from None
 
 
 def _format_of(name: str) -> tuple[Callable[[Iterator[bytes]], Iterator[Mapping[str, Any] | BadRow]], bool]:

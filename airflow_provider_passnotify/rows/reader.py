@@ -162,8 +162,8 @@ class RowReader:
         """
         if self._unused and not self._has_known:
             raise ValueError(
-                f"nothing was sent: no row has a column that is known (there are {_listed(self._unused)}), so only "
-                "what the operator itself says would be sent. Is it the right file or query?"
+                f"No row has a column that is known (there are {_listed(self._unused)}), so only what the operator "
+                "itself says would be sent. Is it the right file or query?"
             )
 
     def name(self, row: Mapping[str, Any]) -> dict[str, str]:

@@ -59,4 +59,4 @@ class CircuitBreaker:
         if self.opened is None:
             reason = f"given up: {why}; the last answer: {verdict.reason}"
             self.opened = Verdict(Outcome.NOT_SENT, reason, retry_after=verdict.retry_after)
-            log.error("The other rows are not sent: %s", reason)
+            log.error("The batch ends early: %s", reason)

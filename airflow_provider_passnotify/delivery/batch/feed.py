@@ -30,7 +30,7 @@ T = TypeVar("T")
 PARTIAL_WRITE_SECONDS = 0.1
 """Seconds to wait for the last rows of a chunk. After that, the rows that are done are written."""
 _STATES = {Status.SENT: SENT, Status.UNKNOWN: UNKNOWN, Status.FAILED: NOT_SENT}
-_ENDED_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task ended while this one was being sent")
+_ENDED_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task ended while this row was on its way")
 
 
 class ChunkFeeder:

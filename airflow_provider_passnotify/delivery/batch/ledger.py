@@ -93,6 +93,8 @@ DROP TABLE twice;
 class TooManyRowsError(ValueError):
     """The source has more rows than the batch may have."""
 
+    ways = ("Look at the source (a wrong WHERE clause?), or raise max_notifications.",)
+
 
 class PendingRow(NamedTuple):
     """A row that is to be sent."""
@@ -119,7 +121,10 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows there are of each status."""
+    """How many rows there are of each status.
+
+    :param done: the word for what was done with the rows that count as sent.
+    """
 
     pending: int = 0
     sent: int = 0
@@ -127,6 +132,7 @@ class Counts:
     unknown: int = 0
     duplicate: int = 0
     left_out: int = 0
+    done: str = "sent"
 
     @property
     def total(self) -> int:
@@ -141,7 +147,7 @@ class Counts:
             "left out": self.left_out,
         }
         parts = [f"{count:,} {word}" for word, count in others.items() if count]
-        return ", ".join([f"{self.sent:,} of {self.total:,} sent", *parts])
+        return ", ".join([f"{self.sent:,} of {self.total:,} {self.done}", *parts])
 
 
 def in_words(counts: Mapping[str, int]) -> list[str]:
@@ -153,10 +159,11 @@ class Ledger:
     """The rows of a batch. Use it as a context manager, by one thread at a time.
 
     :param try_number: of the task, for the report.
+    :param done: what people read of a row whose request was accepted: "sent", or "deleted". Its status is ``SENT``.
     """
 
-    def __init__(self, try_number: int = 1) -> None:
-        self._try_number = try_number
+    def __init__(self, try_number: int = 1, *, done: str = "sent") -> None:
+        self._try_number, self.done = try_number, done
         self._filled_at = now_ms()
         self._folder = tempfile.TemporaryDirectory(prefix="passnotify-")  # only this user may read it
         self.connection = sqlite3.connect(
@@ -194,10 +201,7 @@ class Ledger:
         held = 0
         for number, row in enumerate(source, 1):
             if limit is not None and number > limit:
-                raise TooManyRowsError(
-                    f"the source has more than {limit} rows (max_notifications). Nothing was sent.\n"
-                    "What you can do: look at the source (a wrong WHERE clause?), or raise max_notifications."
-                )
+                raise TooManyRowsError(f"There are more than {limit:,} rows (max_notifications).")
             record = _record(number, row, reader)
             records.append(record)
             held += len(record[5] or b"")
@@ -254,7 +258,7 @@ class Ledger:
     def counts(self) -> Counts:
         """Count the rows."""
         found = self.connection.execute("SELECT status, COUNT(*) FROM rows GROUP BY status")
-        return Counts(**{STATUS_NAMES[status]: count for status, count in found})
+        return Counts(**{STATUS_NAMES[status]: count for status, count in found}, done=self.done)
 
     def ticket_ids(self) -> Iterator[int]:
         """Return the tickets of the rows that this task has sent."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pendulum
 
@@ -107,7 +108,7 @@ class BatchRun:
         finally:
             gc.unfreeze()
             if self._ended.is_set():  # else the ledger is the thread's
-                self._ledger.give_up(f"not sent: {self.ended_early or 'the batch ended before it'}")
+                self._ledger.give_up(f"not {self._ledger.done}: {self.ended_early or 'the batch ended before it'}")
         if self._error is not None:
             raise self._error
 
@@ -159,7 +160,7 @@ class BatchRun:
         if self.ended_early is not None:
             if self._feeder is not None:
                 self._feeder.halt()
-            raise StoppedError(f"not sent: {self.ended_early}")
+            raise StoppedError(f"not {self._ledger.done}: {self.ended_early}")
 
     def _on_result(self, job: Job, verdict: Verdict) -> None:
         if self._feeder is None or self._sender is None:
@@ -185,12 +186,12 @@ class BatchRun:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
             done, finished = feeder.tally.counts, feeder.tally.done
-            counts = Counts(
+            counts = replace(
+                self._before,
                 pending=self._before.pending - finished,
                 sent=self._before.sent + done[Status.SENT],
                 failed=self._before.failed + done[Status.FAILED],
                 unknown=self._before.unknown + done[Status.UNKNOWN],
-                duplicate=self._before.duplicate,
             )
             self._on_progress(counts)
             log.info("%s", progress_line(counts, finished / (time.monotonic() - started)))

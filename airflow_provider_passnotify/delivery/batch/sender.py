@@ -25,8 +25,8 @@ STOP_GRACE_SECONDS = 3.0
 MAX_THROTTLED_ATTEMPTS = 10
 """After so many throttled attempts a row is given up: others were accepted meanwhile, so the row is the reason."""
 
-_NOT_STARTED = Verdict(Outcome.NOT_SENT, "the task was stopped before this one was sent")
-_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task was stopped while this one was being sent")
+_NOT_STARTED = Verdict(Outcome.NOT_SENT, "the task was stopped before it was the turn of this row")
+_IN_FLIGHT = Verdict(Outcome.UNKNOWN, "the task was stopped while this row was on its way")
 
 
 @dataclass(slots=True)

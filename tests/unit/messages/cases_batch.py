@@ -29,6 +29,13 @@ def _batch(stage: Stage, *answers: Any, rows: Any = 3, context: Any = None, **ar
         SendNotificationBatchOperator(notifications=rows, **given).execute(context)
 
 
+def _delete(stage: Stage, *answers: Any, rows: Any = None, **arguments: Any) -> None:
+    with stage.answering(*answers) as server:
+        stage.connect(server.url, extra={"max_retries": 0, "max_connections": 1})
+        rows = rows or [{"target_type": "pass", "pass_id": number} for number in (1, 2)]
+        DeleteNotificationBatchOperator(task_id="batch", notifications=rows, **arguments).execute(stage.context())
+
+
 @case
 def batch_sent(stage: Stage) -> None:
     _batch(stage)
@@ -73,10 +80,25 @@ def batch_host_is_not_the_api(stage: Stage) -> None:
 
 @case
 def batch_of_deletions_failed(stage: Stage) -> None:
-    with stage.answering(api_error(404, "There is no such pass.")) as server:
-        stage.connect(server.url, extra={"max_retries": 0, "max_connections": 1})
-        rows = [{"target_type": "pass", "pass_id": 1}]
-        DeleteNotificationBatchOperator(task_id="batch", notifications=rows).execute(stage.context())
+    _delete(stage, api_error(404, "There is no such pass."))
+
+
+@case
+def batch_of_deletions(stage: Stage) -> None:
+    _delete(stage)
+
+
+@case
+def batch_of_deletions_unknown(stage: Stage) -> None:
+    _delete(stage, TICKET, NOTHING)
+
+
+@case
+def batch_of_deletions_refused(stage: Stage) -> None:
+    path = stage.folder / "rows.csv"
+    path.write_text("pass_id,PASS_ID\n1,2\n")
+    stage.refuses("file", lambda: _delete(stage, rows=str(path)))
+    stage.refuses("report", lambda: _delete(stage, report_path=stage.folder))
 
 
 @case
@@ -267,4 +289,5 @@ def batch_a_second_time(stage: Stage) -> None:
 def batch_progress(stage: Stage) -> str:  # noqa: ARG001
     """The line that is written every few seconds."""
     counts = ledger.Counts(pending=900_000, sent=99_990, unknown=10)
-    return run.progress_line(counts, 3700.0)
+    deleted = ledger.Counts(pending=10, sent=20, done="deleted")
+    return f"{run.progress_line(counts, 3700.0)}\n{run.progress_line(deleted, 5.0)}"

@@ -209,8 +209,8 @@ class TestWhereRowsComeFrom:
             batch(str(path)).execute(context())
         assert not isinstance(refused.value, AirflowFailException), "the file may come"
         first, *rest = str(refused.value).splitlines()
-        assert first == "Task 'batch': nothing was sent: the file of notifications cannot be read."
-        assert f"- the file: {path}" in rest
+        assert first == "Task 'batch': not sent: the file cannot be read."
+        assert f"- The file: {path}" in rest
         assert any("FileNotFoundError" in line for line in rest)
         assert "What you can do:" in rest
 
@@ -228,9 +228,11 @@ class TestWhereRowsComeFrom:
     ) -> None:
         path = tmp_path / "rows.csv"
         path.write_text(text)
-        with pytest.raises(InvalidNotificationError, match="no row has a column that is known") as refused:
+        with pytest.raises(InvalidNotificationError, match="No row has a column that is known") as refused:
             batch(str(path), pass_id=FIRST, value="Hello", max_failures=1.0).execute(context())
-        assert "Task 'batch': nothing was sent" in str(refused.value)
+        assert f"Task 'batch': not sent: the file cannot be used.\nWhat is known:\n- The file: {path}\n" in str(
+            refused.value
+        )
         assert sandbox.counts() == {}
 
     def test_a_row_without_any_known_column_is_not_sent(self, sandbox: RunningSandbox) -> None:

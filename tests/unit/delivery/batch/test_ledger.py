@@ -313,3 +313,14 @@ class TestResuming:
                     earlier.append(Entry(row.recipient_digest, row.content_digest, ticket_id, try_number))
                 assert ledger.counts().total >= len(rows)
             assert all(sent[pass_id] <= most[pass_id] for pass_id in sent)
+
+
+def test_what_people_read_of_deletions() -> None:
+    """Only the word is another: the status is the same."""
+    rows = [{"target_type": "pass", "pass_id": number} for number in (1, 2, 3)]
+    with Ledger(done="deleted") as ledger:
+        ledger.fill(rows, RowReader({}, delete=True))
+        ledger.record([Result(1, Status.SENT, 7)])
+        ledger.give_up("not deleted: the task was told to stop")
+        assert str(ledger.counts()) == "1 of 3 deleted, 2 failed"
+        assert json.loads(next(ledger.report()))["status"] == "sent"
