@@ -224,8 +224,12 @@ def encodable(text: str) -> str:
 
 
 def shorten(text: str, length: int = _MAX_TEXT_LENGTH) -> str:
-    """Cut a text that comes from a server. Such a text may be very long, and is never logged or kept in full length."""
-    return encodable(text[:length])
+    """Cut a text that is too long, at a word. What a server says is never logged or kept in full length."""
+    if len(text) > length:
+        cut = text[: length - 2]
+        end = cut.rfind(" ")
+        text = (cut[:end] if end > length // 2 else cut) + " …"
+    return encodable(text)
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:

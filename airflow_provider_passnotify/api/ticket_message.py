@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from airflow_provider_passnotify.api.protocol import shorten
 from airflow_provider_passnotify.api.tickets import Ticket
 
 _MAX_NAMED = 20
@@ -25,7 +26,7 @@ def facts(total: int, *, left: list[Ticket], failed: list[Ticket], problem: str)
         first = failed[0]
         parts.append(f"{len(failed)} of {total} tickets failed: {_named(failed)}.")
         if first.children:
-            parts.append(f"Children of {first.id}: {as_json(first.children):.500}.")
+            parts.append(f"Children of {first.id}: {shorten(as_json(first.children), 500)}.")
     if left and problem:
         parts.append(f"The last problem: {problem.removesuffix('.')}.")
     return parts or [f"{total} of {total} tickets succeeded."]

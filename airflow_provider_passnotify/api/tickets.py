@@ -134,16 +134,15 @@ def read_ticket(ticket_id: int, payload: object, words: StatusWords | None = Non
     :raises ValueError: if it is not an object or has no status.
     """
     if not isinstance(payload, dict):
-        raise ValueError(f"ticket {ticket_id}: the answer is no JSON object: {payload!r:.60}")
+        raise ValueError(f"ticket {ticket_id}: the answer is no JSON object: {shorten(repr(payload), 60)}")
     status = _field(payload, "status", "Status")
     if not isinstance(status, str) or not status.strip():
-        keys = sorted(f"{key:.50}" for key in payload)[:20]
+        keys = sorted(shorten(key, 50) for key in payload)[:20]
         raise ValueError(f"ticket {ticket_id}: the answer has no status; it has {_storable(keys)}.")
     own_id = _field(payload, "id", "ID")
     if own_id is not None and parse_ticket_id(own_id) != ticket_id:
         raise ValueError(f"ticket {ticket_id}: the answer is about another ticket ({shorten(repr(own_id), 50)}).")
-    if len(status) > _MAX_STATUS_LENGTH:
-        status = shorten(status, _MAX_STATUS_LENGTH) + "..."
+    status = shorten(status, _MAX_STATUS_LENGTH) if len(status) > _MAX_STATUS_LENGTH else status
     state = (words or StatusWords()).state(status)
     created = _field(payload, "createdAt")
     children = None if brief and state is TicketState.RUNNING else _field(payload, "children")

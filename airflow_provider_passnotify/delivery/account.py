@@ -6,28 +6,22 @@ import logging
 from collections.abc import Iterable
 
 from airflow_provider_passnotify.delivery.journal import Delivery
+from airflow_provider_passnotify.delivery.session import clears_on_success, discards_on_clear
 from airflow_provider_passnotify.delivery.store import TaskStore
 from airflow_provider_passnotify.delivery.task import Begin
 from airflow_provider_passnotify.exceptions import SendRefusedError, explain
 
 log = logging.getLogger(__name__)
 
-_NEXT_TIME = (
-    "For the next time: journal_path keeps the records on every Airflow version.",
-    "For the next time: where Airflow 3.4 asks when you clear a task, keep the task state.",
-    "If a duplicate does no harm: delivery='at_least_once' sends again.",
-)
 THEN_CLEAR = "Else clear the task when the journal can be reached again."
 MUST_NOT_SEND = "The task was marked, cleared or started again meanwhile: nothing. This process must not send."
 SINGLE = (
     "Look whether it arrived. It arrived: mark the task as success.",
     "It did not arrive: clear the task with on_clear='resend'. That sends it.",
-    *_NEXT_TIME,
 )
 BATCH = (
     "The earlier tries wrote a report: clear with resume_from= this report and on_clear='resend'. It sends the others.",
     "Or clear the task with on_clear='resend'. That sends all rows again.",
-    *_NEXT_TIME,
 )
 
 
@@ -81,21 +75,37 @@ def check_accounted(
     how = "the task was cleared with on_clear='resume'" if cleared else "it may be a retry"
     if while_running:
         how = "the task was cleared while it ran"
-    raise refused(f"This is try {number}, and {how}.", f"{why[0].upper()}{why[1:]}.", to=to, ways=ways)
+    raise refused(tasks, f"This is try {number}, and {how}.", f"{why[0].upper()}{why[1:]}.", to=to, ways=ways)
 
 
-def refused(*known: str, to: str = "", ways: Iterable[str]) -> SendRefusedError:
+def refused(tasks: TaskStore, *known: str, to: str = "", ways: Iterable[str]) -> SendRefusedError:
     """Return the error of a try that must not send.
 
+    :param tasks: the records of this try.
     :param known: the facts.
     :param to: the words " to " and the target. Empty for a batch.
-    :param ways: what the user can do.
+    :param ways: what the user can do now.
     """
     return SendRefusedError(
         explain(
             f"Not sent{to}: nobody knows what earlier tries sent.",
             known=known,
-            ways=ways,
+            ways=[*ways, *_next_time(tasks)],
             section="Nobody knows what earlier tries sent",
         )
     )
+
+
+def _next_time(tasks: TaskStore) -> list[str]:
+    """Return what keeps the records of the next task, where there are several ways on this Airflow."""
+    if tasks.folder is not None:
+        ways = [
+            "For the next time: all workers must share the folder of journal_path, and nobody may change what is in it."
+        ]
+    else:
+        ways = ["For the next time: journal_path keeps the records on every Airflow version."]
+        if discards_on_clear():
+            ways.append("For the next time: when Airflow asks as you clear a task, keep the task state.")
+        if clears_on_success():
+            ways.append("For the next time: turn [state_store] clear_on_success off.")
+    return [*ways, "If a duplicate does no harm: delivery='at_least_once' sends again."]

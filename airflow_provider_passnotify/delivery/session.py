@@ -191,9 +191,14 @@ def configured_path() -> str | None:
 
 def may_discard() -> bool:
     """Whether Airflow's store may discard records before they expire: after a clear, or after a success."""
+    return discards_on_clear() or clears_on_success()
+
+
+def discards_on_clear() -> bool:
+    """Whether this Airflow asks, when a task is cleared, whether to keep its state."""
     from airflow import __version__
 
-    return [int(part) for part in __version__.split(".")[:2]] >= [3, 4] or clears_on_success()
+    return [int(part) for part in __version__.split(".")[:2]] >= [3, 4]
 
 
 def clears_on_success() -> bool:

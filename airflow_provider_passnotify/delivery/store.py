@@ -206,7 +206,11 @@ class TaskStore:
         try:
             return self._is_being_cleared()
         except Exception as error:  # noqa: BLE001 (the record is then written as it is)
-            log.warning("Whether the task is being cleared cannot be read: %s: %s", type(error).__name__, error)
+            log.warning(
+                "Whether the task is being cleared cannot be read. If it is, the next try may send again. (%s: %s)",
+                type(error).__name__,
+                error,
+            )
             return False
 
     def why_unaccounted(self, counts_from: int, newest: int | None = None) -> str | None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_passnotify.api.protocol import shorten
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 MAX_TICKETS = 10_000
 """With more tickets than this, they are only in the report. A million numbers are too many for an XCom."""
 MAX_FAILURES = 100
+MAX_REASON_LENGTH = 300
 MAX_NAMED = 5
 """The error names so many rows. The report names all of them."""
 
@@ -325,7 +327,7 @@ class BatchOperator(TargetArgumentsOperator):
         return BatchFailedError(message, summary)
 
     def _explain(self, run: BatchRun, counts: Counts, failures: list[dict[str, Any]]) -> str:
-        rows = [f"{_name_row(row)}: {row['error']:.300}" for row in failures]
+        rows = [f"{_name_row(row)}: {shorten(row['error'], MAX_REASON_LENGTH)}" for row in failures]
         more = counts.failed + counts.unknown - len(rows)
         ways = [f"All rows are in the report: {self.report_path}"] if self.report_path else []
         if self.deletes:
@@ -370,7 +372,16 @@ class BatchOperator(TargetArgumentsOperator):
             self._write(report, ledger)
             self._push(context, self._summary(ledger, ledger.counts()))
         except Exception as problem:  # noqa: BLE001
-            log.warning("The report or the XComs could not be saved: %s: %s", type(problem).__name__, problem)
+            log.warning(
+                "%s",
+                explain(
+                    "The report or the XComs could not be saved.",
+                    known=[
+                        "" if self.report_path is None else f"report_path: {self.report_path}",
+                        f"{type(problem).__name__}: {problem}",
+                    ],
+                ),
+            )
 
 
 def _without_none(summary: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ _FAILED_FINAL = (
 )
 _LATE = (
     "Nothing, if Airflow retries the task: the retry waits for the same tickets, and sends nothing.",
-    "The API needs longer than timeout: make timeout longer.",
+    "The API needs longer than {limit}: make {limit} longer.",
 )
 _LATE_FINAL = ("Ask later: a NotificationTicketSensor with this ticketId only asks. Nothing needs to be sent again.",)
 
@@ -203,10 +203,11 @@ def conclude(tracker: TicketTracker, *, final: bool, whom: str = "") -> None:
     if tracker.end is End.TIMEOUT:
         left = tracker.tickets(TicketState.RUNNING)
         by_airflow = tracker.by_execution_timeout
+        limit = "execution_timeout" if by_airflow else "timeout"
         message = explain(
-            f"{_named(left, tracker, whom)} did not end in time ({'execution_timeout' if by_airflow else 'timeout'}).",
+            f"{_named(left, tracker, whom)} did not end in time ({limit}).",
             known=[*tracker.facts, _ACCEPTED],
-            ways=_LATE_FINAL if final else _LATE,
+            ways=_LATE_FINAL if final else [way.format(limit=limit) for way in _LATE],
             section="Tickets",
         )
         if by_airflow:

@@ -16,6 +16,7 @@ from airflow_provider_passnotify.api.ticket_event import load_event
 from airflow_provider_passnotify.api.ticket_tracker import End, TicketTracker
 from airflow_provider_passnotify.api.tickets import StatusWords, clean_ticket_id
 from airflow_provider_passnotify.arguments import (
+    MAX_DURATION,
     check_conn_id,
     check_flags,
     checked,
@@ -79,9 +80,11 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
     ) -> None:
         try:
             super().__init__(**kwargs)
-        except OverflowError as error:
-            problem = f"Task {kwargs.get('task_id')!r}: poke_interval, timeout or max_wait is too long: {error}"
-            raise InvalidNotificationError(problem) from None
+        except OverflowError:
+            raise InvalidNotificationError(
+                f"Task {kwargs.get('task_id')!r}: poke_interval, timeout or max_wait is longer than "
+                f"{MAX_DURATION.days:,} days."
+            ) from None
         self.ticket_id = ticket_id = materialize(ticket_id)
         self.passnotify_conn_id = passnotify_conn_id
         self.success_statuses = materialize(success_statuses)

@@ -97,11 +97,10 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
             raise PassNotifyConfigError(
                 "SqlToPassNotifyOperator needs the common SQL provider: install airflow-provider-passnotify[sql]."
             ) from error
-        hook = BaseHook.get_connection(self.sql_conn_id).get_hook(  # type: ignore[no-untyped-call]
-            hook_params=self.hook_params
-        )
+        connection = BaseHook.get_connection(self.sql_conn_id)
+        hook = connection.get_hook(hook_params=self.hook_params)  # type: ignore[no-untyped-call]
         if not isinstance(hook, DbApiHook):
             raise PassNotifyConfigError(
-                f"Connection {self.sql_conn_id!r} is not a SQL connection (its hook is {type(hook).__name__})."
+                f"Connection {self.sql_conn_id!r} is not a SQL connection (its type is {connection.conn_type!r})."
             )
         return hook

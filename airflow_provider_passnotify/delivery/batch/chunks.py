@@ -174,13 +174,17 @@ class ChunkJournal:
                 if value is not UNREADABLE:
                     yield from (entry for entry in _entries(value, try_number) if entry.ticket_id not in failed)
                 elif self._delivery is Delivery.AT_MOST_ONCE:
-                    raise refused(f"The record of chunk {number} of try {try_number} cannot be read.", ways=BATCH)
+                    raise refused(
+                        self._tasks, f"The record of chunk {number} of try {try_number} cannot be read.", ways=BATCH
+                    )
                 number += 1
             if try_number == self._tasks.try_number:
                 self.next_number = number  # where a process of the same try came before
         if self._delivery is Delivery.AT_MOST_ONCE and not self._tasks.still_has(self._after):
             raise refused(
-                "Their records were discarded while they were read: the task was cleared at this moment.", ways=BATCH
+                self._tasks,
+                "Their records were discarded while they were read: the task was cleared at this moment.",
+                ways=BATCH,
             )
 
     def write(self, value: dict[str, Any], number: int, stage: str) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from airflow_provider_passnotify.api.protocol import Request, encodable
+from airflow_provider_passnotify.api.protocol import Request, shorten
 from airflow_provider_passnotify.rows.reader import Message, RowReader
 from airflow_provider_passnotify.rows.source import BadRow, Rows
 
@@ -341,7 +341,7 @@ def _as_json(text: str | None) -> str | None:
 
 
 def _short(text: str | None) -> str | None:
-    return text and encodable(text[:_MAX_ERROR_LENGTH])
+    return text and shorten(text, _MAX_ERROR_LENGTH)
 
 
 def now_ms() -> int:

@@ -95,6 +95,20 @@ def test_without_an_answer(failure: TransportFailure, outcome: Outcome) -> None:
     assert len(verdict.reason) < 600
 
 
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("one two", "one two"),
+        ("one two three", "one two …"),
+        ("one twothree", "one twoth …"),
+        ("onetwothreefour", "onetwothr …"),
+    ],
+)
+def test_a_long_text_is_cut_at_a_word_where_it_has_one(text: str, cut: str) -> None:
+    assert protocol.shorten(text, 11) == cut
+    assert protocol.shorten("\ud83d") == "?", "half an emoji cannot be logged"
+
+
 @pytest.mark.parametrize("body", [b"\xff\xfe\xfa", b"{" * 10**6, b"[" * 10**6, b"1" * 10**5, b"\x00", b'{"a": NaN}'])
 @pytest.mark.parametrize("status", [200, 400, 500, 503])
 def test_a_body_of_nonsense_is_no_crash(body: bytes, status: int) -> None:

@@ -70,7 +70,8 @@ def test_a_gateways_error_is_no_failed_ticket(word: str) -> None:
 def test_a_long_status_is_cut_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     for status in ("x" * 5_000_000, "FAILED" + " " * 300 + "?", " " * 300 + "FAILED"):
         ticket = read_ticket(7, {"status": status, "ID": 7, "createdAt": "2" * 5_000_000})
-        assert (len(ticket.status), ticket.state, ticket.created_at) == (203, TicketState.RUNNING, None)
+        assert len(ticket.status) <= 200
+        assert (ticket.status[-1], ticket.state, ticket.created_at) == ("…", TicketState.RUNNING, None)
     assert all(len(record.getMessage()) < 500 for record in caplog.records)
 
 
