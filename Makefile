@@ -120,7 +120,7 @@ simulation: .venv-$(NEWEST)/.installed ## a hundred thousand histories of a simu
 .PHONY: chaos
 chaos: .venv-$(NEWEST)/.installed .venv-2.11/.installed ## kill, stop and cut everything once, and count what was sent
 	$(BIN)/python -m pytest -s tests/chaos
-	.venv-2.11/bin/python -m pytest -s tests/chaos/test_batch.py
+	.venv-2.11/bin/python -m pytest -s tests/chaos/test_chaos.py tests/chaos/test_batch.py
 
 # The parts of the night. `make nightly SHORT=1` (or `make soak SHORT=1` ...) plays them in minutes.
 SHORT ?=
@@ -167,11 +167,13 @@ simulation-long: .venv-$(NEWEST)/.installed
 .PHONY: chaos-long
 chaos-long: .venv-$(NEWEST)/.installed ## many kills, with the journal in Airflow's store and in a folder
 	$(BIN)/python -m tests.chaos --rounds $(call length,4,300)
+	$(BIN)/python -m tests.chaos --folder --rounds $(call length,4,100)
 	$(BIN)/python -m tests.chaos.batch $(call length,--rows 3000 --kills 2,--rows 50000 --kills 10)
 	$(BIN)/python -m tests.chaos.batch --folder $(call length,--rows 3000 --kills 2,--rows 50000 --kills 10)
 
 .PHONY: chaos-long-2.11
 chaos-long-2.11: .venv-2.11/.installed
+	.venv-2.11/bin/python -m tests.chaos --rounds $(call length,4,300)
 	.venv-2.11/bin/python -m tests.chaos.batch $(call length,--rows 3000 --kills 2,--rows 50000 --kills 10)
 
 .PHONY: scale

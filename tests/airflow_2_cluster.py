@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ class Airflow2(Airflow):
             **{name: value for name, value in self.env.items() if name != "PATH"},
         }
         self._session.auth = ("admin", "admin")
+        self._session.headers["Accept"] = "application/json"  # a log is plain text otherwise
 
     def prepare(self) -> None:
         """Make the database, and its one user."""
@@ -45,8 +48,12 @@ class Airflow2(Airflow):
 
     def healthy(self, *names: str) -> bool:
         """Whether the monitor calls all these components healthy."""
-        health = self._session.get(f"{self.url}/health", timeout=30).json()
-        return all(health[name]["status"] == "healthy" for name in names)
+        answer = self._session.get(f"{self.url}/health", timeout=30)
+        try:
+            health = answer.json()
+        except requests.JSONDecodeError:  # half of an answer, while gunicorn's workers start
+            return False
+        return all(health.get(name, {}).get("status") == "healthy" for name in names)
 
     def trigger(self, dag_id: str, *, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
         """Wait until the DAG is known, unpause it, start a run, and return the run's id."""
@@ -60,7 +67,40 @@ class Airflow2(Airflow):
         body = {"new_state": state, "dry_run": False}
         self.api("PATCH", path if map_index < 0 else f"{path}/{map_index}", body)
 
+    def clear_task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Clear a task instance, whatever its state, in the UI. (The REST API forgets the clear of a running task.)"""
+        date = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["logical_date"]
+        form = {"dag_id": dag_id, "task_id": task_id, "execution_date": date, "confirmed": "true"}
+        if map_index >= 0:
+            form["map_index"] = str(map_index)
+        answer = self._send_form("/clear", form)
+        assert answer == "1 task instances have been cleared", answer
+
+    def _send_form(self, path: str, form: Mapping[str, str]) -> str:
+        """Send a form of the UI, as a browser does, and return the message."""
+        browser, token = self._browser
+        headers = {"Accept": "application/json"}
+        answer = browser.post(self.url + path, {**form, "csrf_token": token}, headers=headers, timeout=30)
+        answer.raise_for_status()
+        return answer.text
+
+    @cached_property
+    def _browser(self) -> tuple[requests.Session, str]:
+        """A session of the UI that is logged in, and the token for its forms. (Few logins in a minute are allowed.)"""
+        browser = requests.Session()
+        browser.trust_env = False
+        login = browser.get(f"{self.url}/login/", timeout=30)
+        who = {"username": "admin", "password": "admin", "csrf_token": _csrf_token(login)}
+        return browser, _csrf_token(browser.post(f"{self.url}/login/", who, timeout=30))
+
     def _request(self, method: str, path: str, body: Any, parameters: Mapping[str, Any]) -> requests.Response:
         if method == "GET":
             return super()._request(method, path, None, parameters)
         return super()._request(method, path, {} if body is None else body, parameters)
+
+
+def _csrf_token(page: requests.Response) -> str:
+    page.raise_for_status()
+    found = re.search(r"""csrf_token["'][^>]*value=["']([^"']+)|csrfToken = '([^']+)'""", page.text)
+    assert found is not None, page.text
+    return found[1] or found[2]

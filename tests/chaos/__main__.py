@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from tests.chaos.driver import Driver, Plan, long_plan, short_plan
-from tests.chaos.stage import a_stage
+from tests.chaos.faults import faults_of
+from tests.chaos.stage import HAS_STORE, IS_AIRFLOW_2, a_stage
 from tests.chaos.table import table
 
 
@@ -23,21 +24,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--only", help="only faults whose name contains this")
     parser.add_argument("--home", type=Path, help="an empty directory to keep Airflow's logs in")
+    parser.add_argument("--folder", action="store_true", default=not HAS_STORE, help="keep the journal in a folder")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     chance = random.Random(options.seed)
-    plans = short_plan() if options.rounds is None else long_plan(options.rounds, chance)
+    faults = faults_of(folder=options.folder, airflow_2=IS_AIRFLOW_2)
+    plans = short_plan(faults) if options.rounds is None else long_plan(faults, options.rounds, chance)
     plans = [plan for plan in plans if not options.only or options.only in plan.fault.name]
     with tempfile.TemporaryDirectory() as directory:
         home = options.home or Path(directory)
         home.mkdir(exist_ok=True)
-        sys.exit(asyncio.run(_play(home, plans, chance, options.seed)))
+        sys.exit(asyncio.run(_play(home, plans, chance, options.seed, folder=options.folder)))
 
 
-async def _play(home: Path, plans: list[Plan], chance: random.Random, seed: int) -> int:
+async def _play(home: Path, plans: list[Plan], chance: random.Random, seed: int, *, folder: bool) -> int:
     _clean_up_on_sigterm()
     began = time.monotonic()
-    async with a_stage(home) as stage:
+    async with a_stage(home, folder=folder) as stage:
         ready = time.monotonic()
         results = await Driver(stage, chance).play(plans)
     print(table(results))

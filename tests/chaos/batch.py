@@ -19,20 +19,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import psutil
-from packaging.version import Version
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
 from tests.airflow_2_cluster import Airflow2
 from tests.airflow_cluster import Airflow, running_airflow
 from tests.chaos.database import a_database
+from tests.chaos.stage import DAGS, HAS_STORE, IS_AIRFLOW_2
 
-AIRFLOW = Version(version("apache-airflow"))
-IS_AIRFLOW_2, HAS_STORE = Version("3") > AIRFLOW, Version("3.3") <= AIRFLOW
-DAGS = Path(__file__).parent / "dags"
 DAG_ID, TASK = "chaos_batch", "send"
 FIRST_PASS = 1_000_001
 TWO_CHUNKS = 2000

@@ -16,11 +16,16 @@ from tests.servers import free_port
 USER = "postgres"
 
 
+def has_server() -> bool:
+    """Whether PostgreSQL is on this machine, and a driver for it."""
+    return _programs() is not None and importlib.util.find_spec("psycopg2") is not None
+
+
 @contextmanager
 def a_database() -> Iterator[dict[str, str]]:
     """Yield Airflow's settings for a database that lasts as long as the block: none (SQLite) without PostgreSQL."""
     programs = _programs()
-    if programs is None or importlib.util.find_spec("psycopg2") is None:
+    if programs is None or not has_server():
         yield {}
         return
     with tempfile.TemporaryDirectory() as home:

@@ -6,18 +6,20 @@ import asyncio
 import functools
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.airflow_cluster import ENDED
 from tests.chaos.gate import Exchange, Gate, Point, Trap
 from tests.chaos.stage import LOOK_EVERY, TASK, Stage, has_ended
-from tests.chaos.watch import RENDERED, STATE, STORE, Process, Trail, gone, state_in
+from tests.chaos.watch import STATE, Process, Trail, gone
 
+STORE, FOLDER = "store", "folder"
 AT_MOST_ONCE, AT_LEAST_ONCE = MODES = ("at_most_once", "at_least_once")
 ROUND_SECONDS = 120.0
+BEGAN = ("Worker startup parse complete", "Started process")  # in the log of a try that began: Airflow 3, Airflow 2
 Act = Callable[["Round"], Awaitable[None]]
 Matches = Callable[[Exchange], bool]
 
@@ -27,7 +29,10 @@ class Fault:
     """Something that goes wrong at an exact moment.
 
     :param act: sets its traps, begins the round, and does its damage.
-    :param unknown: whether the next try cannot know if it was sent. Only then, ``at_least_once`` may send twice.
+    :param line: the line of the guide that it plays (:mod:`tests.chaos.lines`), if it plays one.
+    :param unknown: whether the next try may be unable to know if it was sent. Only then, ``at_least_once`` may send
+        twice.
+    :param surely_unknown: whether no try can know it. Then ``at_most_once`` fails, and ``at_least_once`` sends again.
     :param gives_up: whether it is right that nothing is sent, because a person or the API said so.
     :param deliveries: how many deliveries there must be, if that is certain.
     :param writes: what each try that writes anything must write into the journal, if that is certain.
@@ -37,11 +42,16 @@ class Fault:
     :param short: whether it is in the short form.
     :param sends: whether the task is one that sends.
     :param alone: whether it hits every round that runs, so that it is played alone. It is not in the short form.
+    :param stores: where the journal may be: in Airflow's ``store``, in a ``folder``.
+    :param in_folder: what is different with a folder.
+    :param in_airflow_2: what is different on Airflow 2.
     """
 
     name: str
     act: Act
+    line: str = ""
     unknown: bool = False
+    surely_unknown: bool = False
     gives_up: bool = False
     deliveries: int | None = None
     writes: tuple[tuple[str, ...], ...] | None = None
@@ -52,11 +62,18 @@ class Fault:
     alone: bool = False
     sends: bool = True
     short: bool = True
+    stores: tuple[str, ...] = (STORE, FOLDER)
+    in_folder: Mapping[str, Any] = field(default_factory=dict)
+    in_airflow_2: Mapping[str, Any] = field(default_factory=dict)
+
+    def adapted(self, *, folder: bool, airflow_2: bool) -> Fault:
+        """Return it as it is with this journal on this Airflow."""
+        return replace(self, **(self.in_folder if folder else {}), **(self.in_airflow_2 if airflow_2 else {}))
 
     @property
     def told_apart(self) -> bool:
         """Whether the delivery mode makes a difference."""
-        return self.unknown and not self.gives_up
+        return self.unknown and not self.gives_up and self.modes == MODES
 
 
 class Run:
@@ -140,20 +157,24 @@ class Round:
 
     def at_read(self, point: Point, **more: Any) -> Trap:
         """Catch the task when it reads the journal."""
-        return self.at_journal_gate(lambda seen: seen.method == "GET" and bool(STORE.match(seen.path)), point, **more)
+        return self.at_journal_gate(self.stage.watch.is_read, point, **more)
+
+    def at_folder_start(self, point: Point, **more: Any) -> Trap:
+        """Catch the task when it writes its start into the folder."""
+        return self.at_journal_gate(self.stage.watch.is_folder_start, point, **more)
 
     def at_write(self, state: str, point: Point, **more: Any) -> Trap:
         """Catch the task when it writes a state into the journal."""
-        return self.at_journal_gate(lambda seen: state_in(seen) == state, point, **more)
+        return self.at_journal_gate(lambda seen: self.stage.watch.state_in(seen) == state, point, **more)
 
     def at_resume(self, point: Point) -> Trap:
         """Catch the task when it comes back from the triggerer."""
         return self.at_journal_gate(
-            lambda seen: bool(RENDERED.match(seen.path)) and len(self.trail.processes) > 1, point
+            lambda seen: self.stage.watch.is_start(seen) and len(self.trail.processes) > 1, point
         )
 
     def at_journal_gate(self, matches: Matches, point: Point, **more: Any) -> Trap:
-        """Catch the task at the gate of Airflow's execution API.
+        """Catch the task at the gate of the journal: of Airflow's execution API, or of the folder.
 
         :param more: see :class:`Trap`.
         """
@@ -223,7 +244,7 @@ class Round:
             )
             if f"/v1/pass/{self.pass_id}/notify" in log:
                 return True
-            if "Worker startup parse complete" in log:
+            if any(mark in log for mark in BEGAN):
                 return False
         return False
 

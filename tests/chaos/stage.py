@@ -1,4 +1,7 @@
-"""The stage: a sandbox, a real Airflow, and a gate in front of each."""
+"""The stage: a sandbox, a real Airflow, and two gates: one for the sandbox, one for the journal.
+
+The journal is in Airflow's own store (3.3), or in a folder (every version).
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,39 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 import requests
+from packaging.version import Version
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
+from tests.airflow_2_cluster import Airflow2
 from tests.airflow_cluster import ENDED, Airflow, running_airflow
 from tests.chaos.database import a_database
+from tests.chaos.folder import FolderGate, FolderWatch
+from tests.chaos.folder_files import PROTOCOL, ROOT, VARIABLE
 from tests.chaos.gate import Gate
-from tests.chaos.watch import Watch, send
+from tests.chaos.watch import StoreWatch, Watch, send
 
 T = TypeVar("T")
+AIRFLOW = Version(version("apache-airflow"))
+IS_AIRFLOW_2, HAS_STORE = Version("3") > AIRFLOW, Version("3.3") <= AIRFLOW
 DAGS = Path(__file__).parent / "dags"
 TASK = "push"
 TICKET_SECONDS = 3.0  # longer than from the POST to the first poll
 LOOK_EVERY = 0.5
-WATCHED = ("scheduler", "dag-processor", "triggerer")
+WATCHED = ("scheduler", "triggerer") if IS_AIRFLOW_2 else ("scheduler", "dag-processor", "triggerer")
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "16",
     # Short, so that a dead supervisor is noticed within a round; longer than any other step of a round.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "20",  # these three are Airflow 2's names
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     # A supervisor waits as long as a gate holds a request, but gives up soon if a gate refuses it.
@@ -63,7 +75,11 @@ class Board:
 
 
 class Stage:
-    """Everything that a round needs."""
+    """Everything that a round needs.
+
+    :param journal: the gate of the journal.
+    :param api: the gate of the sandbox.
+    """
 
     def __init__(self, airflow: Airflow, sandbox: RunningSandbox, journal: Gate, api: Gate, watch: Watch) -> None:
         self.airflow, self.sandbox, self.journal, self.api, self.watch = airflow, sandbox, journal, api, watch
@@ -71,6 +87,16 @@ class Stage:
         self._outage = asyncio.Lock()
         self._below: list[psutil.Process] = []
         self._thread = ThreadPoolExecutor(1)  # the client of Airflow's REST API is not thread-safe
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether the journal is in a folder."""
+        return isinstance(self.journal, FolderGate)
+
+    @property
+    def tries_of_a_request(self) -> int:
+        """How often a request to the journal is repeated if it gets no answer."""
+        return 1 if self.has_folder else 5  # a supervisor repeats it
 
     @property
     def is_sturdy(self) -> bool:
@@ -154,21 +180,26 @@ def has_ended(task: dict[str, Any]) -> bool:
 
 
 @asynccontextmanager
-async def a_stage(home: Path) -> AsyncIterator[Stage]:
-    """Start the stage, and stop it at the end."""
-    watch = Watch()
+async def a_stage(home: Path, *, folder: bool) -> AsyncIterator[Stage]:
+    """Start the stage on the Airflow that is installed here, and stop it at the end.
+
+    :param folder: whether the journal is in a folder.
+    """
+    watch = FolderWatch() if folder else StoreWatch()
     loop = asyncio.get_running_loop()
     with running_sandbox(passes=100_000, ticket_seconds=TICKET_SECONDS) as sandbox, a_database() as database:
-        async with Gate("", watch.journal).running() as journal, Gate(sandbox.url, watch.api).running() as api:
+        gate = FolderGate(watch.journal) if folder else Gate("", watch.journal)
+        async with gate.running() as journal, Gate(sandbox.url, watch.api).running() as api:
             env = {
                 **SETTINGS,
                 **database,
-                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{journal.url}/execution/",
+                **_place(journal),
                 "AIRFLOW_CONN_DIRECT": _connection(sandbox, sandbox.url, timeout=3),
                 "AIRFLOW_CONN_GATED": _connection(sandbox, api.url, timeout=120),
                 "AIRFLOW_CONN_NOWHERE": _connection(sandbox, "http://127.0.0.1:9", timeout=3),
             }
-            cluster = running_airflow(home, dags_folder=DAGS, env=env)
+            kind = Airflow2 if IS_AIRFLOW_2 else Airflow
+            cluster = running_airflow(home, dags_folder=DAGS, env=env, components=tuple(kind.components), kind=kind)
             airflow = await loop.run_in_executor(None, cluster.__enter__)
             stage = Stage(airflow, sandbox, journal, api, watch)
             journal.service = airflow.url
@@ -179,6 +210,14 @@ async def a_stage(home: Path) -> AsyncIterator[Stage]:
                 board.cancel()
                 stage.end_all()
                 await loop.run_in_executor(None, cluster.__exit__, None, None, None)
+
+
+def _place(journal: Gate) -> dict[str, str]:
+    """Return the settings that lead the tasks to the gate of the journal."""
+    if isinstance(journal, FolderGate):
+        path = f"{PROTOCOL}://{ROOT}"
+        return {VARIABLE: journal.url.removeprefix("http://"), "AIRFLOW__PASSNOTIFY__JOURNAL_PATH": path}
+    return {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{journal.url}/execution/"}
 
 
 def _connection(sandbox: RunningSandbox, url: str, *, timeout: float) -> str:

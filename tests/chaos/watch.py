@@ -7,9 +7,12 @@ import json
 import os
 import re
 import signal
+from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
@@ -59,14 +62,62 @@ class Trail:
             await self.changed.wait()
 
 
-class Watch:
+class Watch(ABC):
     """Reads the requests at both gates."""
 
     def __init__(self) -> None:
         self.trails: dict[str, Trail] = defaultdict(Trail)
         self._processes: list[Process] = []
-        self._started: dict[str, Process] = {}
         self._pass_of: dict[str, str] = {}
+
+    @abstractmethod
+    def journal(self, exchange: Exchange) -> None:
+        """Take note of a request at the gate of the journal, and of its answer."""
+
+    @abstractmethod
+    def pass_of(self, exchange: Exchange) -> str:
+        """Return the target of the task that makes a request. It is empty if it is not known yet."""
+
+    @abstractmethod
+    def is_start(self, exchange: Exchange) -> bool:
+        """Whether a process begins with this request: a try, or one that comes back from the triggerer."""
+
+    @abstractmethod
+    def is_read(self, exchange: Exchange) -> bool:
+        """Whether a request reads a record of the journal."""
+
+    def is_folder_start(self, exchange: Exchange) -> bool:  # noqa: ARG002
+        """Whether a request writes the start of a try into a folder."""
+        return False
+
+    @abstractmethod
+    def state_in(self, exchange: Exchange) -> str:
+        """Return the state that a request writes into the journal; empty for any other request."""
+
+    def api(self, exchange: Exchange) -> None:
+        """Take note of the ticket that a POST got."""
+        if exchange.status == 200 and (found := NOTIFY.fullmatch(exchange.path)):
+            self.trails[found[1]].ticket_id = int(json.loads(exchange.answer)["ticketId"])
+
+    def end_all(self) -> None:
+        """Make sure that no orphaned process is left."""
+        for process in self._processes:
+            send(process.task, signal.SIGKILL)
+
+    def _begins(self, pass_id: str, try_id: str, process: Process) -> None:
+        trail = self.trails[pass_id]
+        if try_id not in trail.tries:
+            trail.tries.append(try_id)
+        trail.processes.append(process)
+        trail.changed.set()
+
+
+class StoreWatch(Watch):
+    """Reads the requests at the gate of Airflow's execution API. The journal is in Airflow's store."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: dict[str, Process] = {}
 
     def journal(self, exchange: Exchange) -> None:
         """Take note of a request to Airflow's execution API, and of its answer."""
@@ -76,41 +127,37 @@ class Watch:
                 self._processes.append(self._started[found[1]])
             elif found := RENDERED.match(exchange.path):
                 self._rendered(found[1], json.loads(exchange.body).get("pass_id"))
-        elif exchange.status < 300 and (state := state_in(exchange)):
+        elif exchange.status < 300 and (state := self.state_in(exchange)):
             self.trails[self.pass_of(exchange)].writes[STORE.match(exchange.path)[1]].append(state)  # type: ignore[index]
-
-    def api(self, exchange: Exchange) -> None:
-        """Take note of the ticket that a POST got."""
-        if exchange.status == 200 and (found := NOTIFY.fullmatch(exchange.path)):
-            self.trails[found[1]].ticket_id = int(json.loads(exchange.answer)["ticketId"])
 
     def pass_of(self, exchange: Exchange) -> str:
         """Return the target of the task that makes a request. It is empty if it is not known yet."""
         found = OF_TASK.match(exchange.path)
         return self._pass_of.get(found[1], "") if found else ""
 
-    def end_all(self) -> None:
-        """Make sure that no orphaned process is left."""
-        for process in self._processes:
-            send(process.task, signal.SIGKILL)
+    def is_start(self, exchange: Exchange) -> bool:
+        """Whether a process begins with this request."""
+        return bool(RENDERED.match(exchange.path))
+
+    def is_read(self, exchange: Exchange) -> bool:
+        """Whether a request reads the journal."""
+        return exchange.method == "GET" and bool(STORE.match(exchange.path))
+
+    def state_in(self, exchange: Exchange) -> str:
+        """Return the state that a request writes into the journal; empty for any other request."""
+        is_record = exchange.method == "PUT" and STORE.match(exchange.path)
+        return state_of(json.loads(exchange.body)["value"]) if is_record else ""
 
     def _rendered(self, ti_id: str, pass_id: object) -> None:
         if pass_id is None:
             return
         self._pass_of[ti_id] = str(pass_id)
-        trail = self.trails[str(pass_id)]
-        if ti_id not in trail.tries:
-            trail.tries.append(ti_id)
-        trail.processes.append(self._started[ti_id])
-        trail.changed.set()
+        self._begins(str(pass_id), ti_id, self._started[ti_id])
 
 
-def state_in(exchange: Exchange) -> str:
-    """Return the state that a request writes into the journal; empty for any other request."""
-    if exchange.method != "PUT" or not STORE.match(exchange.path):
-        return ""
-    value = json.loads(exchange.body)["value"]
-    return f"{value['state']}, waiting" if value["waiting"] else str(value["state"])
+def state_of(record: Mapping[str, Any]) -> str:
+    """Return the state that a record has."""
+    return f"{record['state']}, waiting" if record["waiting"] else str(record["state"])
 
 
 def send(process: psutil.Process, number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationOperator, SendNotificationOperator
+from tests.chaos import folder_files
 
 # The text is different in each try, as with a careless template. A retry must not take it for another message.
 VALUE = "{{ macros.datetime.now() }} {{ 'x' * (dag_run.conf['size'] | int) }}"
@@ -18,6 +19,9 @@ PUSH = {
     "retries": 9,
     "retry_delay": timedelta(seconds=1),
 }
+if folder_files.is_used():
+    folder_files.attach_files()
+    PUSH["on_execute_callback"] = folder_files.tell
 SEND = {**PUSH, "value": VALUE}
 ONE = {"pass_id": "{{ dag_run.conf['passes'][0] }}"}
 WAIT = {"wait_for_completion": True, "poll_interval": 1}

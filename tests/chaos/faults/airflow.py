@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from typing import Any
 
+from tests.chaos import lines
 from tests.chaos.faults.registry import fault
 from tests.chaos.gate import Exchange, Point, Trap, Way
-from tests.chaos.rounds import Round
+from tests.chaos.rounds import AT_LEAST_ONCE, AT_MOST_ONCE, FOLDER, STORE, Act, Round
 from tests.chaos.watch import gone, send
 
-TRIES_OF_AIRFLOW = 5  # how often a supervisor repeats a request that got no answer
-
+ORPHAN = {"unknown": True, "line": lines.SUPERVISOR_AFTER_INTENT}
 
 # SIGKILL of the supervisor: the task process is left alone.
 
 
-@fault("SIGKILL of the supervisor before the intent", deliveries=1)
+@fault("SIGKILL of the supervisor before the intent", line=lines.SUPERVISOR_BEFORE_INTENT, deliveries=1)
 async def supervisor_killed_before_intent(round_: Round) -> None:
     trap = round_.at_write("intent", Point.BEFORE)
     await round_.begin()
     caught = await trap.catch()
     await _kill_supervisor(round_)
-    caught.go(Way.DROP)
+    if round_.stage.has_folder:  # nothing refuses the orphan's intent: it looks whether a later try has begun
+        await round_.ended()
+        caught.go()
+    else:
+        caught.go(Way.DROP)
 
 
-@fault("SIGKILL of the supervisor after the intent", unknown=True)
+@fault("SIGKILL of the supervisor after the intent", **ORPHAN)
 async def supervisor_killed_after_intent(round_: Round) -> None:
     trap = round_.at_write("intent", Point.AFTER)
     await round_.begin()
@@ -33,7 +39,7 @@ async def supervisor_killed_after_intent(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL of the supervisor in mid-request, the orphan goes on", unknown=True)
+@fault("SIGKILL of the supervisor in mid-request, the orphan goes on", **ORPHAN)
 async def supervisor_killed_in_request(round_: Round) -> None:
     trap = round_.at_post(round_.chance.choice([Point.BEFORE, Point.AFTER]))
     await round_.begin()
@@ -51,22 +57,22 @@ async def _kill_supervisor(round_: Round) -> None:
 # SIGSTOP: a machine that is frozen, and continues after the next try has ended.
 
 
-@fault("SIGSTOP of the supervisor before the intent", deliveries=1)
+@fault("SIGSTOP of the supervisor before the intent", line=lines.SUPERVISOR_BEFORE_INTENT, deliveries=1)
 async def supervisor_stopped_before_intent(round_: Round) -> None:
     await _stop_supervisor(round_, round_.at_write("intent", Point.BEFORE))
 
 
-@fault("SIGSTOP of the supervisor after the intent", unknown=True)
+@fault("SIGSTOP of the supervisor after the intent", **ORPHAN)
 async def supervisor_stopped_after_intent(round_: Round) -> None:
     await _stop_supervisor(round_, round_.at_write("intent", Point.AFTER))
 
 
-@fault("SIGSTOP of the supervisor in mid-request, the orphan goes on", unknown=True)
+@fault("SIGSTOP of the supervisor in mid-request, the orphan goes on", **ORPHAN)
 async def supervisor_stopped_in_request(round_: Round) -> None:
     await _stop_supervisor(round_, round_.at_post(round_.chance.choice([Point.BEFORE, Point.AFTER])))
 
 
-@fault("SIGSTOP of task and supervisor after the intent", unknown=True)
+@fault("SIGSTOP of task and supervisor after the intent", **ORPHAN)
 async def both_stopped_after_intent(round_: Round) -> None:
     await _stop_supervisor(round_, round_.at_write("intent", Point.AFTER), task=True)
 
@@ -86,31 +92,47 @@ async def _stop_supervisor(round_: Round, trap: Trap, *, task: bool = False) -> 
             send(each, signal.SIGCONT)
 
 
-# The API server of Airflow is down while the journal is read or written.
+# The API server of Airflow, or the folder, is away while the journal is read or written.
 
 
-@fault("API server away when the journal is read", deliveries=1)
+def away(name: str, line: str, **more: Any) -> Callable[[Act], Act]:
+    """Register a fault of Airflow's API server, which with a folder is one of the folder."""
+    return fault(f"API server {name}", line=line, in_folder={"name": f"folder {name}"}, **more)
+
+
+NO_START = {"line": lines.AWAY_BEFORE_INTENT, "stores": (FOLDER,)}
+
+
+@fault("folder away when the start is written", **NO_START, modes=(AT_MOST_ONCE,), deliveries=0)
+@fault("folder away when the start is written", **NO_START, modes=(AT_LEAST_ONCE,), deliveries=1)
+async def away_at_start(round_: Round) -> None:
+    round_.at_folder_start(Point.BEFORE, then=Way.DROP)
+    await round_.begin()
+    await round_.trail.tried(2)
+
+
+@away("away when the journal is read", lines.AWAY_BEFORE_INTENT, deliveries=1)
 async def away_at_read(round_: Round) -> None:
-    round_.at_read(Point.BEFORE, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    round_.at_read(Point.BEFORE, times=round_.stage.tries_of_a_request, then=Way.DROP)
     await round_.begin()
     await round_.trail.tried(2)
 
 
-@fault("API server away at the intent", deliveries=1)
+@away("away at the intent", lines.AWAY_BEFORE_INTENT, deliveries=1)
 async def away_at_intent(round_: Round) -> None:
-    round_.at_write("intent", Point.BEFORE, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    round_.at_write("intent", Point.BEFORE, times=round_.stage.tries_of_a_request, then=Way.DROP)
     await round_.begin()
     await round_.trail.tried(2)
 
 
-@fault("API server takes the intent, its answer is lost once", deliveries=1)
+@fault("API server takes the intent, its answer is lost once", deliveries=1, stores=(STORE,))
 async def answer_to_intent_lost(round_: Round) -> None:
     trap = round_.at_write("intent", Point.AFTER, then=Way.DROP)
     await round_.begin()
     await trap.catch()
 
 
-@fault("API server takes the intent twice, the first time after the outcome", deliveries=1)
+@fault("API server takes the intent twice, the first time after the outcome", deliveries=1, stores=(STORE,))
 async def intent_late(round_: Round) -> None:
     first, outcome = round_.at_write("intent", Point.BEFORE), round_.at_write("sent", Point.AFTER)
     await round_.begin()
@@ -122,36 +144,42 @@ async def intent_late(round_: Round) -> None:
     caught.go()
 
 
-@fault("API server takes the intent, and is away then", unknown=True)
+@away("takes the intent, and is away then", lines.AWAY_AFTER_INTENT, unknown=True, surely_unknown=True)
 async def away_after_intent(round_: Round) -> None:
-    round_.at_write("intent", Point.AFTER, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    round_.at_write("intent", Point.AFTER, times=round_.stage.tries_of_a_request, then=Way.DROP)
     await round_.begin()
     await round_.trail.tried(2)
 
 
-@fault("API server away at the outcome", unknown=True)
+@away("away at the outcome", lines.AWAY_AT_OUTCOME, unknown=True, surely_unknown=True)
 async def away_at_outcome(round_: Round) -> None:
-    round_.at_write("sent", Point.BEFORE, times=TRIES_OF_AIRFLOW, then=Way.DROP)
+    round_.at_write("sent", Point.BEFORE, times=round_.stage.tries_of_a_request, then=Way.DROP)
     await round_.begin()
     await round_.trail.tried(2)
 
 
-@fault("API server away when success is told", deliveries=1, writes=(("intent", "sent"),))
+@fault(
+    "API server away when success is told",
+    line=lines.AWAY_AT_SUCCESS,
+    deliveries=1,
+    writes=(("intent", "sent"),),
+    stores=(STORE,),
+)
 async def away_at_success(round_: Round) -> None:
     def matches(seen: Exchange) -> bool:
         return round_.is_state(seen, "success")
 
-    round_.at_journal_gate(matches, Point.BEFORE, times=2 * TRIES_OF_AIRFLOW, then=Way.DROP)
+    round_.at_journal_gate(matches, Point.BEFORE, times=2 * round_.stage.tries_of_a_request, then=Way.DROP)
     await round_.begin()
     await round_.trail.tried(2)
 
 
-@fault("SIGKILL of the API server at the intent", deliveries=1, alone=True, kinds=("plain",))
+@fault("SIGKILL of the API server at the intent", deliveries=1, alone=True, kinds=("plain",), stores=(STORE,))
 async def api_server_killed_at_intent(round_: Round) -> None:
     await _kill_api_server(round_, round_.at_write("intent", Point.BEFORE))
 
 
-@fault("SIGKILL of the API server at the outcome", unknown=True, alone=True, kinds=("plain",))
+@fault("SIGKILL of the API server at the outcome", unknown=True, alone=True, kinds=("plain",), stores=(STORE,))
 async def api_server_killed_at_outcome(round_: Round) -> None:
     await _kill_api_server(round_, round_.at_write("sent", Point.BEFORE))
 
@@ -167,7 +195,10 @@ async def _kill_api_server(round_: Round, trap: Trap) -> None:
 # The scheduler, which is the parent of every supervisor.
 
 
-@fault("SIGKILL of the scheduler in mid-request, the workers go on", unknown=True, alone=True, kinds=("plain",))
+DIES = {"unknown": True, "alone": True, "kinds": ("plain",), "line": lines.SCHEDULER}
+
+
+@fault("SIGKILL of the scheduler in mid-request, the workers go on", **DIES)
 async def scheduler_killed(round_: Round) -> None:
     trap = round_.at_post(Point.BEFORE)
     await round_.begin()
@@ -178,7 +209,7 @@ async def scheduler_killed(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL of the whole worker in mid-request", unknown=True, alone=True, kinds=("plain",))
+@fault("SIGKILL of the whole worker in mid-request", **DIES)
 async def machine_killed(round_: Round) -> None:
     trap = round_.at_post(round_.chance.choice([Point.BEFORE, Point.AFTER]))
     await round_.begin()

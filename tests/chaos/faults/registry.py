@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos.rounds import Act, Fault
+from tests.chaos.rounds import FOLDER, STORE, Act, Fault
 
 FAULTS: list[Fault] = []
 
@@ -21,3 +21,9 @@ def fault(name: str, **more: Any) -> Callable[[Act], Act]:
         return act
 
     return register
+
+
+def faults_of(*, folder: bool, airflow_2: bool) -> list[Fault]:
+    """Return the faults that there are with this journal on this Airflow."""
+    store = FOLDER if folder else STORE
+    return [each.adapted(folder=folder, airflow_2=airflow_2) for each in FAULTS if store in each.stores]

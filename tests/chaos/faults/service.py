@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.chaos import lines
 from tests.chaos.faults.registry import fault
 from tests.chaos.rounds import Round
 
-UNKNOWN = {"unknown": True, "connection": "direct"}
-KNOWN = {"deliveries": 1, "connection": "direct"}
+UNKNOWN = {"unknown": True, "surely_unknown": True, "connection": "direct", "line": lines.UNKNOWN}
+KNOWN = {"deliveries": 1, "connection": "direct", "line": lines.REFUSES_FOR_NOW}
+REFUSED = {"deliveries": 0, "connection": "direct", "gives_up": True, "line": lines.REFUSES}
 
 
 def service_fault(name: str, action: str, *, more: dict[str, Any], **fields: Any) -> None:
@@ -35,9 +37,16 @@ service_fault("closes the connection before it reads", "close_before", more=UNKN
 service_fault("redirects", "redirect", more=UNKNOWN, location="/elsewhere")
 service_fault("answers 429 three times", "status", more=KNOWN, status=429, retry_after=1, times=3)
 service_fault("answers 503 with Retry-After three times", "status", more=KNOWN, status=503, retry_after=1, times=3)
-service_fault("answers 404", "status", more={"deliveries": 0, "connection": "direct", "gives_up": True}, status=404)
+service_fault("answers 404", "status", more=REFUSED, status=404)
 
 
-@fault("cannot be reached", kinds=("once",), deliveries=0, gives_up=True, connection="nowhere")
+@fault(
+    "cannot be reached",
+    line=lines.REFUSES_FOR_NOW,
+    kinds=("once",),
+    deliveries=0,
+    gives_up=True,
+    connection="nowhere",
+)
 async def nowhere(round_: Round) -> None:
     await round_.begin()

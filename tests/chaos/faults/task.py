@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from tests.chaos import lines
 from tests.chaos.faults.registry import fault
 from tests.chaos.gate import Point, Trap, Way
-from tests.chaos.rounds import AT_MOST_ONCE, Round
+from tests.chaos.rounds import AT_LEAST_ONCE, AT_MOST_ONCE, FOLDER, Round
 from tests.chaos.watch import gone, send
 
 MEGABYTES_16 = 16 * 1024 * 1024
-TIMED = {"kinds": ("timed",), "unknown": True}
+TIMED = {"kinds": ("timed",), "unknown": True, "line": lines.TIMEOUT}
+NOBODY_KNOWS = {"unknown": True, "surely_unknown": True, "line": lines.BEFORE_OUTCOME}
+# Airflow 2 raises an exception in the task, wherever it is.
+INTERRUPTED = {"in_airflow_2": {"unknown": True, "deliveries": None}}
 TIMEOUT_SECONDS = 6.0
 
 
@@ -28,7 +32,20 @@ async def delete(round_: Round) -> None:
 # SIGKILL of the task process, at each step.
 
 
-@fault("SIGKILL before the journal was read", deliveries=1, writes=(("intent", "sent"),))
+NO_START = {"line": lines.BEFORE_INTENT, "stores": (FOLDER,)}
+
+
+@fault("SIGKILL before the start", **NO_START, modes=(AT_MOST_ONCE,), deliveries=0)
+@fault("SIGKILL before the start", **NO_START, modes=(AT_LEAST_ONCE,), deliveries=1)
+async def kill_before_start(round_: Round) -> None:
+    trap = round_.at_folder_start(Point.BEFORE)
+    await round_.begin()
+    caught = await trap.catch()
+    await round_.process.kill()
+    caught.go(Way.REFUSE)
+
+
+@fault("SIGKILL before the journal was read", line=lines.BEFORE_INTENT, deliveries=1, writes=(("intent", "sent"),))
 async def kill_before_read(round_: Round) -> None:
     trap = round_.at_read(Point.BEFORE)
     await round_.begin()
@@ -37,7 +54,7 @@ async def kill_before_read(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL before the intent", deliveries=1)
+@fault("SIGKILL before the intent", line=lines.BEFORE_INTENT, deliveries=1)
 async def kill_before_intent(round_: Round) -> None:
     trap = round_.at_write("intent", Point.BEFORE)
     await round_.begin()
@@ -46,7 +63,7 @@ async def kill_before_intent(round_: Round) -> None:
     caught.go(Way.REFUSE)
 
 
-@fault("SIGKILL after the intent", unknown=True)
+@fault("SIGKILL after the intent", **NOBODY_KNOWS)
 async def kill_after_intent(round_: Round) -> None:
     trap = round_.at_write("intent", Point.AFTER)
     await round_.begin()
@@ -55,27 +72,29 @@ async def kill_after_intent(round_: Round) -> None:
     caught.go()
 
 
-@fault("SIGKILL, request half written", unknown=True, size=MEGABYTES_16, kinds=("plain",))
+@fault("SIGKILL, request half written", **NOBODY_KNOWS, size=MEGABYTES_16, kinds=("plain",))
 async def kill_half_written(round_: Round) -> None:
     await _kill_at_post(round_, Point.HEADERS)
 
 
-@fault("SIGKILL, request written", unknown=True)
+@fault("SIGKILL, request written", **NOBODY_KNOWS)
 async def kill_request_written(round_: Round) -> None:
     await _kill_at_post(round_, Point.BEFORE)
 
 
-@fault("SIGKILL before the answer", unknown=True)
+@fault("SIGKILL before the answer", **NOBODY_KNOWS)
 async def kill_before_answer(round_: Round) -> None:
     await _kill_at_post(round_, Point.AFTER)
 
 
-@fault("SIGKILL before the answer, no retry left", kinds=("once",), unknown=True, gives_up=True)
+@fault(
+    "SIGKILL before the answer, no retry left", line=lines.NO_RETRY_LEFT, kinds=("once",), unknown=True, gives_up=True
+)
 async def kill_last_try(round_: Round) -> None:
     await _kill_at_post(round_, Point.BEFORE)
 
 
-@fault("SIGKILL after the answer, before the outcome", unknown=True)
+@fault("SIGKILL after the answer, before the outcome", **NOBODY_KNOWS)
 async def kill_before_outcome(round_: Round) -> None:
     trap = round_.at_write("sent", Point.BEFORE)
     await round_.begin()
@@ -84,7 +103,7 @@ async def kill_before_outcome(round_: Round) -> None:
     caught.go(Way.REFUSE)
 
 
-@fault("SIGKILL after the outcome", deliveries=1, writes=(("intent", "sent"),))
+@fault("SIGKILL after the outcome", line=lines.AFTER_OUTCOME, deliveries=1, writes=(("intent", "sent"),))
 async def kill_after_outcome(round_: Round) -> None:
     trap = round_.at_write("sent", Point.AFTER)
     await round_.begin()
@@ -101,20 +120,20 @@ async def _kill_at_post(round_: Round, point: Point) -> None:
     caught.go(round_.chance.choice([Way.ON, Way.DROP]))
 
 
-# SIGTERM: the task's on_kill is called, and the task goes on.
+# SIGTERM: the task's on_kill is called, and the task goes on. (In Airflow 2, an exception is raised after that.)
 
 
-@fault("SIGTERM before the intent")
+@fault("SIGTERM before the intent", line=lines.SIGTERM_BEFORE_REQUEST, **INTERRUPTED)
 async def term_before_intent(round_: Round) -> None:
     await _term(round_, round_.at_write("intent", Point.BEFORE))
 
 
-@fault("SIGTERM after the intent")
+@fault("SIGTERM after the intent", line=lines.SIGTERM_BEFORE_REQUEST, **INTERRUPTED)
 async def term_after_intent(round_: Round) -> None:
     await _term(round_, round_.at_write("intent", Point.AFTER))
 
 
-@fault("SIGTERM before the answer", deliveries=1)
+@fault("SIGTERM before the answer", line=lines.SIGTERM_IN_REQUEST, deliveries=1, **INTERRUPTED)
 async def term_before_answer(round_: Round) -> None:
     await _term(round_, round_.at_post(Point.AFTER))
 
@@ -129,7 +148,7 @@ async def _term(round_: Round, trap: Trap) -> None:
 # execution_timeout.
 
 
-@fault("execution_timeout in mid-request", **TIMED)
+@fault("execution_timeout in mid-request", **TIMED, surely_unknown=True)
 async def timeout_in_request(round_: Round) -> None:
     trap = round_.at_post(Point.AFTER)
     await round_.begin()
