@@ -6,7 +6,8 @@
     ├── PassNotifyConfigError            the connection is wrong             Airflow does not retry
     ├── InvalidNotificationError         target, value or id is wrong        Airflow does not retry; also a ValueError
     ├── JournalError                     a record cannot be read or written  Airflow may retry
-    │   └── SupersededError              another process runs the task now   Airflow does not retry
+    │   └── SupersededError              a later try runs the task now       Airflow may retry
+    │       └── StartedTwiceError        another process runs this try, too  Airflow does not retry
     ├── SendRefusedError                 this try must not send              Airflow does not retry
     ├── PassNotifyApiError               a call of the API did not succeed   Airflow may retry
     │   ├── NotSentError                 certainly not done                  Airflow may retry
@@ -49,6 +50,7 @@ __all__ = [
     "PassNotifyError",
     "RejectedError",
     "SendRefusedError",
+    "StartedTwiceError",
     "SupersededError",
     "TicketError",
     "TicketFailedError",
@@ -105,8 +107,15 @@ class JournalError(PassNotifyError):
         self.ways = tuple(ways)
 
 
-class SupersededError(JournalError, AirflowFailException):
-    """This process must not send any more: a later try, or another process, runs the task now."""
+class SupersededError(JournalError):
+    """This process must not send any more: a later try runs the task now.
+
+    It is no final failure. Airflow 2.11 would otherwise mark the task as failed, even if the later try was a success.
+    """
+
+
+class StartedTwiceError(SupersededError, AirflowFailException):
+    """This process must not send any more: another process runs the same try, or the start of this one is gone."""
 
 
 class SendRefusedError(PassNotifyError, AirflowFailException):

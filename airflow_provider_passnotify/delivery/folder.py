@@ -40,7 +40,7 @@ import pendulum
 
 from airflow_provider_passnotify.delivery.storage import LOCAL_PROTOCOLS, storage_path
 from airflow_provider_passnotify.delivery.task import TaskTry
-from airflow_provider_passnotify.exceptions import SupersededError, explain
+from airflow_provider_passnotify.exceptions import StartedTwiceError, SupersededError, explain
 
 UNREADABLE: Final = object()
 """The value of a record that exists but cannot be read."""
@@ -134,7 +134,7 @@ class Folder:
         """Take this try for this process, and mark all earlier tries as superseded. A second call does nothing.
 
         :return: whether this call has done it.
-        :raises SupersededError: if another process runs this try.
+        :raises StartedTwiceError: if another process runs this try.
         :raises Exception: any error of the store.
         """
         if self._started:
@@ -162,7 +162,7 @@ class Folder:
             self._refused = True
             raise
         if mark is not None:
-            self._refuse("a later try has begun", mark)
+            self._refuse("a later try has begun", mark, SupersededError)
         if start is None:
             self._refuse(f"the start of try {number} is gone")
         elif not self._is_own(start):
@@ -194,9 +194,9 @@ class Folder:
     def _is_own(self, value: Any) -> bool:
         return isinstance(value, dict) and value.get("nonce") == self._owner["nonce"]
 
-    def _refuse(self, why: str, other: Any = None) -> None:
+    def _refuse(self, why: str, other: Any = None, kind: type[SupersededError] = StartedTwiceError) -> None:
         self._refused = True
-        raise SupersededError(
+        raise kind(
             explain(
                 f"Not sent by this process: {why}.",
                 known=[

@@ -228,6 +228,12 @@ class Round:
         )
         return str(task["state"])
 
+    async def state_now(self) -> str:
+        """Ask Airflow for the state of the task."""
+        run, index = self.run, self.map_index
+        task = await self.stage.ask(lambda: self.stage.airflow.task(run.dag_id, run.run_id, TASK, index))
+        return str(task["state"])
+
     async def settled(self) -> None:
         """Wait until the task and all its processes have ended."""
         await self.ended()
