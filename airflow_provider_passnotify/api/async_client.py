@@ -14,6 +14,7 @@ import certifi
 from yarl import URL
 
 from airflow_provider_passnotify.api import protocol
+from airflow_provider_passnotify.api.attempt import AmbiguousAnswerError
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.failure_text import check_size
 from airflow_provider_passnotify.api.protocol import Request, Verdict
@@ -118,6 +119,8 @@ class PassNotifyAsyncClient:
             allow_redirects=False,
         )
         try:
+            if response.version is None or response.version.major != 1:
+                raise AmbiguousAnswerError("the answer is of another version of HTTP")
             attempt.begin_answer(response.status, response.headers)
             body = bytearray()
             while piece := await response.content.readany():

@@ -6,7 +6,9 @@ The clients only note what they see. This module decides what it means, by the s
 * After that, every error means "no answer". An answer that came after the deadline also means "no answer": when a
   connection is shut down, a cut answer can look like a complete one.
 * An error status counts even if its body was cut or cannot be decoded. A success needs its complete body.
-* What comes on a new connection before the first byte of the request is never its answer. Nothing is written then.
+* What came before the first byte of the request is never its answer. Nothing is written then: "not sent".
+* An answer that cannot be assigned to the request for certain is "no answer": it breaks the rules of HTTP, or something
+  else came behind it, or it says "accepted" although the request was not completely written.
 * A connection is used again only if the answer was complete and was understood, and nothing else came with it.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from airflow_provider_passnotify.api import protocol
@@ -23,6 +25,9 @@ from airflow_provider_passnotify.api.failure_text import TOO_MANY_HEADERS, cause
 from airflow_provider_passnotify.api.protocol import Outcome, Request, TransportFailure, Verdict
 
 _AUTOMATIC_ZLIB_OR_GZIP = 47
+_LENGTH, _TRANSFER = "content-length", "transfer-encoding"
+_FRAMING = frozenset({_LENGTH, _TRANSFER, "content-encoding"})
+"""These say how the body is to be read."""
 _MAX_HEADERS = 99
 """What ``http.client`` reads. aiohttp reads more, and how many depends on its release."""
 QUIET_SECONDS = 0.01
@@ -31,6 +36,12 @@ QUIET_SECONDS = 0.01
 A server that writes something as soon as it has accepted a connection needs a moment for that. Without TLS, nothing
 tells that it is the right server.
 """
+MORE_THAN_ONE = "something else came behind the answer, so nobody knows which answer belongs to the request"
+SPOKE_FIRST = "the server sent something, or closed the connection, before it was asked"
+
+
+class AmbiguousAnswerError(Exception):
+    """The answer cannot be assigned to the request for certain, whatever its status says."""
 
 
 class Attempt:
@@ -47,7 +58,8 @@ class Attempt:
     _status: int | None = None
     _headers: Mapping[str, str] = MappingProxyType({})
     _body: bytes | None = None
-    _error: Exception | None = None
+    _failure = "the reason is not known"
+    _is_tls_problem = False
 
     def __init__(self, request: Request, config: Config) -> None:
         self.request, self._config = request, config
@@ -55,11 +67,13 @@ class Attempt:
     def begin_answer(self, status: int, headers: Mapping[str, str]) -> None:
         """Note the status and the headers of the answer.
 
-        :param headers: with case-insensitive look-up.
+        :param headers: with case-insensitive look-up. One that came twice must be there twice among its items.
         :raises ValueError: when there are too many.
+        :raises AmbiguousAnswerError: when two programs may read differently where the answer ends.
         """
         if len(headers) > _MAX_HEADERS:
             raise ValueError(TOO_MANY_HEADERS)
+        check_headers(headers.items())
         self._status, self._headers = status, headers
 
     def end_answer(self, body: bytes) -> None:
@@ -69,9 +83,16 @@ class Attempt:
         """
         self._body = _decoded(body, self._headers.get("Content-Encoding", ""), self.request.max_answer_bytes)
 
-    def fail(self, error: Exception) -> None:
-        """Note what ended the attempt."""
-        self._error = error
+    def fail(self, error: Exception, *, is_ambiguous: bool = False) -> None:
+        """Note what ended the attempt. The error itself is not kept: its traceback would keep the connection open.
+
+        :param is_ambiguous: whether the answer cannot be assigned to the request, as after AmbiguousAnswerError.
+        """
+        if is_ambiguous or any(isinstance(cause, AmbiguousAnswerError) for cause in causes(error)):
+            self._status = None
+        self._is_tls_problem = any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+        has_begun = self._status is not None
+        self._failure = failure_text(error, timeout=self._config.timeout, is_sent=self.on_its_way, has_begun=has_begun)
 
     def judge(self) -> Verdict:
         """Return the outcome of the attempt."""
@@ -88,18 +109,36 @@ class Attempt:
     def _judge_failure(self) -> Verdict:
         if self.on_its_way:
             failure = TransportFailure.LOST
-        elif any(isinstance(error, ssl.SSLError) for error in causes(self._error)):
+        elif self._is_tls_problem:
             failure = TransportFailure.TLS
         else:
             failure = TransportFailure.UNREACHABLE
-        if self.expired:
-            detail = f"it took longer than its deadline, {self._config.deadline:g} s"
-        else:
-            has_begun = self._status is not None
-            detail = failure_text(
-                self._error, timeout=self._config.timeout, is_sent=self.on_its_way, has_begun=has_begun
-            )
+        detail = f"it took longer than its deadline, {self._config.deadline:g} s" if self.expired else self._failure
         return protocol.judge_failure(failure, f"{self._config.peer}: {detail}", redact=self._config.redact)
+
+
+def check_headers(headers: Iterable[tuple[str, str]]) -> None:
+    """Refuse headers from which two programs may read differently where the answer ends.
+
+    :param headers: each header as it came; one that came twice is there twice.
+    :raises AmbiguousAnswerError: it names the header.
+    """
+    seen = set()
+    for name, value in headers:
+        if " " in name or "\0" in value:
+            raise AmbiguousAnswerError(f"the answer's header {name!r:.50} breaks the rules of HTTP")
+        if (known := name.lower()) in _FRAMING:
+            if known in seen:
+                raise AmbiguousAnswerError(f"the answer has the header {name} twice")
+            seen.add(known)
+            if (known == _LENGTH and not _is_number(value)) or (known == _TRANSFER and value.lower() != "chunked"):
+                raise AmbiguousAnswerError(f"the answer's {name} is {value!r:.50}")
+    if _LENGTH in seen and _TRANSFER in seen:
+        raise AmbiguousAnswerError("the answer has a Content-Length and a Transfer-Encoding")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _decoded(body: bytes, encoding: str, limit: int) -> bytes:

@@ -34,6 +34,8 @@ RETRY_MESSAGE = "%s %s: %s (trying again in %.1f s; this was attempt %d)"
 _MAX_TEXT_LENGTH = 2000
 _REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 413})
 """These mean "rejected", whoever sends them. A gateway may send another 4xx although it passed the request on."""
+_INCOMPLETE = frozenset({206, 207, 226})
+"""By their meaning, these bring a part, several results, or a difference. None of them is the answer to one push."""
 _UNREADABLE_KEY = re.compile(r"\s*error\s+reading\s+(the\s+)?api\s*key", re.IGNORECASE)
 
 
@@ -265,6 +267,8 @@ def retry_delay(request: Request, verdict: Verdict, *, attempt: int, max_retries
 def _judge_success(
     request: Request, status_code: int, payload: Any, body: bytes, redact: Callable[[str], str]
 ) -> Verdict:
+    if status_code in _INCOMPLETE:
+        return Verdict(Outcome.UNKNOWN, f"HTTP {status_code} is no complete answer", status_code=status_code)
     if request.method == "GET":
         if payload is None:
             return Verdict(Outcome.UNKNOWN, f"HTTP {status_code} without a JSON body", status_code=status_code)
@@ -272,10 +276,12 @@ def _judge_success(
         if redact(text) != text:
             payload = _redacted(payload, redact)
         return Verdict(Outcome.ACCEPTED, status_code=status_code, payload=payload)
-    ticket_id = parse_ticket_id(payload.get("ticketId")) if isinstance(payload, dict) else None
-    if ticket_id is None:
+    answer = payload if isinstance(payload, dict) else {}
+    ticket_id = parse_ticket_id(answer.get("ticketId"))
+    if ticket_id is None or _has_error(answer):
         details = _short(payload, redact)
-        reason = f"HTTP {status_code}, but its body has no usable ticketId: {details!r:.200}"
+        what = "has no usable ticketId" if ticket_id is None else "has a ticketId and an error"
+        reason = f"HTTP {status_code}, but its body {what}: {details!r:.200}"
         return Verdict(Outcome.UNKNOWN, reason, status_code=status_code, details=details)
     return Verdict(Outcome.ACCEPTED, status_code=status_code, ticket_id=ticket_id)
 
@@ -290,7 +296,7 @@ def _judge_error(
 ) -> Verdict:
     error = payload if isinstance(payload, dict) else {}
     code = error.get("code")
-    has_shape = "code" in error and ("description" in error or "details" in error)
+    has_shape = _has_error(error)
     is_the_apis = has_shape and code == status_code and not isinstance(code, float)
     verdict = Verdict(
         Outcome.UNKNOWN,
@@ -315,6 +321,11 @@ def _judge_error(
     return verdict
 
 
+def _has_error(answer: dict[str, Any]) -> bool:
+    """Whether an answer has the shape of the API's own errors."""
+    return "code" in answer and ("description" in answer or "details" in answer)
+
+
 def _says_key_is_unreadable(request: Request, verdict: Verdict) -> bool:
     """Whether the text begins with the API's own words, and does not just echo the message that was to be sent."""
     said = (text for text in (verdict.description, verdict.details) if text)
@@ -333,9 +344,20 @@ def _read_http_date(text: str) -> float | None:
 
 def _parse_json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return _JSON.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object whose names are unique. If one is there twice, nobody knows which of the two is meant."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name is there twice")
+    return members
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_members)
 
 
 def _short(value: Any, redact: Callable[[str], str]) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -15,9 +15,10 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 
 from airflow_provider_passnotify.api import attempt as attempts
-from airflow_provider_passnotify.api.attempt import Attempt
+from airflow_provider_passnotify.api.attempt import MORE_THAN_ONE, SPOKE_FIRST, AmbiguousAnswerError, Attempt
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request
 
@@ -28,6 +29,7 @@ class AsyncAttempt(Attempt):
     def __init__(self, request: Request, config: Config) -> None:
         super().__init__(request, config)
         self._connection: Connection | None = None
+        self._protocol: WatchedProtocol | None = None
         self._give_back: Callable[[], None] | None = None
         self.ends = 0.0
         """When its deadline is, by the clock of the event loop."""
@@ -36,6 +38,36 @@ class AsyncAttempt(Attempt):
     def quiet_since(self) -> float | None:
         """Since when it has waited for something to read. ``None`` while it does not."""
         return None if self._protocol is None else self._protocol.quiet_since
+
+    @property
+    def _is_written(self) -> bool:
+        """Whether the operating system has the whole request."""
+        transport = None if self._connection is None else self._connection.transport
+        return transport is not None and not transport.get_write_buffer_size()
+
+    def begin_answer(self, status: int, headers: Mapping[str, str]) -> None:
+        """Note the status and the headers, as aiohttp gives them.
+
+        :raises AmbiguousAnswerError: also when it says "accepted" before the request was completely written.
+        """
+        if status < 400 and not self._is_written:
+            raise AmbiguousAnswerError("it was there before the request was completely written")
+        super().begin_answer(status, headers)
+
+    def end_answer(self, body: bytes) -> None:
+        """Note that the complete body has come.
+
+        :raises ValueError: when it cannot be decoded.
+        :raises AmbiguousAnswerError: when more than empty lines came behind it.
+        """
+        if self._protocol is not None:
+            self._protocol.end_answer(body, is_chunked="Transfer-Encoding" in self._headers)
+        super().end_answer(body)
+
+    def fail(self, error: Exception, *, is_ambiguous: bool = False) -> None:
+        """Note what ended the attempt."""
+        is_broken = self._protocol is not None and self._protocol.is_broken
+        super().fail(error, is_ambiguous=is_ambiguous or is_broken)
 
     def expire(self) -> None:
         """End it now, whatever it waits for on its connection."""
@@ -48,29 +80,23 @@ class AsyncAttempt(Attempt):
         if self._protocol is not None:
             self._protocol._on_read_timeout()
 
-    def take(self, connection: Connection) -> None:
+    def take(self, connection: Connection, protocol: WatchedProtocol) -> None:
         """Take the connection on which the request is sent."""
-        self._connection, self._give_back = connection, connection.release
+        self._connection, self._protocol, self._give_back = connection, protocol, connection.release
         connection.release = _keep  # type: ignore[method-assign]
         self.on_its_way = True  # aiohttp now writes without going back to the event loop
 
     def let_go(self, *, reuse: bool) -> None:
         """Give the connection back, or close it."""
-        if self._connection is None or self._give_back is None:
+        if self._connection is None or self._protocol is None or self._give_back is None:
             return
-        protocol, transport = self._protocol, self._connection.transport
-        is_written = transport is not None and not transport.get_write_buffer_size()  # if not: the answer came early
-        if reuse and is_written and protocol is not None:
-            protocol.is_idle = True
+        if reuse and self._is_written:
+            self._protocol.is_idle = True
             self._give_back()
         else:
+            if self._connection.transport is not None:
+                self._connection.transport.abort()  # close() would still write the rest of a request that was refused
             self._connection.close()
-
-    @property
-    def _protocol(self) -> WatchedProtocol | None:
-        """The protocol of its connection. ``None`` if it has no connection, or has one that aiohttp has closed."""
-        protocol = None if self._connection is None else self._connection.protocol
-        return protocol if isinstance(protocol, WatchedProtocol) else None
 
 
 def _keep() -> None:
@@ -157,7 +183,7 @@ class WatchedConnector(aiohttp.TCPConnector):
                 connection.close()
                 raise asyncio.TimeoutError
             protocol.is_idle = False
-            attempt.take(connection)
+            attempt.take(connection, protocol)
             return connection
 
     async def _create_connection(self, req: Any, *args: Any, **kwargs: Any) -> ResponseHandler:
@@ -177,7 +203,7 @@ class WatchedConnector(aiohttp.TCPConnector):
 
 
 class WatchedProtocol(ResponseHandler):
-    """A connection that is not used again after data came on it without a request.
+    """A connection that is not used any more after data came on it without a request.
 
     It has no timer of its own for the read time-out: it only notes the time, and :class:`TimeLimits` looks at it. (If
     another aiohttp calls these two methods by other names, its own timers are back.)
@@ -187,16 +213,28 @@ class WatchedProtocol(ResponseHandler):
     """Whether it has been used and is now back in the pool."""
     quiet_since: float | None = None
     """Since when something should have come. ``None`` while nothing is expected."""
-    _poll: select.poll | None = None
+    is_broken = False
+    """Whether an answer broke the rules of HTTP."""
     _unasked: asyncio.Future[None] | None = None
     """Done when something comes on a new connection."""
+    _last = b""
+    """What came last."""
+    _poll: select.poll | None = None
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
-            self.force_close()
-        elif self._unasked is not None and not self._unasked.done():
+            self.close()
+            return
+        if self._unasked is not None and not self._unasked.done():
             self._unasked.set_result(None)
+        if data:
+            self._last = data
         super().data_received(data)
+
+    def set_exception(self, exc: Any, *cause: Any) -> None:
+        if isinstance(exc, HttpProcessingError):
+            self.is_broken = True
+        super().set_exception(exc, *cause)
 
     async def expect_silence(self, seconds: float) -> None:
         """Wait whether something comes on a new connection before it is used.
@@ -206,9 +244,22 @@ class WatchedProtocol(ResponseHandler):
         self._unasked = self._loop.create_future()
         if seconds and not self.should_close:
             await asyncio.wait([self._unasked], timeout=seconds)
-        spoke_first, self._unasked = self._unasked.done(), None
-        if spoke_first or self.should_close:
-            raise ConnectionError("the server sent something, or closed the connection, before it was asked")
+        while self.has_something_to_read() and not self.should_close:  # noqa: ASYNC110 (aiohttp tells nobody)
+            await asyncio.sleep(0)  # it is read now; in TLS, it may be a session ticket
+        self._unasked = None
+        if self.should_close:
+            raise ConnectionError(SPOKE_FIRST)
+
+    def end_answer(self, body: bytes, *, is_chunked: bool) -> None:
+        """Look whether something came together with the end of an answer. (aiohttp throws away half an answer.)
+
+        :raises AmbiguousAnswerError: when more than empty lines came.
+        """
+        ends_well, empty_lines = _end_of(self._last, b"" if is_chunked else body)
+        if self._buffer or self._tail or not ends_well:
+            raise AmbiguousAnswerError(MORE_THAN_ONE)
+        if empty_lines:
+            self.close()
 
     def _reschedule_timeout(self) -> None:
         self.quiet_since = self._loop.time() if self.read_timeout else None
@@ -225,3 +276,17 @@ class WatchedProtocol(ResponseHandler):
             self._poll = select.poll()
             self._poll.register(sock.fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
+
+
+def _end_of(last: bytes, body: bytes) -> tuple[bool, bool]:
+    """Return whether data ends with the end of an answer, and whether with more empty lines.
+
+    :param body: the body of the answer; empty if the answer ends with an empty line.
+    """
+    if body:
+        if last.endswith(body) or body.endswith(last):
+            return True, False
+        last, body = last.rstrip(b"\r\n"), body.rstrip(b"\r\n")
+        return last.endswith(body) or body.endswith(last), True
+    end = last[-6:].replace(b"\r", b"")
+    return b"\n\n".endswith(end[-2:]), end.endswith(b"\n\n\n")

@@ -1,7 +1,8 @@
 """Connections for ``requests`` that report how far an attempt got, keep its deadline, and read answers strictly.
 
-Without them, ``requests`` has four problems. It limits each wait, but not the sum of all waits. It treats an interim
-answer (103) as the final one. It treats headers that were cut as complete. It ignores data that follows an answer.
+Without them, ``requests`` has five problems. It limits each wait, but not the sum of all waits. It treats an interim
+answer (103) as the final one. It treats headers that were cut as complete. It ignores data that follows an answer. It
+treats what came before the request as its answer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import re
 import socket
 import ssl
 import threading
@@ -22,10 +24,19 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_passnotify.api import attempt as attempts
-from airflow_provider_passnotify.api.attempt import Attempt
+from airflow_provider_passnotify.api.attempt import (
+    MORE_THAN_ONE,
+    SPOKE_FIRST,
+    AmbiguousAnswerError,
+    Attempt,
+    check_headers,
+)
 
 _LINE_ENDS = (b"\r\n", b"\n")
 _DEFECTS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
+# http.client is more tolerant: it also takes "HTTP/1.10 0200", and the chunk sizes "0x13", "1_3" and "+13".
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [0-9]{3}( [^\r\n]*)?\r?\n")
+_CHUNK_SIZE = re.compile(rb"0*[0-9A-Fa-f]{1,16}[ \t]*(;[^\r\n]*)?\r?\n")
 
 
 _current = threading.local()
@@ -85,18 +96,18 @@ class Watchdog:
             if self._attempt.expired:
                 self._shut_down()
 
-    def begin_request(self, sock: socket.socket, *, is_new: bool) -> None:
+    def begin_request(self, sock: socket.socket, quiet_seconds: float) -> None:
         """Note that the first byte of the request is about to be written to a socket.
 
-        :param is_new: whether nothing was written to it before.
+        :param quiet_seconds: for how long the socket must be silent before that.
         :raises ConnectionError: when something came already: it would be taken for the answer.
         :raises TimeoutError: when the deadline has passed.
         """
         if self._attempt.on_its_way:
             return
         self.watch(sock.fileno())
-        if is_new and _spoke_first(sock):
-            raise ConnectionError("the server sent something, or closed the connection, before it was asked")
+        if has_something_to_read(sock, quiet_seconds):
+            raise ConnectionError(SPOKE_FIRST)
         with self._lock:
             self.check()
             self._attempt.on_its_way = True
@@ -123,13 +134,17 @@ class Watchdog:
             self._handle = None
 
 
-def _spoke_first(sock: socket.socket) -> bool:
-    """Whether data came on a new connection, or its end. If so, it cannot be used any more."""
-    is_plain = type(sock) is socket.socket
+def has_something_to_read(sock: socket.socket, seconds: float = 0.0) -> bool:
+    """Whether data came, or the end of the connection. The socket cannot be used any more then.
+
+    In TLS, a session ticket may come at any time. So only reading tells whether there is data.
+
+    :param seconds: how long to wait for it.
+    """
     timeout = sock.gettimeout()
-    sock.settimeout(attempts.QUIET_SECONDS if is_plain else 0)
+    sock.settimeout(seconds)
     try:
-        sock.recv(1)  # in TLS, the socket may be readable because of a session ticket, so only reading tells
+        sock.recv(1)
     except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
         return False
     finally:
@@ -142,28 +157,36 @@ def ended_clean(raw: Any) -> bool:
 
     :param raw: the answer, as an object of urllib3.
     :raises http.client.IncompleteRead: if the last part of a chunked answer was cut.
+    :raises AmbiguousAnswerError: if more than empty lines came after it.
     """
     answer = raw._original_response
     if not isinstance(answer, _Answer):
         return False
     if answer.chunked and answer.wire.last_line not in _LINE_ENDS:
         raise http.client.IncompleteRead(b"", None)
-    return answer.wire.closed and not answer.wire.has_surplus
+    if answer.wire.surplus.strip(b"\r\n"):
+        raise AmbiguousAnswerError(MORE_THAN_ONE)
+    return answer.wire.closed and not answer.wire.surplus
 
 
 class _Wire(io.BufferedReader):
-    """Reads an answer, and remembers how its last line and its last byte ended."""
+    """Reads an answer, and remembers how its parts ended and what came behind it."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         super().__init__(raw)
         self._socket = sock
         self.last_line = b""
+        self.last_read: bytes | None = b""
         self.is_answer = False
-        self.has_surplus = False
+        self.surplus = b""
 
     def readline(self, size: int | None = -1) -> bytes:
         self.last_line = super().readline(size)
         return self.last_line
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.last_read = super().read(size)
+        return self.last_read
 
     def close(self) -> None:
         if self.is_answer and not self.closed:
@@ -171,7 +194,7 @@ class _Wire(io.BufferedReader):
             with suppress(OSError, ValueError):
                 self._socket.settimeout(0)
                 try:
-                    self.has_surplus = bool(self.peek(1))
+                    self.surplus = self.peek(1)
                 finally:
                     self._socket.settimeout(timeout)
         super().close()
@@ -191,26 +214,36 @@ class _Answer(http.client.HTTPResponse):
         watchdog: Watchdog = _current.watchdog
         while True:
             watchdog.check()
+            if self.wire.peek(1)[:1] in (b"\r", b"\n"):
+                if self.wire.readline() not in _LINE_ENDS:
+                    raise AmbiguousAnswerError("the answer begins with a line end that is none")
+                continue
             super().begin()
             if self.wire.last_line not in _LINE_ENDS:
                 raise http.client.IncompleteRead(b"", None)
             if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 break
             self.headers = None  # type: ignore[assignment]  # an interim answer: start again
-        self._check_framing()
+        if any(isinstance(defect, _DEFECTS) for defect in self.headers.defects) or "\0" in str(self.headers):
+            raise AmbiguousAnswerError("the answer's headers break the rules of HTTP")
+        check_headers(self.headers.items())  # now, because urllib3 would leave a socket open
 
-    def _check_framing(self) -> None:
-        """Refuse headers that two programs may read differently: the answer may belong to another request."""
-        lengths = {part.strip() for value in self.headers.get_all("Content-Length", []) for part in value.split(",")}
-        encodings = [value.strip().lower() for value in self.headers.get_all("Transfer-Encoding", [])]
-        if (
-            any(isinstance(defect, _DEFECTS) for defect in self.headers.defects)
-            or len(lengths) > 1
-            or not all(length.isascii() and length.isdigit() for length in lengths)
-            or encodings not in ([], ["chunked"])
-            or (lengths and encodings)
-        ):
-            raise http.client.HTTPException("the answer's headers are ambiguous")
+    def _read_status(self) -> tuple[str, int, str]:
+        status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        if not _STATUS_LINE.fullmatch(self.wire.last_line):
+            raise AmbiguousAnswerError(f"the answer begins with {self.wire.last_line!r:.100}")
+        return status
+
+    def _read_next_chunk_size(self) -> int:
+        is_first = self.chunk_left is None
+        chunk_end = self.wire.last_read
+        try:
+            size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        finally:
+            line = self.wire.last_line
+            if (not is_first and chunk_end != b"\r\n") or (line.endswith(b"\n") and not _CHUNK_SIZE.fullmatch(line)):
+                raise AmbiguousAnswerError("the answer's chunks break the rules of HTTP")
+        return size
 
 
 class _Watched:
@@ -235,7 +268,9 @@ class _Watched:
         if self.sock is None:  # type: ignore[attr-defined]
             self.connect()
         if self._is_ready:  # not for the CONNECT request to a proxy, which only opens the connection
-            _current.watchdog.begin_request(self.sock, is_new=self._is_new)  # type: ignore[attr-defined]
+            sock: socket.socket = self.sock  # type: ignore[attr-defined]
+            is_plain = type(sock) is socket.socket
+            _current.watchdog.begin_request(sock, attempts.QUIET_SECONDS if self._is_new and is_plain else 0.0)
             self._is_new = False
         super().send(data)  # type: ignore[misc]
 
