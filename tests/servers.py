@@ -259,3 +259,35 @@ class Greeter(Server):
         connection.sendall(self._greeting)
         if self._then == KEEP:
             super()._converse(connection, number)
+
+
+class TLSGreeter(Server):
+    """A server whose greeting comes in one piece with the end of the TLS handshake. Then it does nothing more."""
+
+    def __init__(self, greeting: bytes, tls: ssl.SSLContext) -> None:
+        self._greeting, self._context = greeting, tls
+        tls.maximum_version = ssl.TLSVersion.TLSv1_2  # in it, the last part of the handshake is the server's
+        super().__init__((NOTHING,))
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return f"https://{self.host}:{self.port}"
+
+    def _converse(self, connection: socket.socket, number: int) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connection.sendall(outgoing.read())
+                incoming.write(connection.recv(65536))
+        tls.write(self._greeting)
+        connection.sendall(outgoing.read())
+        while received := connection.recv(65536):
+            incoming.write(received)
+            with suppress(ssl.SSLError):
+                if data := tls.read(65536):
+                    self.received.append(Received(data, b"", number))

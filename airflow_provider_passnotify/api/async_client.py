@@ -120,7 +120,7 @@ class PassNotifyAsyncClient:
         )
         try:
             if response.version is None or response.version.major != 1:
-                raise AmbiguousAnswerError("the answer is of another version of HTTP")
+                raise AmbiguousAnswerError
             attempt.begin_answer(response.status, response.headers)
             body = bytearray()
             while piece := await response.content.readany():

@@ -21,7 +21,13 @@ from types import MappingProxyType
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.config import Config
-from airflow_provider_passnotify.api.failure_text import TOO_MANY_HEADERS, causes, check_size, failure_text
+from airflow_provider_passnotify.api.failure_text import (
+    BREAKS_RULES,
+    TOO_MANY_HEADERS,
+    causes,
+    check_size,
+    failure_text,
+)
 from airflow_provider_passnotify.api.protocol import Outcome, Request, TransportFailure, Verdict
 
 _AUTOMATIC_ZLIB_OR_GZIP = 47
@@ -36,12 +42,34 @@ QUIET_SECONDS = 0.01
 A server that writes something as soon as it has accepted a connection needs a moment for that. Without TLS, nothing
 tells that it is the right server.
 """
-MORE_THAN_ONE = "something else came behind the answer, so nobody knows which answer belongs to the request"
-SPOKE_FIRST = "the server sent something, or closed the connection, before it was asked"
+
+
+class SpokeFirstError(ConnectionError):
+    """Something came on a connection before the request. It would be taken for the answer."""
+
+    def __str__(self) -> str:
+        return "the server sent something, or closed the connection, before it was asked"
 
 
 class AmbiguousAnswerError(Exception):
     """The answer cannot be assigned to the request for certain, whatever its status says."""
+
+    def __str__(self) -> str:
+        return BREAKS_RULES
+
+
+class SeveralAnswersError(AmbiguousAnswerError):
+    """Something else came behind the answer."""
+
+    def __str__(self) -> str:
+        return "something else came behind the answer, so nobody knows which answer belongs to the request"
+
+
+class EarlyAnswerError(AmbiguousAnswerError):
+    """The answer says "accepted", and the request was not yet completely written."""
+
+    def __str__(self) -> str:
+        return "the answer was there before the request was completely written"
 
 
 class Attempt:
@@ -121,20 +149,20 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> None:
     """Refuse headers from which two programs may read differently where the answer ends.
 
     :param headers: each header as it came; one that came twice is there twice.
-    :raises AmbiguousAnswerError: it names the header.
+    :raises AmbiguousAnswerError: if there are such headers.
     """
     seen = set()
     for name, value in headers:
         if " " in name or "\0" in value:
-            raise AmbiguousAnswerError(f"the answer's header {name!r:.50} breaks the rules of HTTP")
+            raise AmbiguousAnswerError
         if (known := name.lower()) in _FRAMING:
             if known in seen:
-                raise AmbiguousAnswerError(f"the answer has the header {name} twice")
+                raise AmbiguousAnswerError
             seen.add(known)
             if (known == _LENGTH and not _is_number(value)) or (known == _TRANSFER and value.lower() != "chunked"):
-                raise AmbiguousAnswerError(f"the answer's {name} is {value!r:.50}")
+                raise AmbiguousAnswerError
     if _LENGTH in seen and _TRANSFER in seen:
-        raise AmbiguousAnswerError("the answer has a Content-Length and a Transfer-Encoding")
+        raise AmbiguousAnswerError
 
 
 def _is_number(text: str) -> bool:

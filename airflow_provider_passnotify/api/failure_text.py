@@ -15,23 +15,22 @@ from collections.abc import Iterator
 _NO_ANSWER = "the server closed the connection without an answer"
 _BROKEN_OFF = "the connection was broken off"
 _CUT = "the answer was cut off"
-_BREAKS_RULES = "the answer breaks the rules of HTTP"
+BREAKS_RULES = "the answer is no HTTP, or breaks its rules (check the connection's host and port)"
 TOO_MANY_HEADERS = "the answer has too many headers"
-_NO_HTTP = "the answer is no HTTP (check the connection's host and port)"
 _LONG_LINE = "the answer has a header line that is too long"
 _BY_CLASS = {
     "http.RemoteDisconnected": _NO_ANSWER,
     "http.IncompleteRead": _CUT,
-    "http.BadStatusLine": _NO_HTTP,
+    "http.BadStatusLine": BREAKS_RULES,
     "http.LineTooLong": _LONG_LINE,
-    "http.HTTPException": _BREAKS_RULES,
-    "urllib3.InvalidChunkLength": _BREAKS_RULES,
+    "http.HTTPException": BREAKS_RULES,
+    "urllib3.InvalidChunkLength": BREAKS_RULES,
     "aiohttp.ServerDisconnectedError": _NO_ANSWER,
     "aiohttp.ClientPayloadError": _CUT,
-    "aiohttp.BadStatusLine": _NO_HTTP,
+    "aiohttp.BadStatusLine": BREAKS_RULES,
     "aiohttp.LineTooLong": _LONG_LINE,
     "aiohttp.ContentLengthError": _CUT,
-    "aiohttp.BadHttpMessage": _BREAKS_RULES,
+    "aiohttp.BadHttpMessage": BREAKS_RULES,
     "builtins.BrokenPipeError": _BROKEN_OFF,
     "builtins.ConnectionAbortedError": _BROKEN_OFF,
     "builtins.ConnectionRefusedError": "connection refused",

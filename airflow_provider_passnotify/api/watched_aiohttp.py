@@ -18,7 +18,7 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
 from airflow_provider_passnotify.api import attempt as attempts
-from airflow_provider_passnotify.api.attempt import MORE_THAN_ONE, SPOKE_FIRST, AmbiguousAnswerError, Attempt
+from airflow_provider_passnotify.api.attempt import Attempt, EarlyAnswerError, SeveralAnswersError, SpokeFirstError
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request
 
@@ -48,17 +48,17 @@ class AsyncAttempt(Attempt):
     def begin_answer(self, status: int, headers: Mapping[str, str]) -> None:
         """Note the status and the headers, as aiohttp gives them.
 
-        :raises AmbiguousAnswerError: also when it says "accepted" before the request was completely written.
+        :raises EarlyAnswerError: when it says "accepted" before the request was completely written.
         """
         if status < 400 and not self._is_written:
-            raise AmbiguousAnswerError("it was there before the request was completely written")
+            raise EarlyAnswerError
         super().begin_answer(status, headers)
 
     def end_answer(self, body: bytes) -> None:
         """Note that the complete body has come.
 
         :raises ValueError: when it cannot be decoded.
-        :raises AmbiguousAnswerError: when more than empty lines came behind it.
+        :raises SeveralAnswersError: when more than empty lines came behind it.
         """
         if self._protocol is not None:
             self._protocol.end_answer(body, is_chunked="Transfer-Encoding" in self._headers)
@@ -197,7 +197,8 @@ class WatchedConnector(aiohttp.TCPConnector):
             if isinstance(protocol, WatchedProtocol):
                 await protocol.expect_silence(0.0 if req.is_ssl() else attempts.QUIET_SECONDS)
         except BaseException:
-            protocol.close()
+            if protocol.transport is not None:
+                protocol.transport.abort()  # close() would wait for the end of TLS
             raise
         return protocol
 
@@ -239,7 +240,7 @@ class WatchedProtocol(ResponseHandler):
     async def expect_silence(self, seconds: float) -> None:
         """Wait whether something comes on a new connection before it is used.
 
-        :raises ConnectionError: when something came: it would be taken for the answer to the first request.
+        :raises SpokeFirstError: when something came: it would be taken for the answer to the first request.
         """
         self._unasked = self._loop.create_future()
         if seconds and not self.should_close:
@@ -248,16 +249,16 @@ class WatchedProtocol(ResponseHandler):
             await asyncio.sleep(0)  # it is read now; in TLS, it may be a session ticket
         self._unasked = None
         if self.should_close:
-            raise ConnectionError(SPOKE_FIRST)
+            raise SpokeFirstError
 
     def end_answer(self, body: bytes, *, is_chunked: bool) -> None:
         """Look whether something came together with the end of an answer. (aiohttp throws away half an answer.)
 
-        :raises AmbiguousAnswerError: when more than empty lines came.
+        :raises SeveralAnswersError: when more than empty lines came.
         """
         ends_well, empty_lines = _end_of(self._last, b"" if is_chunked else body)
         if self._buffer or self._tail or not ends_well:
-            raise AmbiguousAnswerError(MORE_THAN_ONE)
+            raise SeveralAnswersError
         if empty_lines:
             self.close()
 

@@ -25,10 +25,10 @@ from requests.adapters import HTTPAdapter
 
 from airflow_provider_passnotify.api import attempt as attempts
 from airflow_provider_passnotify.api.attempt import (
-    MORE_THAN_ONE,
-    SPOKE_FIRST,
     AmbiguousAnswerError,
     Attempt,
+    SeveralAnswersError,
+    SpokeFirstError,
     check_headers,
 )
 
@@ -100,14 +100,14 @@ class Watchdog:
         """Note that the first byte of the request is about to be written to a socket.
 
         :param quiet_seconds: for how long the socket must be silent before that.
-        :raises ConnectionError: when something came already: it would be taken for the answer.
+        :raises SpokeFirstError: when something came already: it would be taken for the answer.
         :raises TimeoutError: when the deadline has passed.
         """
         if self._attempt.on_its_way:
             return
         self.watch(sock.fileno())
         if has_something_to_read(sock, quiet_seconds):
-            raise ConnectionError(SPOKE_FIRST)
+            raise SpokeFirstError
         with self._lock:
             self.check()
             self._attempt.on_its_way = True
@@ -157,15 +157,15 @@ def ended_clean(raw: Any) -> bool:
 
     :param raw: the answer, as an object of urllib3.
     :raises http.client.IncompleteRead: if the last part of a chunked answer was cut.
-    :raises AmbiguousAnswerError: if more than empty lines came after it.
+    :raises SeveralAnswersError: if more than empty lines came after it.
     """
     answer = raw._original_response
     if not isinstance(answer, _Answer):
         return False
     if answer.chunked and answer.wire.last_line not in _LINE_ENDS:
-        raise http.client.IncompleteRead(b"", None)
+        raise http.client.IncompleteRead(b"")
     if answer.wire.surplus.strip(b"\r\n"):
-        raise AmbiguousAnswerError(MORE_THAN_ONE)
+        raise SeveralAnswersError
     return answer.wire.closed and not answer.wire.surplus
 
 
@@ -216,22 +216,24 @@ class _Answer(http.client.HTTPResponse):
             watchdog.check()
             if self.wire.peek(1)[:1] in (b"\r", b"\n"):
                 if self.wire.readline() not in _LINE_ENDS:
-                    raise AmbiguousAnswerError("the answer begins with a line end that is none")
+                    raise AmbiguousAnswerError
                 continue
             super().begin()
             if self.wire.last_line not in _LINE_ENDS:
-                raise http.client.IncompleteRead(b"", None)
+                raise http.client.IncompleteRead(b"")
             if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 break
             self.headers = None  # type: ignore[assignment]  # an interim answer: start again
         if any(isinstance(defect, _DEFECTS) for defect in self.headers.defects) or "\0" in str(self.headers):
-            raise AmbiguousAnswerError("the answer's headers break the rules of HTTP")
+            raise AmbiguousAnswerError
         check_headers(self.headers.items())  # now, because urllib3 would leave a socket open
 
     def _read_status(self) -> tuple[str, int, str]:
         status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        if not self.wire.last_line.endswith(b"\n"):
+            raise http.client.IncompleteRead(b"")
         if not _STATUS_LINE.fullmatch(self.wire.last_line):
-            raise AmbiguousAnswerError(f"the answer begins with {self.wire.last_line!r:.100}")
+            raise AmbiguousAnswerError
         return status
 
     def _read_next_chunk_size(self) -> int:
@@ -242,7 +244,7 @@ class _Answer(http.client.HTTPResponse):
         finally:
             line = self.wire.last_line
             if (not is_first and chunk_end != b"\r\n") or (line.endswith(b"\n") and not _CHUNK_SIZE.fullmatch(line)):
-                raise AmbiguousAnswerError("the answer's chunks break the rules of HTTP")
+                raise AmbiguousAnswerError
         return size
 
 

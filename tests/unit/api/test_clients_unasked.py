@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from airflow_provider_passnotify.api import attempt
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict
 from tests.answer_table import EVIL
+from tests.certificates import Certificate, make_certificate
 from tests.clients import DELETE, LOOK, SEND, Call, config_for
-from tests.servers import CLOSE, Greeter, answer
+from tests.servers import CLOSE, TICKET, Greeter, TLSGreeter, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -58,3 +61,26 @@ def test_a_proxy_that_greets(call: Call) -> None:
         config = config_for("http://api.example.com", allow_http=True, proxies={"http": proxy.url}, max_retries=0)
         not_sent(call(config, SEND, SEND))
     assert proxy.received == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    return make_certificate(tmp_path)
+
+
+@pytest.mark.parametrize("greeting", GREETINGS.values(), ids=GREETINGS)
+def test_a_greeting_with_the_end_of_the_handshake(call: Call, certificate: Certificate, greeting: bytes) -> None:
+    with TLSGreeter(greeting, certificate.context) as server:
+        config = config_for(server.url, verify=str(certificate.path), max_retries=1)
+        not_sent(call(config, SEND, DELETE, LOOK, SEND))
+    assert server.received == [], "nothing was written"
+    assert server.connections == 8, "no connection is used again"
+
+
+def test_session_tickets_are_no_greeting(call: Call, certificate: Certificate) -> None:
+    """In TLS 1.3, the server sends them behind the handshake. They make the socket readable."""
+    certificate.context.num_tickets = 4
+    with serving(TICKET, tls=certificate.context) as server:
+        verdicts = call(config_for(server.url, verify=str(certificate.path), max_retries=0), *[SEND] * 5)
+    assert [verdict.ticket_id for verdict in verdicts] == [12345] * 5
+    assert server.connections == 1

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_passnotify.api.failure_text import causes, failure_text
+from airflow_provider_passnotify.api.attempt import SeveralAnswersError
+from airflow_provider_passnotify.api.failure_text import BREAKS_RULES, causes, failure_text
 from tests.certificates import make_certificate
 from tests.clients import SEND, Call, config_for
-from tests.servers import CLOSE, HANG, NOTHING, RESET, Answer, answer, free_port, serving
+from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, free_port, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -28,7 +29,12 @@ ANSWERS = {
         Answer(_OK + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + _TICKET + b"\r\n", CLOSE),
         Answer(_OK + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + _TICKET + b"\r\n0\r\n", CLOSE),
     ],
-    "the answer is no HTTP (check the connection's host and port)": [Answer(b"SSH-2.0-OpenSSH_9.6\r\n", CLOSE)],
+    BREAKS_RULES: [
+        Answer(b"SSH-2.0-OpenSSH_9.6\r\n", CLOSE),
+        Answer(_OK + b"Content-Length: 19\r\nContent-Length: 19\r\n\r\n" + _TICKET, CLOSE),
+        Answer(_OK + b"Transfer-Encoding: chunked\r\n\r\n+13\r\n" + _TICKET + b"\r\n0\r\n\r\n", CLOSE),
+    ],
+    str(SeveralAnswersError()): [Answer(TICKET.data * 2)],
     "the answer has a header line that is too long": [Answer(_OK + b"X: " + b"x" * 100_000, CLOSE)],
     "the answer has too many headers": [
         answer(headers={f"X-{number}": "x" for number in range(count)}, body=_TICKET) for count in (98, 300)
@@ -113,7 +119,7 @@ def test_what_has_no_words_of_ours() -> None:
     assert text(OSError(113, "Connect call failed ('192.0.2.1', 443)")) == "No route to host"
     assert text(KeyError("x")) == "KeyError: 'x'"
     assert text(None) == "the reason is not known"
-    assert text(http.client.HTTPException("odd")) == "the answer breaks the rules of HTTP"
+    assert text(http.client.HTTPException("odd")) == BREAKS_RULES
 
 
 def test_the_innermost_cause_is_told() -> None:

@@ -11,7 +11,7 @@ from airflow_provider_passnotify.api import attempt
 from airflow_provider_passnotify.exceptions import PassNotifyApiError
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 from airflow_provider_passnotify.operators.passnotify import SendNotificationBatchOperator
-from tests.servers import CLOSE, NOTHING, Answer, Greeter, answer
+from tests.servers import CLOSE, NOTHING, TICKET, Answer, Greeter, answer
 from tests.unit.messages.stage import Stage, case
 
 _BODY = b'{"ticketId": 12345}'
@@ -23,6 +23,7 @@ ANSWERS = {
     "body is cut off": Answer(_OK + b"Content-Length: 100\r\n\r\n" + _BODY, CLOSE),
     "last chunk is cut off": Answer(_OK + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + _BODY + b"\r\n0\r\n", CLOSE),
     "two lengths": Answer(_OK + b"Content-Length: 19\r\nContent-Length: 5\r\n\r\n" + _BODY, CLOSE),
+    "another answer behind it": Answer(TICKET.data * 2),
     "too many headers": answer(headers={f"X-{number}": "x" for number in range(99)}, body=_BODY),
     "too large": answer(body=b" " * 1_100_000),
     "another encoding": answer(headers={"Content-Encoding": "br"}, body=_BODY),
