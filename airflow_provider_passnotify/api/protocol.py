@@ -279,9 +279,9 @@ def _judge_success(
     answer = payload if isinstance(payload, dict) else {}
     ticket_id = parse_ticket_id(answer.get("ticketId"))
     if ticket_id is None or _has_error(answer):
-        details = _short(payload, redact)
+        details = _short(body.decode("utf-8", "replace") if payload is None else payload, redact)
         what = "has no usable ticketId" if ticket_id is None else "has a ticketId and an error"
-        reason = f"HTTP {status_code}, but its body {what}: {details!r:.200}"
+        reason = f"HTTP {status_code}, but its body {what}" + (f": {shorten(details, 200)!r}" if details else "")
         return Verdict(Outcome.UNKNOWN, reason, status_code=status_code, details=details)
     return Verdict(Outcome.ACCEPTED, status_code=status_code, ticket_id=ticket_id)
 
@@ -308,7 +308,7 @@ def _judge_error(
     )
     if 300 <= status_code < 400:
         location = shorten(redact(headers.get("Location", "nowhere")), 200)
-        reason = f"HTTP {status_code}: a redirect to {location!r:.200}, not followed (check the connection's host)"
+        reason = f"HTTP {status_code}: a redirect to {location!r}, not followed (check the connection's host)"
         return replace(verdict, reason=reason)
     said = _phrase(verdict.description, verdict.details)
     verdict = replace(verdict, reason=f"HTTP {status_code}" + (f": {said}" if said else ""))

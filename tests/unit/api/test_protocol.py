@@ -109,6 +109,21 @@ def test_a_long_text_is_cut_at_a_word_where_it_has_one(text: str, cut: str) -> N
     assert protocol.shorten("\ud83d") == "?", "half an emoji cannot be logged"
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", ""),
+        (b"OK", ": 'OK'"),
+        (b"null", ": 'null'"),
+        (b'{"id": 5}', ": '{\"id\": 5}'"),
+        (b"Please log in " * 100, ": '" + "Please log in " * 13 + "Please log in …'"),
+    ],
+    ids=["nothing", "text", "null", "object", "long"],
+)
+def test_an_answer_without_a_ticket_id_is_shown(body: bytes, told: str) -> None:
+    assert judge(SEND, 200, {}, body).reason == f"HTTP 200, but its body has no usable ticketId{told}"
+
+
 @pytest.mark.parametrize("body", [b"\xff\xfe\xfa", b"{" * 10**6, b"[" * 10**6, b"1" * 10**5, b"\x00", b'{"a": NaN}'])
 @pytest.mark.parametrize("status", [200, 400, 500, 503])
 def test_a_body_of_nonsense_is_no_crash(body: bytes, status: int) -> None:
