@@ -1,4 +1,4 @@
-"""The sensor's limits under Airflow 2's own scheduler and triggerer: its ``dag.test()`` ends at a time-out."""
+"""What only Airflow 2's own scheduler, DAG processor and triggerer show: limits, assets, and the callbacks of a DAG."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_s
 from tests.airflow_2_cluster import Airflow2
 from tests.airflow_cluster import ENDED, Airflow, running_airflow
 from tests.chaos.database import a_database
+from tests.system.test_alerts import logged, received
 
 pytestmark = pytest.mark.skipif(not __version__.startswith("2."), reason="Airflow 2 only")
 ROOT = Path(__file__).parents[2]
@@ -41,8 +42,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 def airflow(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     home = tmp_path_factory.mktemp("airflow")
     dags = tmp_path_factory.mktemp("dags")
-    for folder in (ROOT / "tests" / "airflow" / "dags", ROOT / "example_dags"):
-        (dags / folder.name).symlink_to(folder)
+    alerts = ROOT / "tests" / "system" / "dags" / "passnotify_alerts.py"
+    for file in (ROOT / "tests" / "airflow" / "dags", ROOT / "example_dags", alerts):
+        (dags / file.name).symlink_to(file)
     with a_database() as database:
         if not database:
             pytest.skip("LocalExecutor needs PostgreSQL here")
@@ -75,4 +77,22 @@ def test_an_asset_starts_the_example(airflow: Airflow, sandbox: RunningSandbox) 
     assert ends(airflow, "passnotify_gate_change")["tell_passengers"][0] == "success"
     assert {entry["shows"]["value"] for entry in sandbox.deliveries()["passes"].values()} == {
         "BA 117: your gate is now C 7"
+    }
+
+
+def test_callbacks_of_a_task_and_of_its_dag(airflow: Airflow, sandbox: RunningSandbox) -> None:
+    """The scheduler gives those of a DAG to its DAG processor, in whose log they are."""
+    sandbox.reset()
+    airflow.trigger("alert_failure")
+    assert ends(airflow, "alert_failure")["fail"] == ("failed", 2)
+    airflow.wait(lambda: "125" in received(sandbox), "the DAG's own alert", seconds=SECONDS)
+    told = "alert to pass 125: sent, ticketid"
+    airflow.wait(lambda: told in logged(airflow, "logs/scheduler"), "the DAG processor's log", seconds=SECONDS)
+    airflow.trigger("alert_success")
+    airflow.wait(lambda: "126" in received(sandbox), "the alert of the next DAG", seconds=SECONDS)
+    assert received(sandbox) == {  # each once, although the DAG processor has run on
+        "123": ["fail is tried again", "succeed is done"],
+        "124": ["fail has failed in try 2"],
+        "125": ["alert_failure: task_failure"],
+        "126": ["alert_success: success"],
     }
