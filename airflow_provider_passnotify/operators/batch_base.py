@@ -10,7 +10,6 @@ from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_passnotify.api.protocol import shorten
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
@@ -22,9 +21,9 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
 from airflow_provider_passnotify.operators.batch_status import Metrics, still_running
+from airflow_provider_passnotify.operators.batch_words import explain_incomplete, ways_after_deletions
 from airflow_provider_passnotify.retry_policy import retry_after_told
 from airflow_provider_passnotify.rows.reader import RowReader
-from airflow_provider_passnotify.targets import name_ids
 
 if TYPE_CHECKING:
     import pendulum
@@ -41,9 +40,6 @@ log = logging.getLogger(__name__)
 MAX_TICKETS = 10_000
 """With more tickets than this, they are only in the report. A million numbers are too many for an XCom."""
 MAX_FAILURES = 100
-MAX_REASON_LENGTH = 300
-MAX_NAMED = 5
-"""The error names so many rows. The report names all of them."""
 
 
 class BatchOperator(TargetArgumentsOperator):
@@ -143,7 +139,8 @@ class BatchOperator(TargetArgumentsOperator):
             counts = ledger.counts()
             metrics.tell(counts)
             summary = self._summary(ledger, counts)
-            error = self._judge(run, counts, summary, durable=journal is None or journal.is_durable)
+            durable = journal is None or journal.is_durable
+            error = self._judge(run, counts, summary, durable=durable)
             self._push(context, summary)
             try:
                 self._write(report, ledger)
@@ -154,7 +151,7 @@ class BatchOperator(TargetArgumentsOperator):
                         known=[f"report_path: {self.report_path}", f"{type(problem).__name__}: {problem}"],
                         ways=[
                             "The first failures are in the XCom of the task, and so are the ticketIds (up to 10,000).",
-                            f"Make report_path writable, then clear the task. {self._when_cleared}",
+                            self._when_writable(is_durable=durable),
                         ],
                         section="Batch incomplete",
                     ),
@@ -189,10 +186,6 @@ class BatchOperator(TargetArgumentsOperator):
     @property
     def _done(self) -> str:
         return "deleted" if self.deletes else "sent"
-
-    @property
-    def _when_cleared(self) -> str:
-        return "It deletes all rows again." if self.deletes else "It sends what was not sent, and writes."
 
     def _defaults(self) -> dict[str, Any]:
         return {"target_type": self.target_type, **self._ids()}
@@ -321,36 +314,24 @@ class BatchOperator(TargetArgumentsOperator):
         allowed = Decimal(float.__repr__(self.max_failures)) * counts.total if share else self.max_failures
         if lost <= allowed and not run.must_fail:
             return None
-        message = self._explain(run, counts, summary["failures"][:MAX_NAMED])
-        if durable and not run.final and self._may_help(run, counts):
+        is_retried = durable and not run.final and self._may_help(run, counts)
+        message = explain_incomplete(
+            counts,
+            summary["failures"],
+            ended_early=run.ended_early,
+            report_path=self.report_path,
+            ways=self._ways(counts, is_retried=is_retried, is_durable=durable),
+        )
+        if is_retried:
             return BatchIncompleteError(message, summary, run.retry_after)
         return BatchFailedError(message, summary)
 
-    def _explain(self, run: BatchRun, counts: Counts, failures: list[dict[str, Any]]) -> str:
-        rows = [f"{_name_row(row)}: {shorten(row['error'], MAX_REASON_LENGTH)}" for row in failures]
-        more = counts.failed + counts.unknown - len(rows)
-        ways = [f"All rows are in the report: {self.report_path}"] if self.report_path else []
-        if self.deletes:
-            ways.append("Mend the cause, then clear the task. It deletes all rows again, which does no harm.")
-        elif counts.failed:
-            ways.append("To send the failed rows and nobody else: mend the cause, then clear the task.")
-        if counts.unknown and not self.deletes:
-            ways.append("Unknown rows are not sent again automatically. Look whether some of them arrived.")
-            ways += self._ways_to_send_unknown()
-        return explain(
-            f"{counts}.",
-            known=[
-                f"It ended early: {run.ended_early}." if run.ended_early else "",
-                *rows,
-                f"{more:,} more" if more else "",
-            ],
-            ways=ways,
-            section="Batch incomplete",
-        )
+    def _when_writable(self, *, is_durable: bool) -> str:  # noqa: ARG002
+        return "Make report_path writable, then clear the task. It deletes all rows again, and writes."
 
-    def _ways_to_send_unknown(self) -> list[str]:
-        """Return what a user can do to send unknown rows all the same."""
-        return []
+    def _ways(self, counts: Counts, *, is_retried: bool, is_durable: bool) -> list[str]:  # noqa: ARG002
+        """Return what a user can do about rows that failed or are unknown."""
+        return ways_after_deletions(is_retried=is_retried)
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
         """Whether a retry may be able to send a row that failed."""
@@ -387,9 +368,3 @@ class BatchOperator(TargetArgumentsOperator):
 def _without_none(summary: dict[str, Any]) -> dict[str, Any]:
     """Leave out ``None``, which Airflow 3.0 cannot push. A key that was not pushed is ``None`` when it is pulled."""
     return {key: value for key, value in summary.items() if value is not None}
-
-
-def _name_row(failure: dict[str, Any]) -> str:
-    if failure["row"] is None:  # known from an earlier try only
-        return "a row of an earlier try"
-    return f"row {failure['row']}, {name_ids(failure['target'])}"

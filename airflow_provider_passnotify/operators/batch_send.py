@@ -13,6 +13,7 @@ from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize, parse_deadline, paths_of
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
+from airflow_provider_passnotify.operators.batch_words import ways_after_sends
 from airflow_provider_passnotify.operators.sending import SendingOperator
 
 if TYPE_CHECKING:
@@ -146,10 +147,24 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         """Whether a retry would have to refuse to send."""
         return self.delivery == Delivery.AT_MOST_ONCE.value and not self._open_journal(context).is_durable
 
-    def _ways_to_send_unknown(self) -> list[str]:
-        if not self.report_path or self.delivery != Delivery.AT_MOST_ONCE.value:
-            return []
-        return ["To send them all the same: a new run with resume_from= this report and delivery='at_least_once'."]
+    def _when_writable(self, *, is_durable: bool) -> str:
+        if is_durable and self.on_clear == OnClear.RESUME.value:
+            return "Make report_path writable, then clear the task. It sends what was not sent, and writes."
+        return "Make report_path writable for the next run. Do not clear the task for that."
+
+    def _ways(self, counts: Counts, *, is_retried: bool, is_durable: bool) -> list[str]:
+        from airflow_provider_passnotify.delivery.session import configured_path, discards_on_clear
+
+        has_folder = (configured_path() if self.journal_path is None else self.journal_path) is not None
+        return ways_after_sends(
+            counts,
+            is_retried=is_retried,
+            is_durable=is_durable,
+            resume=self.on_clear == OnClear.RESUME.value,
+            send_unknown=self.delivery == Delivery.AT_LEAST_ONCE.value,
+            has_report=self.report_path is not None,
+            may_discard=discards_on_clear() and not has_folder,
+        )
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:
         return super()._may_help(run, counts) or (self.delivery == Delivery.AT_LEAST_ONCE.value and counts.unknown > 0)

@@ -262,11 +262,15 @@ class ChunkJournal:
             return next((value for value in values if value is not None), None)
         return unreadable
 
+    @property
+    def _then_clear(self) -> str:
+        return THEN_CLEAR if self._resume else "Clearing the task sends all rows again (on_clear='resend')."
+
     def _reading(self) -> AbstractContextManager[None]:
         return journal_errors(
             "Not sent by this try: the journal cannot be read.",
             known=[f"Try {self._tasks.try_number}. No row was sent by it."],
-            ways=["Nothing, if Airflow retries the task: the retry sends what no earlier try sent.", THEN_CLEAR],
+            ways=["Nothing, if Airflow retries the task: the retry sends what no earlier try sent.", self._then_clear],
         )
 
     def _get(self, try_number: int, part: str) -> Any:

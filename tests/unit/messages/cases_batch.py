@@ -63,6 +63,28 @@ def batch_rows_unknown_with_a_report(stage: Stage) -> None:
 
 
 @case
+def batch_rows_failed_and_a_clear_sends_all_again(stage: Stage) -> None:
+    gone = api_error(404, "There is no such pass.")
+    _batch(stage, TICKET, gone, on_clear="resend", report_path=stage.folder / "report.jsonl")
+
+
+@case
+def batch_rows_failed_without_a_journal(stage: Stage) -> None:
+    _batch(stage, TICKET, api_error(404, "There is no such pass."), NOTHING, context=stage.context(store=None))
+
+
+@case
+def batch_rows_failed_without_a_journal_at_least_once(stage: Stage) -> None:
+    context = stage.context(store=None)
+    _batch(stage, TICKET, NOTHING, context=context, delivery="at_least_once", report_path=stage.folder / "report.jsonl")
+
+
+@case
+def batch_rows_unknown_at_least_once(stage: Stage) -> None:
+    _batch(stage, TICKET, NOTHING, delivery="at_least_once")
+
+
+@case
 def batch_rows_throttled(stage: Stage) -> None:
     _batch(stage, api_error(429, "Too many.", Retry_After="600"), TICKET)
 
@@ -192,6 +214,15 @@ def batch_report_could_not_be_written(stage: Stage) -> None:
 
     stage.patch.setattr(ReportFile, "write", write)
     _batch(stage, report_path=stage.folder / "report.jsonl")
+
+
+@case
+def batch_report_could_not_be_written_and_a_clear_sends_all_again(stage: Stage) -> None:
+    def write(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    stage.patch.setattr(ReportFile, "write", write)
+    _batch(stage, report_path=stage.folder / "report.jsonl", on_clear="resend")
 
 
 @case
