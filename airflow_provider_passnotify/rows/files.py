@@ -41,8 +41,10 @@ def read_file(name: str, open_file: Callable[[], IO[bytes]]) -> Iterator[Mapping
     try:
         with open_file() as raw, gzip.GzipFile(fileobj=raw) if packed else raw as file:
             yield from read(read_lines(cast("IO[bytes]", file)))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"It is not a whole gzip file: {error}.") from None
+    except EOFError:
+        raise ValueError("It is not a whole gzip file: it is cut off.") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise ValueError("It is not a whole gzip file: it is damaged, or no gzip at all.") from None
     except IsADirectoryError:
         raise ValueError("It is a folder. Give the path of one file.") from None
 

@@ -45,6 +45,7 @@ def files_of_rows(stage: Stage) -> None:
         "pretty.json": '{\n  "pass_id": 1\n}\n',
         "list.json": '[\n{"pass_id": 1},\n',
         "commas.jsonl": '{"pass_id": 1},\n{"pass_id": 2}\n',
+        "none.jsonl.gz": '{"pass_id": 1}\n',
         "cut.jsonl.gz": gzip.compress(b'{"pass_id": 1}\n' * 1000)[:-20],
     }.items():
         stage.refuses(name, partial(_batch, stage, _file(stage, name, content)))

@@ -87,6 +87,19 @@ class TestWhatGoesOut:
         assert [line["status"] for line in lines] == ["sent", "unknown", "left_out", "left_out", "sent"]
         assert lines[2]["ticket_id"] == report_lines(earlier)[2]["ticket_id"]
 
+    def test_the_line_of_progress_counts_who_is_left_out(
+        self,
+        sandbox: RunningSandbox,
+        earlier: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_passnotify.delivery.batch.run.PROGRESS_SECONDS", 0.05)
+        sandbox.add_fault("latency", latency=0.5)
+        with caplog.at_level("INFO"):
+            batch(passes(5), resume_from=str(earlier), max_failures=1).execute(context())
+        assert any(line.startswith("0 of 5 sent, 1 unknown, 2 left out; ") for line in caplog.messages)
+
     def test_at_least_once_sends_the_unknown_again(self, sandbox: RunningSandbox, earlier: Path) -> None:
         summary = batch(passes(4), resume_from=str(earlier), delivery="at_least_once").execute(context())
         assert received(sandbox) == [1, 2, 1, 1, 0]
