@@ -79,7 +79,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self._source, self._source_ended, self._source_error = aiter(jobs), False, None
-        self._intake, self._turns = asyncio.Lock(), asyncio.Lock()
+        self._is_reading, self._was_read, self._turns = False, asyncio.Event(), asyncio.Lock()
         self._workers = [asyncio.create_task(self._work(on_result)) for _ in range(self._client.config.max_connections)]
         try:
             _, running = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -124,18 +124,25 @@ class Sender:
             await self._deliver(job, on_result, worker)
 
     async def _pull(self) -> Job | None:
-        async with self._intake:  # an asynchronous generator serves one at a time
-            if self._source_ended or self._stopped:
-                return None
-            try:
-                return await anext(self._source)
-            except StopAsyncIteration:
-                self._source_ended = True
-            except Exception as error:  # noqa: BLE001 (raised by run, when the others have their results)
-                self._source_ended, self._source_error = True, error
-            except BaseException:
-                self._source_ended = True
-                raise
+        while self._is_reading:  # an asynchronous generator serves one at a time
+            # No lock: it would let in one waiting worker in each turn of the event loop, however many jobs are there.
+            await self._was_read.wait()
+        if self._source_ended or self._stopped:
+            return None
+        self._is_reading = True
+        self._was_read.clear()
+        try:
+            return await anext(self._source)
+        except StopAsyncIteration:
+            self._source_ended = True
+        except Exception as error:  # noqa: BLE001 (raised by run, when the others have their results)
+            self._source_ended, self._source_error = True, error
+        except BaseException:
+            self._source_ended = True
+            raise
+        finally:
+            self._is_reading = False
+            self._was_read.set()
         return None
 
     async def _deliver(self, job: Job, on_result: OnResult, worker: asyncio.Task[None] | None) -> None:
