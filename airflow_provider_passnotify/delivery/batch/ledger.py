@@ -295,7 +295,8 @@ class Ledger:
             what,
             path,
         ) in self.connection.execute(_REPORT, (self._filled_at, self._try_number)):
-            line = f'{{"row": {json.dumps(self._place(row))}, "target": {target}, "status": "{STATUS_NAMES[status]}"'
+            place = row if row <= self.total else "null"
+            line = f'{{"row": {place}, "target": {target}, "status": "{STATUS_NAMES[status]}"'
             if ticket_id is not None:
                 line += f', "ticket_id": {ticket_id}'
             if error is not None:
@@ -303,7 +304,8 @@ class Ledger:
             if same_as is not None:
                 line += f', "same_as": {same_as}'
             when = "null" if at is None else f'"{_iso(at)}"'
-            line += f', "at": {when}, "try_number": {json.dumps(number)}, "dedupe_key": {key or "null"}'
+            tried = "null" if number is None else number
+            line += f', "at": {when}, "try_number": {tried}, "dedupe_key": {key or "null"}'
             if path is not None:
                 line += f', "report": {json.dumps(path)}'
             if what is not None:
