@@ -129,6 +129,35 @@ async def test_every_job_has_one_result_and_workers_pull() -> None:
     assert max(ahead) <= 8, "nothing is read ahead"
 
 
+async def test_workers_that_waited_for_a_row_do_not_start_one_by_one() -> None:
+    loop = asyncio.get_running_loop()
+    turns, started = 0, []
+
+    def count_turns() -> None:
+        nonlocal turns
+        turns += 1
+        turn[0] = loop.call_soon(count_turns)
+
+    turn = [loop.call_soon(count_turns)]
+    chunk_is_written = asyncio.Event()
+
+    async with Api() as api:
+        one = Run(api.url, max_connections=32, may_send=lambda: started.append(turns))
+
+        async def chunk() -> AsyncIterator[Job]:
+            await chunk_is_written.wait()
+            async for job in one.jobs(32):
+                yield job
+
+        sending = asyncio.create_task(one.send(chunk()))
+        await asyncio.sleep(0.01)  # all workers wait
+        chunk_is_written.set()
+        await sending
+    turn[0].cancel()
+    assert one.outcomes == {"accepted": 32}
+    assert started[-1] - started[0] <= 2, "turns of the event loop"
+
+
 async def test_empty_source() -> None:
     async with Api() as api:
         one = Run(api.url)
