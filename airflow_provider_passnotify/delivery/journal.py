@@ -182,7 +182,7 @@ class Journal:
         """The oldest try whose records count. ``None`` if no earlier try has decided it."""
         self.newest: Begin | None = None
         """What the newest earlier record says about its try. ``None`` if it cannot be read, or if there is none."""
-        self._outcome_stands = False
+        self._outcome_stands = self._has_read = False
 
     @property
     def try_number(self) -> int:
@@ -203,8 +203,7 @@ class Journal:
             understand.
         """
         self.tasks.start()
-        own = self._read(self.try_number, address)
-        self.counts_from = own.counts_from if own is not None else None
+        own = self._read_own(address)
         found: list[Record] = []
         numbers: list[int] = []
         for number in range(self.try_number - 1, 0, -1):
@@ -250,6 +249,8 @@ class Journal:
 
         :raises JournalError: if the record was not accepted.
         """
+        if not self._has_read:  # by the process after a deferral: this try has decided before what counts
+            self._read_own(record.address)
         this_try = self.tasks.this_try
         record = replace(
             record,
@@ -289,6 +290,12 @@ class Journal:
         clears, counts_from = record.clear_number, record.counts_from
         here = self.tasks.this_try.clear_number  # older releases did not write it: no clear is assumed
         return Begin(number, record.max_tries, here if clears is None else clears, counts_from or 1)
+
+    def _read_own(self, address: str) -> Record | None:
+        own = self._read(self.try_number, address)
+        self.counts_from = own.counts_from if own is not None else None
+        self._has_read = True
+        return own
 
     def _read(self, try_number: int, address: str) -> Record | None:
         outcome = value = self.tasks.get(try_number, OUTCOME)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,6 +173,20 @@ def test_row_8_a_ticket_that_failed_is_sent_again(store: Store, run: Callable[..
         run(server, delivery=delivery)
         operator()._new_push(context_of(store, 1, 5)).ticket_failed("ticket 12345: FAILED")
         assert run(server, try_number=2, delivery=delivery) == 12345
+    assert len(server.received) == 2
+
+
+def test_a_ticket_that_failed_after_a_deferral_changes_nothing_about_what_counts(
+    connection: Callable[..., str], tmp_path: Path
+) -> None:
+    """Try 1 had another folder. A person has ordered try 2, so what try 1 did does not count. Nor does it for try 3."""
+    second, third = (context_of(None, number, 6, retries=5, clear_number=1) for number in (2, 3))
+    with serving() as server:
+        connection(host=server.url, login="me", password="secret")
+        assert operator(journal_path=str(tmp_path)).execute(second) == 12345
+        after_deferral = context_of(None, 2, 6, retries=5, clear_number=1)
+        operator(journal_path=str(tmp_path))._new_push(after_deferral).ticket_failed("ticket 12345: FAILED")
+        assert operator(journal_path=str(tmp_path)).execute(third) == 12345
     assert len(server.received) == 2
 
 

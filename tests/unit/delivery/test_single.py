@@ -143,7 +143,7 @@ def test_an_interruption_in_mid_request_is_doubt(connection: Connect, monkeypatc
     def begin(_: HTTPResponse) -> None:
         raise TimedOut
 
-    with serving(Answer(then=HANG)) as server:
+    with serving(Answer(b"HTTP", then=HANG)) as server:
         connection(host=server.url, login="me", password="secret")
         monkeypatch.setattr(HTTPResponse, "begin", begin)
         with pytest.raises(TimedOut):
