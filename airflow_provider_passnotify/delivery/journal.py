@@ -244,7 +244,7 @@ class Journal:
     def put(self, record: Record) -> Record:
         """Write a record as one of this try. The record may say what an earlier try did.
 
-        If the task is being cleared at this moment, "sent" and "unknown" stay open. In Airflow 3.4, a clear of a
+        If the task is being cleared at this moment, "sent" and "unknown" stay open. In Airflow 3, a clear of a
         running task looks like any other clear. The open record shows the next try that the task was still running.
 
         :raises JournalError: if the record was not accepted.

@@ -199,9 +199,10 @@ class TaskStore:
     def is_being_cleared(self) -> bool:
         """Whether the task was cleared while this process is running.
 
-        This matters for Airflow 3.4, where such a clear looks like any other. ``False`` if Airflow does not say.
+        Airflow 3 makes such a clear look like any other. Airflow's own store, if it discards nothing, refuses what is
+        written after the clear. ``False`` if Airflow does not say.
         """
-        if not self._discards:
+        if self.folder is None and not self._discards:
             return False
         try:
             return self._is_being_cleared()

@@ -16,6 +16,7 @@ class Version:
     :param counts_each_clear: ``clear_number`` rises at each clear of any task of the run; else only if the run is over.
     :param has_history: a task can read ``max_tries`` of the try before.
     :param restart_is_a_clear: a clear of a running task sets ``max_tries`` like any other, once its process has ended.
+        (In 3.3, too. But there, Airflow's store refuses what that process still writes, which is not simulated.)
     """
 
     has_store: bool = False
@@ -28,8 +29,8 @@ class Version:
 
 VERSIONS = {
     "2.11": Version(counts_each_clear=False, has_history=True),
-    "3.1": Version(counts_each_clear=False),
-    "3.2": Version(),
+    "3.1": Version(counts_each_clear=False, restart_is_a_clear=True),
+    "3.2": Version(restart_is_a_clear=True),
     "3.3": Version(has_store=True),
     "3.3-clear-on-success": Version(has_store=True, clear_on_success=True),
     "3.4": Version(has_store=True, discards_on_clear=True, restart_is_a_clear=True),

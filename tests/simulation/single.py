@@ -45,7 +45,7 @@ def task_store(world: World, process: Process) -> TaskStore:
         world.task_state_store(process),
         folder=folder,
         discards=airflow.discards_on_clear or airflow.clear_on_success,
-        is_being_cleared=lambda: world.is_being_cleared(process),
+        is_being_cleared=lambda: not airflow.has_history and world.is_being_cleared(process),  # 2.11 cannot be asked
     )
 
 

@@ -7,6 +7,7 @@ The contexts are those of a real Airflow. After a clear, ``max_tries`` is the nu
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,6 +280,20 @@ class TestDecidedOnce:
             send(context_of(store, 1, 2, retries=2))
             send(context_of(store, 2, 2, retries=1, clear_number=1))
         assert len(server.received) == 2
+
+    def test_folder_takes_what_is_written_after_a_clear(self, store: Store, connect: Connect, tmp_path: Path) -> None:
+        """Airflow 3.3, too, sets ``max_tries`` as for any other clear. A folder refuses nothing to the old process."""
+        folder = str(tmp_path)
+        first = tells_its_state(context_of(store, 1, 1, retries=1), lambda: "restarting")
+        second = tells_its_state(context_of(store, 2, 2, retries=1, clear_number=1), lambda: "running")
+        third = tells_its_state(context_of(store, 3, 3, retries=1, clear_number=2), lambda: "running")
+        with serving() as server:
+            connect(server)
+            send(first, journal_path=folder)
+            send(second, journal_path=folder)
+            assert len(server.received) == 1
+            send(third, journal_path=folder)
+        assert len(server.received) == 2, "cleared after its end, it sends"
 
 
 class TestNoMemory:
