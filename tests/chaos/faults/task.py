@@ -32,10 +32,11 @@ async def delete(round_: Round) -> None:
 # SIGKILL of the task process, at each step.
 
 
+# 3.3 has its own store, too, which accounts for such a try
 NO_START = {"line": lines.BEFORE_INTENT, "stores": (FOLDER,)}
 
 
-@fault("SIGKILL before the start", **NO_START, modes=(AT_MOST_ONCE,), deliveries=0)
+@fault("SIGKILL before the start", **NO_START, modes=(AT_MOST_ONCE,), deliveries=1, in_airflow_2={"deliveries": 0})
 @fault("SIGKILL before the start", **NO_START, modes=(AT_LEAST_ONCE,), deliveries=1)
 async def kill_before_start(round_: Round) -> None:
     trap = round_.at_folder_start(Point.BEFORE)

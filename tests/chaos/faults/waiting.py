@@ -15,8 +15,8 @@ WAITED, WAITED_ON = ("intent", "sent, waiting", "sent"), ("sent, waiting", "sent
 CUT_OFF = ("intent", "sent, waiting")
 WAITING = {"kinds": ("waiting",), "deliveries": 1}
 DEFERRED = {"kinds": ("deferred",), "deliveries": 1}
-# Airflow 2 raises an exception in a task that it stops, and an orphan goes on. So what they write is not certain.
-NOT_CERTAIN = {"in_airflow_2": {"writes": None}}
+# A folder takes what a process writes that was cleared, or that has no supervisor any more.
+NOT_CERTAIN = {"in_folder": {"writes": None}}
 
 
 @fault("none, waiting", kinds=("waiting", "deferred"), deliveries=1, writes=(WAITED,))
