@@ -133,7 +133,7 @@ class RowReader:
         self._hints: dict[str, str] = {}
         self._has_known = False
         if "target_type" in self._defaults:
-            parse_target_type(self._defaults["target_type"])
+            self._defaults["target_type"] = parse_target_type(self._defaults["target_type"])  # once, not for each row
 
     def read(self, row: Mapping[str, Any]) -> Message:
         """Return what a row asks for.
