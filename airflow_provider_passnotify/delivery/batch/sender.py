@@ -164,6 +164,9 @@ class Sender:
                     if getattr(error, "not_connected", False):
                         verdict = earlier
                     raise
+                if answer.outcome is Outcome.ACCEPTED:
+                    verdict = answer
+                    return
                 is_still_unknown = earlier.may_have_been_sent and answer.outcome is Outcome.NOT_SENT  # a DELETE
                 verdict = earlier if is_still_unknown else answer
                 if answer.is_throttled:
