@@ -154,6 +154,14 @@ WAYS: dict[str, Way] = {
     "102, 103, 100 before": Way(Answer(_head("102 P") + _head("103 E") + _head("100 C") + TICKET.data), SENT, KEPT),
     "103 before a refusal": Way(Answer(_head("103 Early Hints") + _api_error(404).data), REJECTED, KEPT),
     "103 before a 502": Way(Answer(_head("103 Early Hints") + _html(502).data), UNKNOWN, CLOSED),
+    "blanks around the length": Way(Answer(_head("200 OK", JSON, "Content-Length:\t 19 \t") + BODY), SENT, KEPT),
+    "blanks around the encoding": Way(
+        Answer(_head("200 OK", JSON, "Transfer-Encoding:  Chunked ") + CHUNK + b"0\r\n\r\n"), SENT, KEPT
+    ),
+    "a header in two lines": Way(Answer(_head("200 OK", "X: a\r\n b", "Content-Length: 19") + BODY), SENT, KEPT),
+    "a header in Latin-1": Way(Answer(_head("200 OK", "X: \xe9\xff", "Content-Length: 19") + BODY), SENT, KEPT),
+    "an empty header": Way(Answer(_head("200 OK", "X:", "Content-Length: 19") + BODY), SENT, KEPT),
+    "line ends without CR": Way(Answer(TICKET.data.replace(b"\r\n", b"\n")), SENT, KEPT),
     "gzip": Way(answer(200, {"Content-Encoding": "gzip"}, ZIPPED), SENT, KEPT),
     "a cookie of nonsense": Way(answer(200, {"Set-Cookie": '\xff=;;"=\x01'.replace("\x01", "")}, BODY), SENT, KEPT),
     "HTTP/1.0": Way(Answer(TICKET.data.replace(b"HTTP/1.1", b"HTTP/1.0"), CLOSE), SENT, CLOSED),

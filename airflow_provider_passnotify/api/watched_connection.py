@@ -227,6 +227,9 @@ class _Answer(http.client.HTTPResponse):
         if any(isinstance(defect, _DEFECTS) for defect in self.headers.defects) or "\0" in str(self.headers):
             raise AmbiguousAnswerError
         check_headers(self.headers.items())  # now, because urllib3 would leave a socket open
+        if "Transfer-Encoding" in self.headers and not self.chunked:  # there is a blank behind "chunked"
+            self.chunked, self.chunk_left, self.length = True, None, None
+            self.will_close = self._check_close()  # type: ignore[attr-defined]
 
     def _read_status(self) -> tuple[str, int, str]:
         status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
