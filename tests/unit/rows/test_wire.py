@@ -99,8 +99,8 @@ def _bytes(text: str) -> bytes:
 
 
 def _can_be_written(source: str, text: str) -> bool:
-    """Half a surrogate pair cannot be stored as UTF-8, and an empty line is no row of a CSV."""
-    if source == "csv" and not text.strip():
+    """Half a surrogate pair is no UTF-8, an empty line is no row of a CSV, and Python 3.10 writes no NUL into one."""
+    if source == "csv" and (not text.strip() or "\0" in text):
         return False
     return source in {"list", "jsonl"} or not any("\ud800" <= char <= "\udfff" for char in text)
 
