@@ -7,6 +7,7 @@ Airflow version and ``False`` on another.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import math
 import re
@@ -141,10 +142,17 @@ def is_ca_bundle(path: str) -> bool:
     """Whether certificates can be read from a file. A folder is not read here: OpenSSL reads it when it needs it."""
     try:
         if not Path(path).is_dir():
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+            file = Path(path).stat()
+            _read_certificates(path, file.st_mtime_ns, file.st_size)
     except (OSError, ValueError):  # (ssl.SSLError is an OSError)
         return False
     return True
+
+
+@functools.lru_cache(maxsize=4)
+def _read_certificates(path: str, *_: object) -> None:
+    """Raise if there are no certificates in a file. Remembered, because it takes 20 ms, until the file changes."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
 
 
 def _proxies(value: object) -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import certifi
 import pytest
 
+from airflow_provider_passnotify.api.options import is_ca_bundle
 from airflow_provider_passnotify.hooks.passnotify import PassNotifyHook
 from tests.certificates import make_certificate
 from tests.clients import SEND, Call, config_for
@@ -70,3 +72,14 @@ def test_the_hook_names_connection_and_variable(connection, monkeypatch: pytest.
     ok, message = PassNotifyHook().test_connection()
     assert not ok
     assert message.startswith("Connection 'passnotify_default': the environment variable https_proxy holds no proxy")
+
+
+def test_a_ca_bundle_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes())
+    assert is_ca_bundle(str(bundle))
+    assert is_ca_bundle(str(bundle))
+    bundle.write_text("no certificate")
+    assert not is_ca_bundle(str(bundle))
+    bundle.unlink()
+    assert not is_ca_bundle(str(bundle))
