@@ -67,10 +67,13 @@ class Checks:
         """Whether the memory of a push is not promised: its task was cleared while it ran, on Airflow 3.4, and more.
 
         It was discarded; or it is in a folder that the process ``now`` does not have; or Airflow had given the process
-        of the push up, which then wrote after the restart.
+        of the push up, which then wrote after the restart. Or there is no memory at all; then the process that was
+        given up may also be the later one to send.
         """
         folders, hosts = self._world.folders_used, self._world.hosts
         before, after = push.process.number, now.number
+        if not (self._world.settings.airflow.has_store or folders[before] or folders[after]) and now.is_restarted:
+            return now.is_given_up
         has_moved = folders[before] and not (folders[after] and hosts[before] == hosts[after])
         return push.is_forgotten or (push.process.is_restarted and (has_moved or push.process.is_given_up))
 
