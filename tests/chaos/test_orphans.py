@@ -187,7 +187,7 @@ def test_killed_at_each_step(tries: Tries, sandbox: RunningSandbox, step: str, n
 def test_a_second_process_of_the_same_try_is_refused(tries: Tries, sandbox: RunningSandbox) -> None:
     orphan = tries.freeze(1, "before look")
     refused = tries.run(1)
-    assert "SupersededError" in refused
+    assert "StartedTwiceError" in refused
     assert f"pid {orphan.pid}" in refused
     assert "ticket" in tries.go_on(orphan)
     assert sandbox.counts() == {"123": 1}
