@@ -18,7 +18,13 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
 from airflow_provider_passnotify.api import attempt as attempts
-from airflow_provider_passnotify.api.attempt import Attempt, EarlyAnswerError, SeveralAnswersError, SpokeFirstError
+from airflow_provider_passnotify.api.attempt import (
+    Attempt,
+    EarlyAnswerError,
+    SeveralAnswersError,
+    SpokeFirstError,
+    check_headers,
+)
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request
 
@@ -49,10 +55,12 @@ class AsyncAttempt(Attempt):
         """Note the status and the headers, as aiohttp gives them.
 
         :raises EarlyAnswerError: when it says "accepted" before the request was completely written.
+        :raises AmbiguousAnswerError: when two programs may read differently where the answer ends.
         """
         if status < 400 and not self._is_written:
             raise EarlyAnswerError
         super().begin_answer(status, headers)
+        check_headers(headers.items())
 
     def end_answer(self, body: bytes) -> None:
         """Note that the complete body has come.

@@ -106,7 +106,7 @@ class Watchdog:
         if self._attempt.on_its_way:
             return
         self.watch(sock.fileno())
-        if has_something_to_read(sock, quiet_seconds):
+        if _has_something_to_read(sock, quiet_seconds):
             raise SpokeFirstError
         with self._lock:
             self.check()
@@ -134,7 +134,7 @@ class Watchdog:
             self._handle = None
 
 
-def has_something_to_read(sock: socket.socket, seconds: float = 0.0) -> bool:
+def _has_something_to_read(sock: socket.socket, seconds: float) -> bool:
     """Whether data came, or the end of the connection. The socket cannot be used any more then.
 
     In TLS, a session ticket may come at any time. So only reading tells whether there is data.
@@ -224,7 +224,7 @@ class _Answer(http.client.HTTPResponse):
             if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 break
             self.headers = None  # type: ignore[assignment]  # an interim answer: start again
-        if any(isinstance(defect, _DEFECTS) for defect in self.headers.defects) or "\0" in str(self.headers):
+        if any(isinstance(defect, _DEFECTS) for defect in self.headers.defects):
             raise AmbiguousAnswerError
         check_headers(self.headers.items())  # now, because urllib3 would leave a socket open
         if "Transfer-Encoding" in self.headers and not self.chunked:  # there is a blank behind "chunked"

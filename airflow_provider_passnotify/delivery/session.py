@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -19,6 +19,7 @@ from airflow_provider_passnotify.delivery.store import MemoryStore, Store, TaskS
 from airflow_provider_passnotify.delivery.task import TaskTry, is_being_cleared
 from airflow_provider_passnotify.exceptions import PassNotifyConfigError, SendRefusedError, explain
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _ATTRIBUTE = "_passnotify_session"
@@ -69,7 +70,7 @@ def open_task_store(
     :param retries: used if the context has no task.
     """
     this_try, session = TaskTry.of(context, retries), session_of(context)
-    path = journal_path if journal_path is not None else configured_path()
+    path = path_in_use(journal_path)
     folder = None if path is None else session.folder(path, this_try)
     store: Store | None = context.get("task_state_store")
     memory = session.memory if store is None else store
@@ -157,7 +158,7 @@ def refuse_in_callback(context: Mapping[str, Any], sender: str) -> None:
 def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> None:
     """Warn, once in a try, if Airflow's configuration makes it discard the memory after a success."""
     session = session_of(context)
-    has_folder = (journal_path if journal_path is not None else configured_path()) is not None
+    has_folder = path_in_use(journal_path) is not None
     if context.get("task_state_store") is None or has_folder or session.has_warned or not clears_on_success():
         return
     session.has_warned = True
@@ -172,6 +173,14 @@ def warn_of_discards(context: Mapping[str, Any], journal_path: str | None) -> No
             ways=["Set journal_path.", "Or turn clear_on_success off."],
         ),
     )
+
+
+def path_in_use(journal_path: T | None) -> T | str | None:
+    """Return the ``journal_path`` of an operator, or that of Airflow's configuration if it has none.
+
+    :raises PassNotifyConfigError: if the configured one cannot be used for a journal.
+    """
+    return configured_path() if journal_path is None else journal_path
 
 
 def configured_path() -> str | None:

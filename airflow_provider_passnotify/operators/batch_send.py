@@ -153,9 +153,8 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         return "Make report_path writable for the next run. Do not clear the task for that."
 
     def _ways(self, counts: Counts, *, is_retried: bool, is_durable: bool) -> list[str]:
-        from airflow_provider_passnotify.delivery.session import configured_path, discards_on_clear
+        from airflow_provider_passnotify.delivery.session import discards_on_clear, path_in_use
 
-        has_folder = (configured_path() if self.journal_path is None else self.journal_path) is not None
         return ways_after_sends(
             counts,
             is_retried=is_retried,
@@ -163,7 +162,7 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
             resume=self.on_clear == OnClear.RESUME.value,
             send_unknown=self.delivery == Delivery.AT_LEAST_ONCE.value,
             has_report=self.report_path is not None,
-            may_discard=discards_on_clear() and not has_folder,
+            may_discard=discards_on_clear() and path_in_use(self.journal_path) is None,
         )
 
     def _may_help(self, run: BatchRun, counts: Counts) -> bool:

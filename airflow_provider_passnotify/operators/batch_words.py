@@ -86,8 +86,8 @@ def ways_after_sends(
         else:
             ways.append("Clearing the task sends nothing: there is no journal.")
         if not (is_durable and resume):
-            what = "a run with resume_from= this report" if has_report else "set report_path, and use resume_from"
-            ways.append(f"To send {rows}: {what}." if has_report else f"For the next time: {what}.")
+            with_report = f"To send {rows}: a run with resume_from= this report."
+            ways.append(with_report if has_report else "For the next time: set report_path, and use resume_from.")
     if counts.unknown and not send_unknown:
         ways.append("Unknown rows are not sent again automatically. Look whether some of them arrived.")
         if has_report:
