@@ -26,6 +26,8 @@ AT_ONCE = 2
 """How many Airflow versions are tested at the same time. Half of the time, a test only waits."""
 EXPECTED_MINUTES, MAX_MINUTES = 45, 60
 """The longest times on two cores. Above the first, the last lines say so. Above the second, they say it loudly."""
+MAX_LINES = 12
+"""So many lines of a failure are repeated at the end."""
 FIRST = ("lint", "types", "docs", "coverage", "fuzz", "sql", "storage", "browser")
 """On the newest Airflow, before the other versions."""
 EDGES = ("floor", "ceiling")
@@ -43,6 +45,8 @@ class Step:
     counts: str = ""
     skipped: Counter[str] = field(default_factory=Counter)
     """How many tests were skipped, by reason."""
+    failures: list[str] = field(default_factory=list)
+    """The tests that failed, and the first lines of why."""
     note: str = ""
     """What the last lines say about it."""
 
@@ -186,14 +190,22 @@ def run(step: Step, *, quietly: bool = False) -> None:
         suite = ElementTree.parse(report).getroot()[0]
         step.skipped = Counter(skip.get("message", "").strip() for skip in suite.iter("skipped"))
         total, failures, errors, skipped = (int(suite.get(n, 0)) for n in ("tests", "failures", "errors", "skipped"))
+        step.failures = [failure for case in suite.iter("testcase") for failure in why_failed(case)]
         wrong = failures + errors
         step.counts = f"{total - wrong - skipped} passed, {wrong} failed" + (f", {skipped} skipped" if skipped else "")
     if done.returncode:
         sys.exit(f"make {step.target} failed")
 
 
+def why_failed(case: ElementTree.Element) -> list[str]:
+    """Return the name of a test and the first lines of why it failed, once for each time that it failed."""
+    name = f"{case.get('classname')}::{case.get('name')}"
+    causes = [*case.iter("failure"), *case.iter("error")]
+    return ["\n    ".join([name, *cause.get("message", "").splitlines()[:MAX_LINES]]) for cause in causes]
+
+
 def print_table(steps: list[Step]) -> None:
-    """Print how each step went."""
+    """Print how each step went. What failed comes last."""
     print()
     for step in steps:
         print(f"{step.target:<28} {step.counts or 'not run':<36} {step.seconds:6.0f} s")
@@ -203,6 +215,9 @@ def print_table(steps: list[Step]) -> None:
     for step in steps:
         if step.note:
             print(f"{step.target}: {step.note}")
+    for step in steps:
+        for failure in step.failures:
+            print(f"failed in {step.target}: {failure}")
 
 
 def say(text: str) -> None:
