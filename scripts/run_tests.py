@@ -1,8 +1,9 @@
 """``make test``: runs all checks, the cheapest first, and stops at the first failure. Each is a target of the Makefile.
 
-The Airflow versions, the floor and the ceiling are tested two at a time. The output of each is shown when it has ended.
-Meanwhile, the environments of the others are installed in the background. The last lines say what was skipped, and
-what is missing on this machine.
+What can stand a busy machine runs two at a time: the Airflow versions, the floor, the ceiling, the simulation, and a
+whole Airflow 3.3 beside the chaos of 2.11. The output of each is shown when it has ended. Meanwhile, the environments
+of the others are installed in the background. The last lines say what was skipped, what is missing on this machine,
+and what failed.
 """
 
 from __future__ import annotations
@@ -16,24 +17,35 @@ import sys
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 RESULTS = Path("build/test-results")
-AT_ONCE = 2
-"""How many Airflow versions are tested at the same time. Half of the time, a test only waits."""
 EXPECTED_MINUTES, MAX_MINUTES = 45, 60
 """The longest times on two cores. Above the first, the last lines say so. Above the second, they say it loudly."""
 MAX_LINES = 12
 """So many lines of a failure are repeated at the end."""
-FIRST = ("lint", "types", "docs", "coverage", "fuzz", "sql", "storage", "browser")
-"""On the newest Airflow, before the other versions."""
 EDGES = ("floor", "ceiling")
 """The lowest and the newest versions that the package allows. They need Pythons that a machine may not have."""
-LAST = ("simulation", "release-check", "system", "chaos", "demo")
-"""On the newest Airflow, when the others have passed: these take longest."""
+
+
+def plan(newest: str, versions: list[str]) -> list[tuple[int, list[str]]]:
+    """Return groups of targets, and how many of a group run at the same time. A group begins when the last has passed.
+
+    :param newest: the Airflow version that everything else is tested with.
+    :param versions: all Airflow versions.
+    """
+    others = [version for version in versions if version != newest]
+    airflows = [f"airflow-{version}" for version in (newest, *others)]
+    return [
+        (1, ["lint", "types", "docs", "coverage", "fuzz", "sql", "storage", "browser"]),
+        (2, [*EDGES, *airflows, "simulation"]),  # half of the time, these only wait
+        (1, ["release-check"]),  # it installs into the newest Airflow's environment
+        (2, ["system", "chaos-2.11"]),
+        (1, [f"chaos-{newest}", "demo"]),
+    ]
 
 
 @dataclass
@@ -106,37 +118,28 @@ def main() -> None:
     parser.add_argument("versions", nargs="+", help="of Airflow")
     parser.add_argument("--newest", required=True, help="the version that everything else is tested with")
     options = parser.parse_args()
-    later = [version for version in options.versions if version != options.newest]
     RESULTS.mkdir(parents=True, exist_ok=True)
     for old in RESULTS.iterdir():
         old.unlink()
 
     start = time.monotonic()
-    steps = [Step(f".venv-{options.newest}/.installed")]
-    steps += [Step(target) for target in FIRST]
-    airflows = [Step(target) for target in EDGES]
-    airflows += [Step(f"airflow-{version}") for version in (options.newest, *later)]
-    last = [Step(target) for target in LAST]
-    installer = Installer(later)
-    pool = ThreadPoolExecutor(AT_ONCE)
+    install = Step(f".venv-{options.newest}/.installed")
+    groups = [(n, [Step(target) for target in targets]) for n, targets in plan(options.newest, options.versions)]
+    steps = [install, *(step for _, group in groups for step in group)]
+    installer = Installer([version for version in options.versions if version != options.newest])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        for step in steps:
-            run(step)
-            if step is steps[0]:
-                installer.start()
-        for future in as_completed([pool.submit(run_airflow, step, installer) for step in airflows]):
-            future.result()
-        for step in last:
-            run(step)
+        run(install)
+        installer.start()
+        for at_once, group in groups:
+            run_group(group, at_once, installer)
     except KeyboardInterrupt:
         sys.exit("interrupted")
     finally:
         installer.stop()
-        pool.shutdown(cancel_futures=True)  # running steps may end; no new one begins
-        print_table([*steps, *airflows, *last])
+        print_table(steps)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    missing = [step.target for step in airflows if step.counts == "NOT RUN"]
+    missing = [step.target for step in steps if step.counts == "NOT RUN"]
     say(f"all passed in {minutes} min {seconds} s" + (f", but NOT RUN: {', '.join(missing)}" if missing else ""))
     if minutes >= MAX_MINUTES:
         say(f"ALARM: no more than {MAX_MINUTES} minutes are allowed. Make a check faster, or move it to the night.")
@@ -144,15 +147,36 @@ def main() -> None:
         say(f"that is more than the expected {EXPECTED_MINUTES} minutes")
 
 
-def run_airflow(step: Step, installer: Installer) -> None:
-    """Run the tests of one Airflow version once it is installed, and show what they printed when they are done."""
+def run_group(steps: list[Step], at_once: int, installer: Installer) -> None:
+    """Run steps; exit if one fails. Those that already run may end; no new one begins."""
+    stopped = threading.Event()
+
+    def run_next(step: Step) -> None:
+        if stopped.is_set():
+            return
+        try:
+            run_one(step, installer, quietly=at_once > 1)
+        except BaseException:
+            stopped.set()
+            raise
+
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            for future in [pool.submit(run_next, step) for step in steps]:
+                future.result()
+        finally:
+            stopped.set()
+
+
+def run_one(step: Step, installer: Installer, *, quietly: bool) -> None:
+    """Run a step if its Python is here, and once its Airflow version is installed."""
     if step.target in EDGES and not has_python(step):
         step.counts = "NOT RUN"
         return
-    version = step.target.removeprefix("airflow-")
+    version = step.target.partition("-")[2]
     if version in installer.done:
         installer.wait(version)
-    run(step, quietly=True)
+    run(step, quietly=quietly)
 
 
 def has_python(step: Step) -> bool:
