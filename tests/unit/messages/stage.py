@@ -169,6 +169,7 @@ def _raised_at(error: BaseException | None) -> Iterator[Site]:
 
 _CHANGING = {
     r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z| UTC)?": "<time>",
+    r"20\d\d-\d\d-\d\dT\d\d-\d\d-\d\d(?=\.json)": "<time>",
     r"(127\.0\.0\.1|localhost):\d+": "<host:port>",
     r"('127\.0\.0\.1', )\d+": r"\1<port>",
     r"(?<=host )\S+, pid \d+": "<host>, pid <pid>",
