@@ -8,6 +8,7 @@ import pytest
 
 from tests.answer_table import NEXT_TICKET, REQUESTS, SENT, WAYS, Way, play
 from tests.clients import CLIENTS
+from tests.stalls import again_if_stalled
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -18,6 +19,7 @@ OF_A_LIBRARY = re.compile(r"Error\b|Exception\b|Read\b|Disconnected|StatusLine|m
 @pytest.mark.parametrize("method", REQUESTS)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@again_if_stalled
 def test_every_answer_has_one_verdict_whoever_asks(way: Way, client: str, method: str) -> None:
     cell = play(way, client, method)
     assert (cell.verdict.outcome, cell.connection) == way.expected(client, method), cell.verdict

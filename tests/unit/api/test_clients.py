@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_passnotify.api.protocol import MAX_ANSWER_BYTES, Outcome, Request, TransportFailure
 from tests.clients import DELETE, LOOK, SEND, Call, config_for
 from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, serving
+from tests.stalls import again_if_stalled
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -81,6 +82,7 @@ def test_idempotent_calls_give_up_after_max_retries(call: Call) -> None:
 
 @pytest.mark.parametrize("then", [HANG])
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", CUT], ids=["nothing", "half a head", "half a body"])
+@again_if_stalled
 def test_a_read_time_out_is_unknown(call: Call, sent: bytes, then: str) -> None:
     with serving(Answer(sent, then), TICKET) as server:
         (verdict,) = call(config_for(server.url, timeout="5,0.3"), SEND)

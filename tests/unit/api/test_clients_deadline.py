@@ -21,6 +21,7 @@ from tests.answer_table import EVIL, WAYS
 from tests.certificates import Certificate, make_certificate
 from tests.clients import DELETE, SEND, Call, config_for
 from tests.servers import TICKET, Answer, Received, Server, answer, serving
+from tests.stalls import again_if_stalled
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 LATE = {name: way.reply for name, way in WAYS.items() if way.late}
@@ -33,6 +34,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.mark.parametrize("reply", LATE.values(), ids=LATE)
+@again_if_stalled
 def test_within_tls(call: Call, reply: Answer, certificate: Certificate) -> None:
     with serving(reply, tls=certificate.context) as server:
         config = config_for(server.url, verify=str(certificate.path), timeout="1,0.1", max_retries=0)
@@ -47,6 +49,7 @@ def test_what_follows_an_answer_within_tls(call: Call, certificate: Certificate)
     assert [verdict.outcome for verdict in verdicts] == [Outcome.UNKNOWN] * 2
 
 
+@again_if_stalled
 def test_a_proxy_that_drips_its_answer_to_connect(call: Call) -> None:
     with serving(Answer(b"HTTP/1.1 200 OK\r\nX: ", drip=b"x")) as proxy:
         config = config_for("https://api.example.com", proxies={"https": proxy.url}, **GATEWAY)
@@ -71,6 +74,7 @@ def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     assert not client.in_flight
 
 
+@again_if_stalled
 def test_a_client_of_several_threads_watches_each_alone() -> None:
     """If the attempt of one thread is late, the attempt of another thread does not become unknown."""
 
@@ -143,6 +147,7 @@ async def test_a_batch_does_not_stand_still(reply: Answer) -> None:
     assert len(results) == 32
 
 
+@again_if_stalled
 async def test_the_breaker_opens_on_a_server_that_drips() -> None:
     with serving(LATE["head drips"]) as server:
         results = await send_batch(server.url, 400, connections=32, timeout="0.3,0.1", max_retries=0)

@@ -199,7 +199,7 @@ def batch_not_running_any_more(stage: Stage) -> None:
 
 
 def assert_soon(event: threading.Event) -> None:
-    assert event.wait(5)
+    assert event.wait(60)
 
 
 @case

@@ -42,11 +42,11 @@ class Bench:
         self.stopped = True
 
     async def take(self, count: int) -> list[Job]:
-        return [await asyncio.wait_for(anext(self.jobs), 5) for _ in range(count)]
+        return [await asyncio.wait_for(anext(self.jobs), 60) for _ in range(count)]
 
     async def ends(self) -> bool:
         try:
-            await asyncio.wait_for(anext(self.jobs), 5)
+            await asyncio.wait_for(anext(self.jobs), 60)
         except StopAsyncIteration:
             return True
         return False
