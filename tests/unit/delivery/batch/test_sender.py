@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import logging
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from airflow_provider_passnotify.delivery.batch import throttle
 from airflow_provider_passnotify.delivery.batch.breaker import MAX_UNKNOWN_IN_A_ROW
 from airflow_provider_passnotify.delivery.batch.sender import MAX_THROTTLED_ATTEMPTS, Job, Sender
 from tests.clients import config_for
+from tests.stalls import again_if_stalled
 
 OK: tuple[int, dict[str, str], str] = (200, {}, '{"ticketId": 7}')
 REFUSED = (429, {"Retry-After": "0"}, "")
@@ -28,10 +30,16 @@ Reply = tuple[int, dict[str, str], str] | None
 
 
 class Api:
-    """A server whose answers are set by the test for each number in the path. ``HANG`` keeps the request open."""
+    """A server whose answers are set by the test for each number in the path. ``HANG`` keeps the request open.
 
-    def __init__(self, decide: Callable[[int], Reply] = lambda _: OK, latency: float = 0.0) -> None:
-        self.decide, self.latency = decide, latency
+    :param together: so many requests are there before the first one is answered.
+    """
+
+    def __init__(self, decide: Callable[[int], Reply] = lambda _: OK, latency: float = 0.0, together: int = 1) -> None:
+        self.decide, self.latency, self.together = decide, latency, together
+        self.all_there = asyncio.Event()
+        if together == 1:
+            self.all_there.set()
         self.arrived: list[tuple[float, int]] = []
         self.busy = self.most_busy = 0
 
@@ -56,6 +64,9 @@ class Api:
                 self.arrived.append((asyncio.get_running_loop().time(), number))
                 self.busy += 1
                 self.most_busy = max(self.most_busy, self.busy)
+                if len(self.arrived) >= self.together:
+                    self.all_there.set()
+                await self.all_there.wait()
                 await asyncio.sleep(self.latency)
                 if (reply := self.decide(number)) is HANG:
                     await reader.read()
@@ -112,7 +123,7 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_every_job_has_one_result_and_workers_pull() -> None:
     tasks, ahead = set(), set()
 
-    async with Api(latency=0.001) as api:
+    async with Api(latency=0.001, together=8) as api:
         one = Run(api.url, max_connections=8)
 
         def look(_job: Job, _verdict: Verdict) -> None:
@@ -150,7 +161,8 @@ async def test_workers_that_waited_for_a_row_do_not_start_one_by_one() -> None:
                 yield job
 
         sending = asyncio.create_task(one.send(chunk()))
-        await asyncio.sleep(0.01)  # all workers wait
+        for _ in range(100):
+            await asyncio.sleep(0)  # after so many turns of the event loop, all workers wait
         chunk_is_written.set()
         await sending
     turn[0].cancel()
@@ -236,8 +248,9 @@ async def test_rate_is_smooth() -> None:
 
 @pytest.mark.usefixtures("no_back_off")
 async def test_storm_loses_none(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(throttle, "RECOVERY", 0.3)
-    tokens, filled = 10.0, 0.0
+    tokens, filled = 0.0, asyncio.get_running_loop().time()
 
     def decide(_: int) -> Reply:
         nonlocal tokens, filled
@@ -268,10 +281,11 @@ async def test_a_refusal_slows_every_worker() -> None:
 
 
 async def test_after_a_refusal_the_rate_is_near_what_was_accepted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     replies = [OK] * 500 + [REFUSED]
     async with Api(lambda _: replies.pop(0) if replies else OK) as api:
         one = Run(api.url, max_connections=2)
-        await asyncio.wait_for(one.send(one.jobs(700)), 20)  # from 1 a second it would take minutes
+        await asyncio.wait_for(one.send(one.jobs(700)), 100)  # from 1 a second it would take minutes
     assert one.outcomes == {"accepted": 700}
     assert caplog.text.count(SLOWER) == 1
 
@@ -329,7 +343,7 @@ async def test_doubts_of_one_moment_count_once() -> None:
         arrived += 1
         return (502, {}, "") if arrived <= connections else OK
 
-    async with Api(decide, latency=0.2) as api:
+    async with Api(decide, together=connections) as api:
         one = Run(api.url, max_connections=connections)
         await one.send(one.jobs(1000))
     assert one.outcomes == {"unknown": connections, "accepted": 1000 - connections}
@@ -354,6 +368,7 @@ async def test_row_that_is_refused_for_its_own_sake(monkeypatch: pytest.MonkeyPa
     assert api.count(3) == MAX_THROTTLED_ATTEMPTS + 1
 
 
+@again_if_stalled
 async def test_stop_gives_what_is_in_flight_its_grace() -> None:
     async with Api(lambda number: HANG if number == 0 else OK, latency=0.1) as api:
         one = Run(api.url, max_connections=3)
@@ -393,8 +408,7 @@ async def test_stop_ends_what_waits_at_once_as_not_sent(reply: Reply, options: d
     async with Api(lambda _: reply, latency=0.01) as api:
         one = Run(api.url, max_connections=4, **options)
         sending = asyncio.create_task(one.send(one.jobs(100)))
-        await until(lambda: one.pulled >= 4 and api.arrived and not api.busy)
-        await asyncio.sleep(0.05)
+        await until(lambda: api.arrived and not one.sender._sending and one.pulled - len(one.results) == 4)
         one.sender.stop(50)
         await asyncio.wait_for(sending, 10)
     waiting = [verdict for verdict in one.results.values() if verdict.outcome is Outcome.NOT_SENT]
