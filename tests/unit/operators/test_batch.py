@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pendulum
@@ -16,6 +17,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_passnotify import retry_policy
+from airflow_provider_passnotify.delivery.batch import run
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -469,9 +471,12 @@ class TestEndings:
             batch(passes(10), send_before=datetime(2020, 1, 1, tzinfo=timezone.utc)).execute(context(store))
         assert sandbox.counts() == {}
 
-    def test_passes_midway(self, sandbox: RunningSandbox, store: FileStore) -> None:
+    def test_passes_midway(self, sandbox: RunningSandbox, store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
         sandbox.add_fault("latency", latency=0.1)
-        until = pendulum.now("UTC").add(seconds=3)
+        until, passed = pendulum.now("UTC").add(hours=1), threading.Event()
+        now = lambda: until.timestamp() if passed.is_set() else 0.0  # noqa: E731
+        monkeypatch.setattr(run, "time", SimpleNamespace(time=now, monotonic=time.monotonic))
+        _when_sending(sandbox, passed.set)
         with pytest.raises(BatchFailedError, match=r"send_before=.* has passed") as caught:
             batch(passes(10_000), send_before=until).execute(context(store))
         summary = caught.value.summary
@@ -481,7 +486,7 @@ class TestEndings:
         once_each(sandbox, summary["sent"])
         # A retry must not end as skipped, because this would hide what was not sent.
         with pytest.raises(BatchFailedError):
-            batch(passes(10_000), send_before=until).execute(context(store, 2))
+            batch(passes(10_000), send_before=pendulum.now("UTC").subtract(hours=1)).execute(context(store, 2))
         once_each(sandbox, summary["sent"])
 
     def test_killed_midway(self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path) -> None:

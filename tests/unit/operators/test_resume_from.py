@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    with running_sandbox(passes=getattr(request, "param", 5000)) as sandbox:
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSandbox]:
+    with running_sandbox(passes=5000) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_PASSNOTIFY_DEFAULT", sandbox.connection)
         yield sandbox
 
@@ -281,17 +281,20 @@ IN_FLIGHT = 32
 """So many requests of a try that was killed may still arrive afterwards: one for each connection."""
 MAX_REQUESTS = 300
 """So many requests at most are received before a kill."""
-MAX_UNKNOWN = 2 * 1000
+MAX_CHUNK_ROWS = 200
+MAX_UNKNOWN = 2 * MAX_CHUNK_ROWS
 """Two chunks: so many rows at most are unknown after a kill."""
 ROWS = REACHED + (KILLS + 1) * (MAX_REQUESTS + MAX_UNKNOWN)
 """Enough for each try to send, however fast the machine is."""
 TRY = """
 import random, sys
 from pathlib import Path
+from airflow_provider_passnotify.delivery.batch import chunk_size
 from airflow_provider_passnotify.exceptions import BatchFailedError
 from tests.batch_tools import batch, context, passes
 from tests.stores import FileStore
 folder, try_number, rows = Path(sys.argv[1]), int(sys.argv[2]), passes(int(sys.argv[3]))
+chunk_size.MAX_CHUNK_ROWS = int(sys.argv[4])
 random.Random(try_number).shuffle(rows)
 options = {"report_path": folder / "report.jsonl", "resume_from": folder / "earlier.jsonl"}
 try:
@@ -301,7 +304,6 @@ except BatchFailedError as error:
 """
 
 
-@pytest.mark.parametrize("sandbox", [ROWS], indirect=True)
 def test_killed_again_and_again(sandbox: RunningSandbox, tmp_path: Path) -> None:
     """Whom the report names is rung in no try; of all others, each try says what it must."""
     new_store(tmp_path)
@@ -312,7 +314,7 @@ def test_killed_again_and_again(sandbox: RunningSandbox, tmp_path: Path) -> None
     rng = random.Random(seed)
     for try_number in range(1, KILLS + 2):
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", TRY, str(tmp_path), str(try_number), str(ROWS)]
+        command = [sys.executable, "-c", TRY, str(tmp_path), str(try_number), str(ROWS), str(MAX_CHUNK_ROWS)]
         process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if try_number <= KILLS:
             requests = sandbox.requests()["total"]
