@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
@@ -34,6 +35,7 @@ class PassNotifyClient:
         self.config = config
         self.rate_limiter = rate_limiter or RateLimiter(config.requests_per_second)
         self._session: requests.Session | None = None
+        self._process = os.getpid()
         self._last_used = 0.0
         self.in_flight = False
         """Whether the last request may have been on its way when the call was interrupted."""
@@ -114,6 +116,8 @@ class PassNotifyClient:
 
     def _get_session(self) -> requests.Session:
         now = time.monotonic()
+        if self._process != os.getpid():  # after a fork, these are the parent's connections: its answers come on them
+            self._process, self._session = os.getpid(), None
         if self._session is None:
             self._session = _open_session(self.config)
         elif now - self._last_used > protocol.MAX_IDLE_SECONDS:
