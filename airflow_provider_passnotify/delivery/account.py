@@ -53,8 +53,16 @@ def check_accounted(
     last = newest.try_number if newest else None
     why = tasks.why_unaccounted(counts_from or 1, last) if whole else "some of their records were discarded"
     if why is None:
+        if newest is None and tasks.may_be_discarded:
+            tasks.remember(counts_from or 1)
         return counts_from or 1
     number = tasks.try_number
+    if newest is None and whole and (memory := tasks.memory()) is not None:
+        # Another sender of the task has written since when no record is missing. If that is since a clear, the task has
+        # not gone on from what was before it.
+        stands = not tasks.this_try.was_cleared_since(memory) and (memory.counts_from == 1 or not resume)
+        if stands and tasks.why_unaccounted(memory.counts_from, memory.try_number) is None:
+            return memory.counts_from
     if delivery is Delivery.AT_LEAST_ONCE:
         log.warning("Sending%s, which may be a duplicate (delivery='at_least_once'): %s.", to, why)
         return counts_from or 1
@@ -71,6 +79,7 @@ def check_accounted(
                 ],
             ),
         )
+        tasks.remember(number)
         return number if counts_from is None else counts_from
     how = "the task was cleared with on_clear='resume'" if cleared else "it may be a retry"
     if while_running:

@@ -36,6 +36,8 @@ class Session:
         """Identities of the operators that have sent."""
         self.messages: dict[str, bytes] = {}
         """What ``send_once`` has sent: the digest of the message, by identity."""
+        self.remembered: set[str] = set()
+        """Where the memory of this try is written: see :mod:`.store`."""
         self.lock = threading.RLock()
         self._folders: dict[str, Folder] = {}
 
@@ -81,6 +83,7 @@ def open_task_store(
         identity=identity,
         discards=store is not None and may_discard(),
         is_being_cleared=lambda: is_being_cleared(context.get("ti")),
+        remembered=session.remembered,
     )
 
 

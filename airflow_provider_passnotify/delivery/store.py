@@ -13,6 +13,11 @@ local folder is empty on another machine. A memory accounts for the earlier trie
     Airflow's store, which keeps all      always: what is not there was never written
     Airflow's store, which may discard    complete records are there; or there are none, and no number shows a clear
     memory of the process                 there are no earlier tries: this is the first one
+
+A task may have several senders: ``send_once``, and operators inside it. A try may end before it has reached all of
+them, so a sender without records proves nothing by itself. That is why the first sender of a try writes, where records
+may be missing, from which try on none is (the *memory* of the try). If a later try finds it, and was not cleared since,
+it knows that a sender without records has sent nothing.
 """
 
 from __future__ import annotations
@@ -23,14 +28,14 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from airflow_provider_passnotify.delivery.folder import Folder
-from airflow_provider_passnotify.delivery.task import TaskTry
+from airflow_provider_passnotify.delivery.task import Begin, TaskTry
 from airflow_provider_passnotify.exceptions import JournalError, SupersededError
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 RETENTION = timedelta(days=90)
-FOLDER_USED = "journal_path"
+FOLDER_USED, MEMORY = "journal_path", "memory"
 _FIRST_RECORDS = ("begin", "intent", "outcome", "chunk.0.intent")
 """A try that wrote anything wrote one of these. (The last one is for batches of releases that wrote no begin.)"""
 
@@ -74,6 +79,7 @@ class TaskStore:
     :param identity: of the sender, as a path segment. Empty for the task's own operator.
     :param discards: whether Airflow's store may discard records before they expire.
     :param is_being_cleared: asks Airflow whether the task was cleared while this process is running.
+    :param remembered: the places where a sender of this process has written the memory of this try.
     """
 
     def __init__(
@@ -85,11 +91,14 @@ class TaskStore:
         identity: str = "",
         discards: bool = False,
         is_being_cleared: Callable[[], bool] = lambda: False,
+        remembered: set[str] | None = None,
     ) -> None:
         self.this_try, self.folder, self.identity = this_try, folder, identity
         self.store: Store = MemoryStore() if store is None else store
         self._discards, self._is_being_cleared = discards, is_being_cleared
         self._airflow_knows = False
+        self._memory: Begin | None = None
+        self._remembered: set[str] = set() if remembered is None else remembered
 
     @property
     def try_number(self) -> int:
@@ -147,13 +156,7 @@ class TaskStore:
 
         :raises JournalError: if the store does not answer.
         """
-        try:
-            value = None if self.folder is None else self.folder.get(self._name(try_number, part))
-            if value is None:
-                value = self.store.get(self._key(try_number, part))
-        except Exception as error:
-            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
-        return value
+        return self._get(self.identity, try_number, part)
 
     def get_older(self, try_number: int, part: str) -> Any:
         """Return what an older release wrote, or ``None``. Those releases did not tell the senders of a task apart."""
@@ -171,17 +174,30 @@ class TaskStore:
         :raises SupersededError: if the folder has refused this process.
         :raises JournalError: if the record was not accepted.
         """
-        if self.folder is None:
-            self._set_in_store(self._key(self.try_number, part), value)
-            return
-        if part.endswith("intent"):
-            self._tell_airflow()
-        try:
-            self.folder.set(self._name(self.try_number, part), value)
-        except SupersededError:
-            raise
-        except Exception as error:
-            raise JournalError(f"{self.folder.where} did not accept {part}: {type(error).__name__}: {error}") from error
+        if self._memory is not None:
+            self._set("", MEMORY, self._memory._asdict())
+            self._remembered.add(self._place)
+            self._memory = None
+        self._set(self.identity, part, value)
+
+    def memory(self) -> Begin | None:
+        """Return the newest memory of an earlier try. It was written by another sender of the task.
+
+        :raises JournalError: if the journal cannot be read.
+        """
+        if not self.identity or not self.is_durable:
+            return None
+        found = (self._get("", number, MEMORY) for number in range(self.try_number - 1, 0, -1))
+        return next((Begin(**value) for value in found if isinstance(value, dict)), None)
+
+    def remember(self, counts_from: int) -> None:
+        """Write the memory of this try before the first record, unless another sender of this process has written it.
+
+        :param counts_from: no record of this try and the others after it is missing.
+        """
+        this_try = self.this_try
+        if self.identity and self.is_durable and self._place not in self._remembered:
+            self._memory = Begin(this_try.try_number, this_try.max_tries, this_try.clear_number, counts_from)
 
     def still_has(self, try_number: int | None) -> bool:
         """Whether the records of a try, which were found before, are still there.
@@ -245,6 +261,32 @@ class TaskStore:
             raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
         return "Airflow's task state has no record of an earlier try, and may have discarded them"
 
+    def _get(self, identity: str, try_number: int, part: str) -> Any:
+        try:
+            value = None if self.folder is None else self.folder.get(_name(identity, try_number, part))
+            if value is None:
+                value = self.store.get(_key(identity, try_number, part))
+        except Exception as error:
+            raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
+        return value
+
+    def _set(self, identity: str, part: str, value: Mapping[str, Any]) -> None:
+        if self.folder is None:
+            self._set_in_store(_key(identity, self.try_number, part), value)
+            return
+        if part.endswith("intent"):
+            self._tell_airflow()
+        try:
+            self.folder.set(_name(identity, self.try_number, part), value)
+        except SupersededError:
+            raise
+        except Exception as error:
+            raise JournalError(f"{self.folder.where} did not accept {part}: {type(error).__name__}: {error}") from error
+
+    @property
+    def _place(self) -> str:
+        return "" if self.folder is None else self.folder.where
+
     def _tell_airflow(self) -> None:
         """Write into Airflow's store that the records are in a folder. This is done once, before the first intent.
 
@@ -266,7 +308,7 @@ class TaskStore:
             raise JournalError(f"The journal cannot be read: {type(error).__name__}: {error}") from error
 
     def _has_record(self, try_number: int) -> bool:
-        return any(self.store.get(self._key(try_number, part)) is not None for part in _FIRST_RECORDS)
+        return any(self.store.get(_key(self.identity, try_number, part)) is not None for part in _FIRST_RECORDS)
 
     def _set_in_store(self, key: str, value: Mapping[str, Any]) -> None:
         try:
@@ -274,14 +316,12 @@ class TaskStore:
         except Exception as error:
             raise JournalError(f"The journal did not accept {key}: {type(error).__name__}: {error}") from error
 
-    def _key(self, try_number: int, part: str) -> str:
-        return _key(self.identity, try_number, part)
-
-    def _name(self, try_number: int, part: str) -> str:
-        name = f"try.{try_number}.{part}"
-        return f"{self.identity}/{name}" if self.identity else name
-
 
 def _key(identity: str, try_number: int, part: str) -> str:
     sender = f"{identity}." if identity else ""
     return f"passnotify.v{VERSION}.{sender}try.{try_number}.{part}"
+
+
+def _name(identity: str, try_number: int, part: str) -> str:
+    name = f"try.{try_number}.{part}"
+    return f"{identity}/{name}" if identity else name

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_passnotify.exceptions import DeliveryUnknownError, NotSentError, SendRefusedError
+from tests.simulation.once import requests_of
 from tests.simulation.rows import ROWS_TO
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-HARMLESS = {"", "start", "end", "accepted", "not sent", "rejected", "no connection", "cleared"}
+HARMLESS = {
+    *("", "start", "end", "accepted", "not sent", "rejected", "no connection", "cleared", "own code fails"),
+    "another task of the run is cleared",
+}
 """What may happen to a task and leave no doubt of what was sent."""
 
 
@@ -57,8 +61,9 @@ class Checks:
             if p.order == push.order and not p.ticket_failed and not self._is_forgotten(p, push.process)
         ]
         allowed = 1
-        if self._world.settings.is_batch:
+        if self._world.settings.is_batch or self._world.settings.is_once:
             earlier = [p for p in earlier if p.address == push.address]
+        if self._world.settings.is_batch:
             allowed = ROWS_TO[push.address]
         if len(earlier) >= allowed:
             raise Violated(f"twice: {push.process!r} sends to {push.address}, which {earlier[-1].process!r} did before")
@@ -82,30 +87,44 @@ class Checks:
         if self._world.settings.is_batch:
             self._check_batch(process)
         elif process.error is None:
-            self._check_ticket(process)
-        elif isinstance(process.error, NotSentError) and any(p.process is process for p in self._world.pushes):
+            self._check_tickets(process)
+        elif isinstance(process.error, NotSentError) and any(
+            push.process is process and push.address == process.error.request.address for push in self._world.pushes
+        ):
             raise Violated(f"{process!r} says that nothing was sent, but it was: {process.error}")
 
     def at_the_end(self) -> None:
         """What is certainly not sent, and may be sent, is not refused: nothing else would ever send it."""
         world = self._world
-        settings, airflow = world.settings, world.settings.airflow
-        may_forget = airflow.discards_on_clear or airflow.clear_on_success
-        remembers = settings.folder or (airflow.has_store and not may_forget)
-        if not remembers or world.is_misleading or settings.on_clear != "resend" or not world.happened <= HARMLESS:
+        settings = world.settings
+        remembers = settings.folder or settings.airflow.has_store
+        is_harmless = world.happened <= HARMLESS and not world.was_cleared_while_running
+        if not remembers or not is_harmless or settings.on_clear != "resend":
             return
         last = world.processes[-1]
         if isinstance(last.error, SendRefusedError | DeliveryUnknownError):
             raise Violated(f"refused without need: {last!r}: {last.error}")
 
-    def _check_ticket(self, process: Process) -> None:
+    def _check_tickets(self, process: Process) -> None:
+        variant = self._world.variants[process.number]
+        if not self._world.settings.is_once:
+            self._check_ticket(process, process.result, variant)
+            return
+        for ticket, number in zip(process.result, requests_of(variant), strict=True):
+            self._check_ticket(process, ticket, number)
+
+    def _check_ticket(self, process: Process, ticket: int, number: int) -> None:
+        """See whether a ticket is that of a target, and did not fail.
+
+        :param number: of the target.
+        """
         world = self._world
-        found = next((push for push in world.pushes if push.ticket_id == process.result), None)
+        found = next((push for push in world.pushes if push.ticket_id == ticket), None)
         if found is None:
-            raise Violated(f"lost: {process!r} succeeds with ticket {process.result}, which nobody gave")
+            raise Violated(f"lost: {process!r} succeeds with ticket {ticket}, which nobody gave")
         if found.ticket_failed and world.settings.waits:
-            raise Violated(f"lost: {process!r} succeeds with ticket {process.result}, which failed")
-        if found.address != world.addresses[world.variants[process.number]]:
+            raise Violated(f"lost: {process!r} succeeds with ticket {ticket}, which failed")
+        if found.address != world.addresses[number]:
             raise Violated(f"{process!r} returns the ticket of another target: {found.address}")
 
     def _check_batch(self, process: Process) -> None:

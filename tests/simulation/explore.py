@@ -51,11 +51,14 @@ class Found:
 
 
 def all_settings() -> Iterator[Settings]:
-    """Return all kinds of single sends, and of batches."""
+    """Return all kinds of single sends, of tasks with two, and of batches."""
     for version, folder, on_clear, retries in itertools.product(VERSIONS, (False, True), ("resend", "resume"), (0, 1)):
-        for waits, defers, is_batch in ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 0, 1)):
-            found = Settings(version, folder, on_clear, retries=retries, max_tries=3)
-            yield replace(found, waits=bool(waits), defers=bool(defers), is_batch=bool(is_batch))
+        found = Settings(version, folder, on_clear, retries=retries, max_tries=3)
+        yield found
+        yield replace(found, waits=True)
+        yield replace(found, waits=True, defers=True)
+        yield replace(found, is_once=True)
+        yield replace(found, is_batch=True)
 
 
 def play_seeds(first: int, count: int) -> Found:

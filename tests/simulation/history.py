@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tests.simulation.batch import send_many
 from tests.simulation.checks import Violated
 from tests.simulation.choices import Choices, RandomChoices
+from tests.simulation.once import send_two
 from tests.simulation.settings import Settings
 from tests.simulation.single import send_one
 from tests.simulation.world import World
@@ -19,6 +20,8 @@ from tests.simulation.world import World
 MAX_STEPS = 1000
 EACH_BATCH = 25
 """One of so many seeds is a batch, because a batch takes several times as long."""
+EACH_ONCE = 5
+"""One of so many of the others is a task that calls ``send_once``."""
 
 
 @dataclass
@@ -41,7 +44,7 @@ class History:
 
 def play(settings: Settings, choices: Choices) -> History:
     """Play a history to its end."""
-    world = World(settings, send_many if settings.is_batch else send_one)
+    world = World(settings, send_many if settings.is_batch else send_two if settings.is_once else send_one)
     violation = None
     try:
         with quiet():
@@ -63,7 +66,8 @@ def play(settings: Settings, choices: Choices) -> History:
 def from_seed(seed: int) -> tuple[Settings, Choices]:
     """Return the settings and the choices that belong to one seed."""
     source = random.Random(seed)
-    settings = Settings.random(source, is_batch=seed % EACH_BATCH == 0)
+    is_batch = seed % EACH_BATCH == 0
+    settings = Settings.random(source, is_batch=is_batch, is_once=not is_batch and seed % EACH_ONCE == 1)
     return settings, RandomChoices(source, trouble=source.choice([0.5, 1.0, 2.0, 4.0]))
 
 

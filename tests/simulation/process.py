@@ -79,6 +79,8 @@ class Process:
         self.is_stopping = False
         self.on_stop: Callable[[], None] = lambda: None
         """What SIGTERM does (``on_kill``)."""
+        self.folder: Any = None
+        """The real folder, which all sends of the process share."""
         self.report: list[dict[str, Any]] | None = None
         self.counts: Any = None
 

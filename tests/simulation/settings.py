@@ -48,6 +48,7 @@ class Settings:
     :param retries: as the DAG file has them at first.
     :param waits: for the ticket, whether in the worker or deferred.
     :param is_batch: many rows, not one notification.
+    :param is_once: a task with two calls of ``send_once``.
     :param defers: whether it waits in the triggerer.
     :param max_tries: after that many tries the history ends.
     """
@@ -59,6 +60,7 @@ class Settings:
     retries: int = 1
     waits: bool = False
     is_batch: bool = False
+    is_once: bool = False
     defers: bool = False
     max_tries: int = 5
 
@@ -66,7 +68,7 @@ class Settings:
         words = [self.version, "folder" if self.folder else "no-folder", self.on_clear, self.delivery]
         words += [
             "defers" if self.defers else "waits" if self.waits else "no-waiting",
-            "batch" if self.is_batch else "single",
+            "batch" if self.is_batch else "once" if self.is_once else "single",
         ]
         return "/".join([*words, str(self.retries), str(self.max_tries)])
 
@@ -82,6 +84,7 @@ class Settings:
             waits=waits != "no-waiting",
             defers=waits == "defers",
             is_batch=kind == "batch",
+            is_once=kind == "once",
             retries=int(retries),
             max_tries=int(max_tries),
         )
@@ -92,7 +95,7 @@ class Settings:
         return VERSIONS[self.version]
 
     @classmethod
-    def random(cls, source: random.Random, *, is_batch: bool) -> Settings:
+    def random(cls, source: random.Random, *, is_batch: bool, is_once: bool) -> Settings:
         """Return settings of all kinds."""
         found = cls(
             version=source.choice(list(VERSIONS)),
@@ -100,8 +103,9 @@ class Settings:
             on_clear=source.choice(["resend", "resume"]),
             delivery="at_least_once" if source.random() < 0.1 else "at_most_once",
             retries=source.choice([0, 1, 1, 2, 3]),
-            waits=source.random() < 0.3,
+            waits=source.random() < 0.3 and not is_once,
             is_batch=is_batch,
+            is_once=is_once,
             max_tries=source.choice([3, 4, 5, 6]),
         )
         return replace(found, defers=found.waits and source.random() < 0.5)

@@ -32,18 +32,24 @@ class FinalWaitError(WaitError, AirflowFailException):
     """The same, without a retry."""
 
 
-def task_store(world: World, process: Process) -> TaskStore:
-    """Return the real journal of this try, with the simulated stores."""
+def task_store(world: World, process: Process, *, identity: str = "", remembered: set[str] | None = None) -> TaskStore:
+    """Return the real journal of this try, with the simulated stores.
+
+    :param identity: of the sender, if it is not the task's operator.
+    :param remembered: where this process has written the memory of its try.
+    """
     number, airflow = process.number, world.settings.airflow
-    this_try, folder = world.tries[number], None
-    if world.folders_used[number]:
+    this_try = world.tries[number]
+    if world.folders_used[number] and process.folder is None:
         files = ObjectFiles(FileSystem(world.objects[world.hosts[number]], process).root)
         owner = {"nonce": f"process {number}", "host": world.hosts[number], "pid": number, "at": "now"}
-        folder = Folder(files, this_try, where="journal", owner=owner)
+        process.folder = Folder(files, this_try, where="journal", owner=owner)
     return TaskStore(
         this_try,
         world.task_state_store(process),
-        folder=folder,
+        folder=process.folder,
+        identity=identity,
+        remembered=remembered,
         discards=airflow.discards_on_clear or airflow.clear_on_success,
         is_being_cleared=lambda: not airflow.has_history and world.is_being_cleared(process),  # 2.11 cannot be asked
     )

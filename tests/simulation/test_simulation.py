@@ -161,6 +161,11 @@ def _what_was_found_is_not_looked_for_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TaskStore, "still_has", lambda *_: True)
 
 
+def _no_send_remembers_for_the_others(patch: pytest.MonkeyPatch) -> None:
+    """A try that ended before it reached a send has no record of it."""
+    patch.setattr(TaskStore, "memory", lambda _: None)
+
+
 def _batches_do_not_resume(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(batch, "resume", lambda *_, **__: None)
 
@@ -182,6 +187,7 @@ class Case(NamedTuple):
 RETRY = Settings(retries=2, max_tries=4)
 FOLDER, BATCH = Settings(version="2.11", folder=True, max_tries=4), Settings(is_batch=True, max_tries=4)
 RESUMED_BATCH = Settings(version="3.4", is_batch=True, on_clear="resume", retries=2, max_tries=4)
+ONCE = Settings(version="3.4", is_once=True, retries=2, max_tries=4)
 EDITED = {"retries edited": 10, "killed": 3}
 BROKEN = [
     Case(_an_empty_memory_is_nothing_sent, Settings(version="3.4", on_clear="resume")),
@@ -210,6 +216,8 @@ BROKEN = [
     Case(_a_task_that_is_being_cleared_has_ended, Settings(version="3.4", max_tries=3)),
     Case(_what_a_discard_has_left_is_all, Settings(version="3.4", is_batch=True)),
     Case(_what_was_found_is_not_looked_for_again, RESUMED_BATCH, more={"cleared": 6}),
+    Case(_an_intent_is_nothing, replace(RETRY, is_once=True)),
+    Case(_no_send_remembers_for_the_others, ONCE, "refused without need", trouble=0.5, more={"own code fails": 20}),
     Case(_batches_do_not_resume, BATCH),
 ]
 

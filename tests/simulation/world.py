@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -56,6 +57,7 @@ class World:
         """How often a person has certainly ordered to send again."""
         self.is_misleading = False
         """Whether ``clear_number`` rose for something else than a clear of the task when it did not run."""
+        self.was_cleared_while_running = False
         self.is_made_anew_beside = False
         """Whether the run was deleted and made anew while a process of it went on."""
         self.current: Process | None = None
@@ -338,7 +340,7 @@ class World:
         airflow = self.settings.airflow
         if self.state in OPEN:
             self.state = "restarting"
-            self.is_misleading = True
+            self.is_misleading = self.was_cleared_while_running = True
             if airflow.restart_is_a_clear:
                 self._order_while_running(is_forgotten=not keeps and not self.folders_used[self.current.number])
         else:
@@ -374,9 +376,10 @@ class World:
     def remember(self, process: Process, key: str) -> None:
         """A record was accepted that tells the next try what the process did."""
         if process is self.forgotten and (key.endswith(("outcome", "ended")) or ".chunk.0." in key):
-            self.forgotten = None
+            is_once = self.settings.is_once  # then a record tells of one of its sends
+            self.forgotten = process if is_once else None
             for push in self.pushes:
-                if push.process is process:
+                if push.process is process and (not is_once or quote(push.address, safe="") in key):
                     push.is_forgotten = False
 
     def _clear_and_keep(self) -> None:

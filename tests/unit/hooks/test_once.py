@@ -94,6 +94,72 @@ def test_a_clear_sends_again_unless_told_otherwise(run: Run) -> None:
         assert len(server.received) == 1
 
 
+@pytest.fixture
+def may_discard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like Airflow 3.4, where a clear discards the state of a task."""
+    monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
+
+
+@pytest.mark.usefixtures("may_discard")
+class TestAnotherSendOfTheTaskRemembers:
+    """A try that ended before it reached a send is no reason to refuse it, as long as another send of it is there."""
+
+    def test_retry_after_a_clear(self, run: Run) -> None:
+        store = Store()
+        with run(context_of(store, 1, max_tries=1, retries=1), ticket(11)) as (hook, _):
+            hook.send_once(TWO[0], value="Hello")
+        store.values.clear()
+        with run(context_of(store, 2, max_tries=2, retries=1, clear_number=1), ticket(21)) as (hook, _):
+            assert hook.send_once(TWO[0], value="Hello") == 21
+        with run(context_of(store, 3, max_tries=2, retries=1, clear_number=1), ticket(22)) as (hook, server):
+            assert [hook.send_once(target, value="Hello") for target in TWO] == [21, 22]
+            assert len(server.received) == 1
+
+    def test_retry_in_a_run_where_another_task_was_cleared(self, run: Run) -> None:
+        store = Store()
+        with run(context_of(store, 1, max_tries=2, retries=2), ticket(11)) as (hook, _):
+            hook.send_once(TWO[0], value="Hello")
+        for on_clear in ("resend", "resume"):
+            with run(context_of(store, 2, max_tries=2, retries=2, clear_number=1), ticket(12)) as (hook, _):
+                hook.send_once(TWO[1], value="Hello", dedupe_key=on_clear, on_clear=on_clear)
+
+    def test_what_was_before_the_clear_is_unknown_to_a_send_that_goes_on(self, run: Run) -> None:
+        store = Store()
+        with run(context_of(store, 2, max_tries=2, retries=1, clear_number=1), ticket(21)) as (hook, _):
+            hook.send_once(TWO[0], value="Hello")
+        with run(context_of(store, 3, max_tries=2, retries=1, clear_number=1)) as (hook, server):
+            with pytest.raises(SendRefusedError):
+                hook.send_once(TWO[1], value="Hello", on_clear="resume")
+            assert server.received == []
+
+    def test_clear_after_that_is_a_clear(self, run: Run) -> None:
+        """The memory was written while the task was cleared: it does not know what was discarded at this moment."""
+        store = Store()
+        with run(context_of(store, 1, max_tries=1, retries=1), ticket(11)) as (hook, _):
+            hook.send_once(TWO[0], value="Hello")
+        with run(context_of(store, 2, max_tries=2, retries=1, clear_number=1)) as (hook, server):
+            with pytest.raises(SendRefusedError):
+                hook.send_once(TWO[1], value="Hello", on_clear="resume")
+            assert server.received == []
+
+    def test_one_write_more_in_a_try(self, run: Run) -> None:
+        store = Store()
+        with run(context_of(store, 1, max_tries=1, retries=1), ticket(11), ticket(12)) as (hook, _):
+            for target in TWO:
+                hook.send_once(target, value="Hello")
+        assert store.writes == 5
+        with run(context_of(store, 2, max_tries=1, retries=1), ticket(13)) as (hook, _):
+            hook.send_once(TWO[0], value="Hello", dedupe_key="another")
+        assert store.writes == 7 + 1
+
+
+def test_a_folder_on_another_machine_remembers_for_all_sends(run: Run, tmp_path: Any) -> None:
+    with run(context_of(None, 2, max_tries=2, retries=1, clear_number=1), ticket(21)) as (hook, _):
+        hook.send_once(TWO[0], value="Hello", journal_path=tmp_path)
+    with run(context_of(None, 3, max_tries=2, retries=1, clear_number=1), ticket(22)) as (hook, _):
+        assert [hook.send_once(target, value="Hello", journal_path=tmp_path) for target in TWO] == [21, 22]
+
+
 def test_a_key_tells_messages_to_one_target_apart(run: Run) -> None:
     store = Store()
     keys = ("gate", "delay")
