@@ -3,7 +3,9 @@
 Time is divided into windows of the length that the user gave. The windows begin at the same moments on all machines.
 For each key and window there is one file or object. The process that *creates* it may send, and the store lets only one
 process create it. With windows alone, one alert could be sent at the end of a window, and another one at the start of
-the next. So the object of the window before is read, too. It says when its alert was sent.
+the next. So the object of the window before is read, too. It says when its alert was sent. If there is none, it is
+created with the note that the window is closed. So a process that is slow, or whose clock is slow, cannot create it
+later. That process goes on with the next window.
 
 An alert that certainly was not sent removes its object, so that the next one may be sent.
 """
@@ -26,6 +28,8 @@ from airflow_provider_passnotify.delivery.storage import LOCAL_PROTOCOLS, storag
 from airflow_provider_passnotify.exceptions import JournalError
 
 FOLDER = "notifier"
+MAX_STEPS = 10
+"""So often a claim is tried where others claim, close or give back at the same moment. Then it counts as taken."""
 
 
 class Objects(Protocol):
@@ -63,7 +67,7 @@ class AlertLimit:
 
         :param about: what else is written into the object, for people who read it.
         :return: ``None`` if this process has the right now. Otherwise the moment when another one claimed it, or
-            the present moment if the claim of the other one cannot be read.
+            the latest that it can be if the claim of the other one cannot be read.
         :raises JournalError: if the store cannot be used, or cannot tell who was first.
         """
         try:
@@ -89,29 +93,51 @@ class AlertLimit:
         objects = self._objects = _objects(self._path)
         now = pendulum.now("UTC")
         window = int(now.timestamp() // self.every)
-        before = _taken_at(objects, self._name(window - 1))
+        before = self._close(objects, window - 1, now)
         if before is not None and (now - before).total_seconds() < self.every:
             return before
+        for _ in range(MAX_STEPS):
+            name = self._name(window)
+            data = json.dumps({"at": now.isoformat(), **about, "nonce": uuid.uuid4().hex}).encode()
+            if objects.create(name, data):
+                if objects.create(name, data):  # some servers ignore the condition
+                    raise _unsuitable(self._path, "it takes an object that exists already for a new one")
+                self._claimed = name
+                return None
+            found = objects.read(name)
+            if found == data:  # an answer was lost, and the client of the store tried again
+                self._claimed = name
+                return None
+            if (closed := _time_in(found, "closed_at")) is not None:
+                now, window = max(now, closed), window + 1
+            elif found is not None:  # (else it was given back at this moment)
+                return _time_in(found, "at") or now  # without a time: it is being written at this moment
+        return now
+
+    def _close(self, objects: Objects, window: int, now: pendulum.DateTime) -> pendulum.DateTime | None:
+        """Make sure that no process can claim a window any more. Return when one claimed it, or ``None``."""
         name = self._name(window)
-        data = json.dumps({"at": now.isoformat(), **about, "nonce": uuid.uuid4().hex}).encode()
-        if not objects.create(name, data):
-            if objects.read(name) != data:
-                return _taken_at(objects, name) or now
-        elif objects.create(name, data):  # some servers ignore the condition
-            raise _unsuitable(self._path, "it takes an object that exists already for a new one")
-        self._claimed = name  # even if the store said "exists": an answer was lost, and its client tried again
-        return None
+        for _ in range(MAX_STEPS):
+            if (found := objects.read(name)) is not None:
+                break
+            if objects.create(name, json.dumps({"closed_at": now.isoformat()}).encode()):
+                return None
+        if _time_in(found, "closed_at") is not None:
+            return None
+        return _time_in(found, "at") or self._start(window + 1)  # it is being written: maybe at the last moment
+
+    def _start(self, window: int) -> pendulum.DateTime:
+        return pendulum.from_timestamp(window * self.every)
 
     def _name(self, window: int) -> str:
-        start = pendulum.from_timestamp(window * self.every)
-        return f"{self._folder}/{start.format('YYYY-MM-DDTHH-mm-ss')}.json"
+        return f"{self._folder}/{self._start(window).format('YYYY-MM-DDTHH-mm-ss')}.json"
 
 
-def _taken_at(objects: Objects, name: str) -> pendulum.DateTime | None:
+def _time_in(data: bytes | None, key: str) -> pendulum.DateTime | None:
     try:
-        at = pendulum.parse(json.loads(objects.read(name) or b"")["at"])
+        at = pendulum.parse(json.loads(data or b"")[key])
     except (ValueError, KeyError, TypeError):
-        return None  # there is none, or it is being written at this moment
+        return None
     return at if isinstance(at, pendulum.DateTime) else None
 
 

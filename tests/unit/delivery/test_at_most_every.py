@@ -87,6 +87,43 @@ def test_the_edge_of_a_window_lets_no_second_one_out(
     assert found.count(None) == sent
 
 
+@pytest.mark.parametrize("slow", [59, 119])
+def test_a_process_that_is_slow_at_the_edge_of_a_window(path: str, monkeypatch: pytest.MonkeyPatch, slow: int) -> None:
+    """It reads the clock before the edge. Before it does anything more, another one sends after the edge."""
+    others: list[pendulum.DateTime | None] = []
+
+    def read_clock(_zone: str) -> pendulum.DateTime:
+        if others:
+            return NOON.add(minutes=slow + 1)
+        others.append(NOON)
+        others[0] = claim(path)
+        return NOON.add(minutes=slow)
+
+    monkeypatch.setattr(pendulum, "now", read_clock)
+    assert claim(path) == NOON.add(minutes=slow + 1)
+    assert others == [None]
+
+
+def test_a_clock_that_is_fast(path: str, at: Callable[..., None]) -> None:
+    found = []
+    for minute in (60, 59, 60, 119, 120, 121):  # as two machines read them, one a minute ahead
+        at(NOON.add(minutes=minute))
+        found.append(claim(path))
+    assert [one is None for one in found] == [True, False, False, False, True, False]
+
+
+def test_an_edge_that_was_crossed_early_loses_no_alert(path: str, at: Callable[..., None]) -> None:
+    """The one that crossed it did not send, so one whose clock is behind it may."""
+    at(NOON.add(minutes=60))
+    early = AlertLimit(path, ("key", "/pass/1/notify"), HOUR)
+    assert early.claim({}) is None
+    early.release()
+    at(NOON.add(minutes=59))
+    assert claim(path) is None
+    at(NOON.add(minutes=118))
+    assert claim(path) == NOON.add(minutes=60)
+
+
 def test_what_was_not_sent_does_not_count(path: str) -> None:
     limit = AlertLimit(path, ("key", "target"), HOUR)
     assert limit.claim({}) is None
@@ -106,12 +143,17 @@ def test_who_claimed_nothing_releases_nothing(path: str) -> None:
 def test_a_file_that_is_being_written_counts(tmp_path: Path, at: Callable[..., None]) -> None:
     at(NOON)
     assert claim(str(tmp_path)) is None
-    (file,) = tmp_path.rglob("*.json")
+    closed, file = sorted(tmp_path.rglob("*.json"))
+    assert json.loads(closed.read_text()) == {"closed_at": NOON.isoformat()}
     found = json.loads(file.read_text())
     assert found.pop("nonce")
     assert found == {"at": NOON.isoformat(), "dag_id": "d"}
     file.write_bytes(b"")
     assert claim(str(tmp_path)) == NOON
+    at(NOON.add(minutes=61))
+    assert claim(str(tmp_path)) is not None
+    at(NOON.add(minutes=121))
+    assert claim(str(tmp_path)) is None
 
 
 _BARRIER: Any = None

@@ -240,8 +240,8 @@ def test_at_most_every(
     assert [delivery.pass_id for delivery in passnotify_sandbox.deliveries()] == [123, 124, 123]
     assert caplog.text.count("Alert to pass 123: not sent, because one was sent at ") == 2
     assert "(at most one every 365 days" in caplog.text
-    (file, *_) = tmp_path.rglob("*.json")
-    assert json.loads(file.read_text())["task_id"] == "load"
+    found = [json.loads(file.read_text()) for file in tmp_path.rglob("*.json")]
+    assert {one["task_id"] for one in found if "at" in one} == {"load"}
 
 
 def test_a_storm_rings_once(passnotify_sandbox: Sandbox, tmp_path: Path) -> None:
