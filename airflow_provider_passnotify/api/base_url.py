@@ -68,7 +68,8 @@ def _split_host(host: str | None) -> tuple[SplitResult, str]:
     if url.scheme not in {"", "http", "https"}:
         raise ValueError(f"its host begins with {url.scheme}://; it must be https or http.")
     if url.path.rstrip("/") not in {"", "/v1"} or url.query or url.fragment:
-        raise ValueError(f"its host {text!r:.100} holds more than an address; give the host alone.")
+        shown = re.split("[?#]", text)[0]  # behind it there may be a secret
+        raise ValueError(f"its host {shown!r:.100} holds more than an address; give the host alone.")
     if not _HOST.fullmatch(hostname) and not _is_ipv6(hostname):
         raise ValueError(f"its host {text!r:.100} is not a host name or address.")
     return url, hostname

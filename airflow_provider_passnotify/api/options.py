@@ -118,7 +118,7 @@ def _timeout(value: object) -> tuple[float, float]:
         numbers = [_number(part) for part in parts] if isinstance(parts, list) else [_number(parts)]
         connect, read = numbers * 2 if len(numbers) == 1 else numbers
     except ValueError:
-        raise ValueError("seconds from 0.001: one number, or two as [connect, read]") from None
+        raise ValueError("seconds from 0.001 to 1000000: one number, or two as [connect, read]") from None
     return connect, read
 
 

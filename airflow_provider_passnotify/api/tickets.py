@@ -61,7 +61,9 @@ class StatusWords:
             object.__setattr__(self, name, _as_words(f"{name}_statuses", getattr(self, name)))
         success, failure = _normal(self.success), _normal(self.failure)
         if both := success & failure:
-            raise ValueError(f"{', '.join(sorted(both))} cannot mean success and failure.")
+            raise ValueError(
+                f"success_statuses and failure_statuses both hold {', '.join(sorted(both))}, which cannot mean both."
+            )
         # If the user gives a meaning to a word, it replaces the default meaning.
         object.__setattr__(self, "_success", (SUCCESS_STATUSES | success) - failure)
         object.__setattr__(self, "_failure", (FAILURE_STATUSES | failure) - success)

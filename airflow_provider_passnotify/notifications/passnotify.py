@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseNotifier, conf
+from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.arguments import check_conn_id, is_resolved_at_runtime, seconds_of
 from airflow_provider_passnotify.delivery.at_most_every import AlertLimit
+from airflow_provider_passnotify.delivery.folder import check_journal_path
+from airflow_provider_passnotify.delivery.session import configured_path
 from airflow_provider_passnotify.exceptions import (
     InvalidNotificationError,
     PassNotifyApiError,
@@ -191,7 +193,7 @@ class PassNotifyNotifier(BaseNotifier):
         protocol.send_request(target, value=rendered["value"], label=rendered["label"])
         limit = None
         if self.at_most_every is not None:
-            path = rendered["journal_path"] or _configured_path()
+            path = self._journal_path(rendered["journal_path"])
             every = seconds_of("at_most_every", self.at_most_every)
             limit = AlertLimit(path, (rendered["dedupe_key"], target.address), every)
         return _Alert(target, rendered["value"], rendered["label"], rendered["passnotify_conn_id"], limit)
@@ -300,11 +302,19 @@ class PassNotifyNotifier(BaseNotifier):
             raise ValueError(
                 "at_most_every needs a dedupe_key: which alerts count as the same, such as '{{ dag_run.dag_id }}'."
             )
-        if not (self.journal_path or _configured_path()):
+        if not is_resolved_at_runtime(self.journal_path):
+            self._journal_path(self.journal_path)
+
+    @staticmethod
+    def _journal_path(given: object) -> str:
+        path = configured_path() if given is None else given
+        if path is None:
             raise ValueError(
                 "at_most_every needs journal_path, the folder in which all workers remember what was sent; give it, or "
                 "set journal_path in the section [passnotify] of Airflow's configuration."
             )
+        check_journal_path(path)
+        return str(path)
 
 
 _NOT_AGAIN = "Nothing sends this alert again: a callback has no retries."
@@ -312,11 +322,6 @@ _NOT_AGAIN = "Nothing sends this alert again: a callback has no retries."
 
 def _to(alert: _Alert | None) -> str:
     return "" if alert is None else f" to {alert.target}"
-
-
-def _configured_path() -> str:
-    path: str = conf.get("passnotify", "journal_path", fallback="")
-    return path
 
 
 def _about(context: Mapping[str, Any]) -> dict[str, Any]:

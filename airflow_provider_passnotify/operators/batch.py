@@ -39,9 +39,12 @@ class _NotificationsBatchOperator(BatchOperator):
         elif isinstance(rows, str) and not is_resolved_at_runtime(rows):
             if rows.lstrip().startswith(("[", "{")):
                 raise ValueError("notifications is text that looks like rows: give the task's output, not a template.")
-            check_file_name(rows)
-        elif isinstance(rows, Mapping | int | float | bytes):
-            raise ValueError(_NO_ROWS.format(kind=type(rows).__name__))
+            try:
+                check_file_name(rows)
+            except ValueError as error:
+                raise ValueError(f"notifications: {error}") from None
+        elif rows is None or isinstance(rows, Mapping | int | float | bytes):
+            raise ValueError(_no_rows(rows))
 
     def _file(self) -> str | None:
         rows = self.notifications
@@ -63,7 +66,7 @@ class _NotificationsBatchOperator(BatchOperator):
                 '(dtype={"pass_id": "string"}): a float column holds other people\'s ids.'
             )
         if isinstance(rows, Mapping | bytes) or not isinstance(rows, Iterable):
-            raise ValueError(_NO_ROWS.format(kind="None (an empty XCom?)" if rows is None else type(rows).__name__))
+            raise ValueError(_no_rows(rows))
         return read_list(rows)
 
     def _read(self, path: str) -> Rows:
@@ -88,7 +91,9 @@ class _NotificationsBatchOperator(BatchOperator):
             ) from error
 
 
-_NO_ROWS = "notifications must be a list of mappings, an XCom of one, or the path of a file; it is {kind}."
+def _no_rows(found: object) -> str:
+    kind = "None (an empty XCom?)" if found is None else type(found).__name__
+    return f"notifications must be a list of mappings, an XCom of one, or the path of a file; it is {kind}."
 
 
 class SendNotificationBatchOperator(_NotificationsBatchOperator, SendingBatchOperator):

@@ -209,6 +209,11 @@ class BatchOperator(TargetArgumentsOperator):
             raise ValueError(f"max_failures must be a count (0, 1, ...) or a share (0.0 to 1.0), not {limit!r:.60}.")
         if max_rows is not None and (isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < 0):
             raise ValueError(f"max_notifications must be a whole number from 0, not {max_rows!r:.60}.")
+        path = self.report_path
+        if path is not None and not is_resolved_at_runtime(path):
+            is_path = isinstance(path, str | os.PathLike) or hasattr(path, "open")  # as in paths_of
+            if not is_path or not str(path).strip():
+                raise ValueError(f"report_path must be the path or the URL of a file, not {path!r:.60}.")
         RowReader({key: None if is_resolved_at_runtime(value) else value for key, value in self._defaults().items()})
 
     def _open_report(self) -> ReportFile | None:

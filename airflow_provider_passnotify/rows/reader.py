@@ -19,7 +19,7 @@ from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.rows.names import KEYS, column_name, nearest_key
 from airflow_provider_passnotify.rows.texts import as_id, as_text, is_absent, is_number, shown
-from airflow_provider_passnotify.targets import ID_NAMES, Target, ids_of, make_target, parse_target_type
+from airflow_provider_passnotify.targets import ID_NAMES, Target, clean_id, ids_of, make_target, parse_target_type
 
 DIGEST_SIZE = 12
 
@@ -132,6 +132,9 @@ class RowReader:
         self._unused: dict[str, None] = {}
         self._hints: dict[str, str] = {}
         self._has_known = False
+        for name in ID_NAMES:
+            if name in self._defaults:
+                clean_id(name, self._defaults[name])
         if "target_type" in self._defaults:
             self._defaults["target_type"] = parse_target_type(self._defaults["target_type"])  # once, not for each row
 

@@ -62,8 +62,14 @@ class SqlToPassNotifyOperator(SendingBatchOperator):
 
     def _check_arguments(self) -> None:
         super()._check_arguments()
-        if not self.sql or isinstance(self.sql, list | tuple):  # type: ignore[unreachable]  # users write anything
-            raise ValueError(f"sql must be one query, not {self.sql!r:.60}.")
+        for name, what in (("sql", "one query"), ("sql_conn_id", "the id of a connection")):
+            text = getattr(self, name)
+            if not is_resolved_at_runtime(text) and (not isinstance(text, str) or not text.strip()):
+                raise ValueError(f"{name} must be {what}, not {text!r:.60}.")
+        parameters = self.parameters
+        is_list = isinstance(parameters, Sequence | Mapping) and not isinstance(parameters, str | bytes)
+        if parameters is not None and not is_list and not is_resolved_at_runtime(parameters):
+            raise ValueError(f"parameters must be a list or a dict, as the driver wants them, not {parameters!r:.60}.")
         params = self.hook_params
         if params is not None and (
             not isinstance(params, Mapping) or any(is_resolved_at_runtime(value) for value in params.values())

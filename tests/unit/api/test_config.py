@@ -116,6 +116,12 @@ def test_a_bad_connection(fields: dict[str, Any], why: str) -> None:
         read(**fields)
 
 
+def test_what_stands_behind_an_address_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="more than an address") as refused:
+        read(host=f"https://{HOST}/?api_key=hunter2")
+    assert "hunter2" not in str(refused.value)
+
+
 OPTION_VALUES: list[tuple[str, Any, Any]] = [
     ("timeout", 3, (3, 3)),
     ("timeout", "3", (3, 3)),

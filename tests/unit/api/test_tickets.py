@@ -130,7 +130,7 @@ def test_words_may_come_from_a_generator() -> None:
         ((), None, "failure_statuses must be a list of words, not None"),
         ((), [1], r"failure_statuses must be a list of words, not \(1,\)"),
         ((), iter([1]), r"failure_statuses must be a list of words, not \(1,\)"),
-        (["odd"], ["ODD"], "ODD cannot mean success and failure"),
+        (["odd"], ["ODD"], "success_statuses and failure_statuses both hold ODD"),
     ],
 )
 def test_words_that_cannot_be_used_are_refused(success: Any, failure: Any, message: str) -> None:

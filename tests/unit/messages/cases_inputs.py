@@ -83,6 +83,8 @@ def arguments_of_a_batch(stage: Stage) -> None:
         {"null_values": "NULL"},
         {"max_failures": 2.5},
         {"max_notifications": -1},
+        {"report_path": 5},
+        {"pass_id": [1]},
         {"value": 5},
         {"value": "{points"},
         {"value": "{points:.2f}"},

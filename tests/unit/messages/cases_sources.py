@@ -119,6 +119,8 @@ def arguments_of_a_query(stage: Stage) -> None:
     for wrong in (
         {"sql": ""},
         {"sql": ["SELECT 1", "SELECT 2"]},
+        {"sql_conn_id": None},
+        {"parameters": "x"},
         {"hook_params": 5},
         {"hook_params": {"a": "{{ ds }}"}},
     ):

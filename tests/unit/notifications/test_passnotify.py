@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_passnotify.exceptions import InvalidNotificationError
+from airflow_provider_passnotify.exceptions import InvalidNotificationError, PassNotifyConfigError
 from airflow_provider_passnotify.notifications.passnotify import PassNotifyNotifier
 from airflow_provider_passnotify.testing import Sandbox
 
@@ -75,6 +75,9 @@ def ring(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Ca
         ({"at_most_every": timedelta(hours=1), "dedupe_key": "k"}, "needs journal_path"),
         ({"at_most_every": timedelta(0), "dedupe_key": "k", "journal_path": "/x"}, "at_most_every must be seconds"),
         ({"at_most_every": "1h", "dedupe_key": "k", "journal_path": "/x"}, "at_most_every must be seconds"),
+        ({"at_most_every": 60, "dedupe_key": "k", "journal_path": "x"}, "journal_path must be an absolute path"),
+        ({"at_most_every": 60, "dedupe_key": "k", "journal_path": ""}, "journal_path must be an absolute path"),
+        ({"at_most_every": 60, "dedupe_key": "k", "journal_path": 5}, "journal_path must be an absolute path"),
         ({"dedupe_key": "k"}, "at_most_every, which is missing"),
         ({"journal_path": "/x"}, "at_most_every, which is missing"),
     ],
@@ -93,6 +96,18 @@ def test_another_tasks_output_is_refused() -> None:
 def test_the_configurations_journal_path_will_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AIRFLOW__PASSNOTIFY__JOURNAL_PATH", str(tmp_path))
     PassNotifyNotifier(**PASS, at_most_every=60, dedupe_key="k")
+    monkeypatch.setenv("AIRFLOW__PASSNOTIFY__JOURNAL_PATH", "relative")
+    with pytest.raises(PassNotifyConfigError, match=r"\[passnotify\].*absolute path"):
+        PassNotifyNotifier(**PASS, at_most_every=60, dedupe_key="k")
+
+
+def test_a_folder_that_is_relative_holds_the_alert_back(
+    ring: Callable[..., None], passnotify_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each process has a working directory of its own, so they would all ring."""
+    ring(limited(Path("{{ 'here' }}")))
+    assert "journal_path must be an absolute path" in caplog.text
+    assert passnotify_sandbox.requests() == []
 
 
 def test_the_ways_in_which_airflow_makes_and_calls_it() -> None:

@@ -51,7 +51,10 @@ def sandbox(connection: Callable[..., str]) -> Iterator[RunningSandbox]:
         ({"passnotify_conn_id": " "}, "passnotify_conn_id must be the id of a connection"),
         ({"success_statuses": 5}, "success_statuses must be a list of words, not 5"),
         ({"success_statuses": "DONE"}, "success_statuses must be a list of words"),
-        ({"failure_statuses": ["ODD"], "success_statuses": ["odd"]}, "ODD cannot mean success and failure"),
+        (
+            {"failure_statuses": ["ODD"], "success_statuses": ["odd"]},
+            "success_statuses and failure_statuses both hold ODD",
+        ),
     ],
 )
 def test_what_cannot_be_waited_by_is_refused(arguments: dict[str, Any], message: str) -> None:

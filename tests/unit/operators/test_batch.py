@@ -299,6 +299,13 @@ class TestAtParse:
             ({"null_values": "NULL"}, "null_values must be a list"),
             ({"null_values": [None]}, "null_values must be a list"),
             ({"null_values": None}, "null_values must be a list"),
+            ({"notifications": "rows.txt"}, "notifications: 'rows.txt'"),
+            ({"notifications": None}, "notifications must be a list"),
+            ({"pass_id": 1.5}, "pass_id must be a string or an int"),
+            ({"pass_id": ["1"]}, "pass_id must be a string or an int"),
+            ({"template_id": ".."}, "template_id is '..'"),
+            ({"report_path": 5}, "report_path must be the path or the URL of a file, not 5"),
+            ({"report_path": " "}, "report_path must be the path or the URL of a file"),
         ],
     )
     def test_refused(self, options: dict[str, Any], reason: str) -> None:

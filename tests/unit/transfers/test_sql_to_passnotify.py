@@ -43,7 +43,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def operator(sql: str, **options: Any) -> SqlToPassNotifyOperator:
     options = {"target_type": "pass", "value": "You have {points} points", **options}
-    return SqlToPassNotifyOperator(task_id="sql", sql=sql, sql_conn_id="points_db", **options)
+    return SqlToPassNotifyOperator(task_id="sql", sql=sql, **{"sql_conn_id": "points_db", **options})
 
 
 def shown(sandbox: RunningSandbox, pass_id: int) -> str:
@@ -163,10 +163,18 @@ class TestSqlite:
         with pytest.raises(PassNotifyConfigError, match=r"airflow-provider-passnotify\[sql\]"):
             operator("SELECT 1").execute(context())
 
-    @pytest.mark.parametrize("sql", ["", None, ["SELECT 1", "SELECT 2"]])
+    @pytest.mark.parametrize("sql", ["", " ", None, 5, ["SELECT 1", "SELECT 2"]])
     def test_refused_while_the_dag_is_parsed(self, sql: Any) -> None:
         with pytest.raises(InvalidNotificationError, match="one query"):
             operator(sql)
+
+    @pytest.mark.parametrize(
+        ("name", "wrong"),
+        [*(("sql_conn_id", wrong) for wrong in ("", None, 5)), ("parameters", "x"), ("parameters", 5)],
+    )
+    def test_an_argument_of_another_kind_is_refused_while_the_dag_is_parsed(self, name: str, wrong: Any) -> None:
+        with pytest.raises(InvalidNotificationError, match=f"Task 'sql': {name} must be .*, not {wrong!r}"):
+            operator("SELECT 1", **{name: wrong})
 
 
 class MappingHook(SqliteHook):
