@@ -168,6 +168,13 @@ class Folder:
         elif not self._is_own(start):
             self._refuse(f"another process has started try {number}, too", start)
 
+    def is_superseded(self) -> bool:
+        """Whether a later try has begun. ``False`` if that cannot be read."""
+        try:
+            return self._read(_superseded_name(self._this_try.try_number)) is not None
+        except Exception:  # noqa: BLE001 (it is asked only after another error)
+            return False
+
     def has_start(self, try_number: int) -> bool:
         """Whether a try has started with this folder."""
         return self._read(_start_name(try_number)) is not None
@@ -243,7 +250,8 @@ def open_files(journal_path: str, this_try: TaskTry) -> tuple[Files, str]:
 
     :param journal_path: a local path, or a URL that Airflow's object storage understands.
     """
-    parts = (this_try.dag_id, this_try.run_id, this_try.task_id, str(this_try.map_index))
+    index = str(this_try.map_index) + ("" if this_try.iteration is None else f"-loop-{this_try.iteration}")
+    parts = (this_try.dag_id, this_try.run_id, this_try.task_id, index)
     root = storage_path("/".join([journal_path.rstrip("/"), *map(path_segment, parts)]))
     files = LocalFiles(Path(root.path)) if root.protocol in LOCAL_PROTOCOLS else ObjectFiles(root)
     return files, str(root)

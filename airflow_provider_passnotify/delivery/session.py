@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_provider_passnotify.delivery.folder import Folder, check_journal_path, open_files, path_segment
 from airflow_provider_passnotify.delivery.journal import Journal
 from airflow_provider_passnotify.delivery.store import MemoryStore, Store, TaskStore
 from airflow_provider_passnotify.delivery.task import TaskTry, is_being_cleared
-from airflow_provider_passnotify.exceptions import PassNotifyConfigError, SendRefusedError, explain
+from airflow_provider_passnotify.exceptions import (
+    PassNotifyConfigError,
+    SendRefusedError,
+    SupersededError,
+    explain,
+    first_line,
+)
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -47,6 +54,11 @@ class Session:
             files, where = open_files(journal_path, this_try)
             self._folders[journal_path] = Folder(files, this_try, where=where)
         return self._folders[journal_path]
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether a later try has begun, according to a folder."""
+        return any(folder.is_superseded() for folder in self._folders.values())
 
 
 def session_of(context: Mapping[str, Any]) -> Session:
@@ -133,6 +145,29 @@ def claim(context: Mapping[str, Any], task_id: str, journal_path: str | None = N
     senders.add(identity)
     warn_of_discards(context, journal_path)
     return identity
+
+
+@contextmanager
+def final_unless_superseded(context: Mapping[str, Any]) -> Iterator[None]:
+    """Raise no final error if a later try has begun. Airflow 2.11 would mark the task as failed, whatever that try did.
+
+    :raises SupersededError: instead of it.
+    """
+    try:
+        yield
+    except SupersededError:
+        raise
+    except AirflowFailException as error:
+        if not session_of(context).is_superseded:
+            raise
+        raise SupersededError(
+            explain(
+                "This try failed, but a later try has begun: what the later one says holds.",
+                known=[f"{type(error).__name__}: {first_line(error)}"],
+                ways=["Nothing: look at the log of the later try."],
+                section="Another process has the task",
+            )
+        ) from error
 
 
 def refuse_in_callback(context: Mapping[str, Any], sender: str) -> None:

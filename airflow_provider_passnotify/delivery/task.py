@@ -38,6 +38,7 @@ class TaskTry:
     :param clear_number: how often tasks of the run were cleared. Airflow 2.11 to 3.1 count only clears of a finished
         run.
     :param max_tries_before: ``max_tries`` in the try before this one, if Airflow has kept it (2.11).
+    :param iteration: of the loop that the task is in (3.4). The task instances of all iterations have the same names.
     """
 
     try_number: int
@@ -49,6 +50,7 @@ class TaskTry:
     task_id: str = ""
     map_index: int = -1
     max_tries_before: int | None = None
+    iteration: int | None = None
 
     @classmethod
     def of(cls, context: Mapping[str, Any], retries: int | None = None) -> TaskTry:
@@ -69,6 +71,7 @@ class TaskTry:
             task_id=getattr(ti, "task_id", ""),
             map_index=-1 if (index := getattr(ti, "map_index", None)) is None else index,
             max_tries_before=_max_tries_before(ti) if try_number > 1 else None,
+            iteration=getattr(context.get("loop"), "index", None),
         )
 
     def surely_cleared(self, newest: Begin | None) -> bool:

@@ -18,7 +18,13 @@ from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.arguments import checked, parse_deadline
 from airflow_provider_passnotify.delivery.folder import check_journal_path, path_segment
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear, check_choices
-from airflow_provider_passnotify.delivery.session import open_journal, refuse_in_callback, session_of, warn_of_discards
+from airflow_provider_passnotify.delivery.session import (
+    final_unless_superseded,
+    open_journal,
+    refuse_in_callback,
+    session_of,
+    warn_of_discards,
+)
 from airflow_provider_passnotify.delivery.single import SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, SendRefusedError, explain
 from airflow_provider_passnotify.targets import Target, as_target
@@ -69,7 +75,8 @@ def send_once(
             send_before=deadline,
             changed_target=_CHANGED_TARGET,
         )
-        return push.send(get_client)
+        with final_unless_superseded(context):
+            return push.send(get_client)
 
 
 def _running_task(request: Request) -> Mapping[str, Any]:

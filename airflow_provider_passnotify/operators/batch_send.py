@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, materialize, parse_deadline, paths_of
 from airflow_provider_passnotify.delivery.journal import Delivery, OnClear
+from airflow_provider_passnotify.delivery.session import final_unless_superseded
 from airflow_provider_passnotify.operators.batch_base import BatchOperator
 from airflow_provider_passnotify.operators.batch_words import ways_after_sends
 from airflow_provider_passnotify.operators.sending import SendingOperator
@@ -77,6 +78,15 @@ class SendingBatchOperator(SendingOperator, BatchOperator):
         super()._check_arguments()
         if self.resume_from is not None and not _holds_what_comes_later(self.resume_from):
             paths_of("resume_from", self.resume_from)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send what the rows say.
+
+        :return: the summary. Each of its keys is also an XCom of its own.
+        :raises BatchIncompleteError: if more rows than ``max_failures`` failed or are unknown.
+        """
+        with final_unless_superseded(context):
+            return super().execute(context)
 
     def _open_journal(self, context: Context) -> ChunkJournal:
         from airflow_provider_passnotify.delivery.batch.chunks import ChunkJournal

@@ -12,6 +12,7 @@ from airflow_provider_passnotify.api.protocol import Request
 from airflow_provider_passnotify.api.tickets import Ticket
 from airflow_provider_passnotify.arguments import is_resolved_at_runtime, parse_deadline
 from airflow_provider_passnotify.delivery.journal import Delivery, Journal, OnClear
+from airflow_provider_passnotify.delivery.session import final_unless_superseded
 from airflow_provider_passnotify.delivery.single import SinglePush
 from airflow_provider_passnotify.exceptions import InvalidNotificationError, first_line
 from airflow_provider_passnotify.operators.base import TargetArgumentsOperator
@@ -116,7 +117,7 @@ class SendNotificationOperator(SendingOperator, _TargetOperator):
             self._open_journal(context).write_refusal(first_line(error))
             raise
         self._push.stopped = self._killed  # it may have been told to stop before there was anything to stop
-        with retry_after_told(self):
+        with retry_after_told(self), final_unless_superseded(context):
             ticket_id = self._push.send(self.hook.get_conn)
         try:
             return self.wait_for_tickets(context, [ticket_id], ticket_id)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -302,6 +303,16 @@ class TestOperators:
             send(context_of(None, 3, 5, retries=3, clear_number=1), folder, on_clear="resend")
         assert len(server.received) == 1
 
+    def test_each_iteration_of_a_loop_has_its_own(self, tmp_path: Path, connect: Run) -> None:
+        """In Airflow 3.4, they have the same task id, map index and try number."""
+        with serving() as server:
+            connect(server)
+            for index in (0, 1):
+                context = context_of(None, 1, 3, retries=3)
+                context["loop"] = SimpleNamespace(index=index)
+                send(context, tmp_path)
+        assert len(server.received) == 2
+
     def test_same_try_in_another_process(self, tmp_path: Path, connect: Run) -> None:
         with serving() as server:
             connect(server)
@@ -324,6 +335,26 @@ class TestOperators:
                 send_batch(context_of(None, 1, 3, retries=3), tmp_path, passes=200)
         assert 0 < len(server.received) <= 32, "the first chunk"
         assert "try.1.chunk.1.outcome" not in names(tmp_path)
+
+    @pytest.mark.parametrize("run", [send, send_batch])
+    def test_old_process_does_not_make_the_task_fail_for_good(self, tmp_path: Path, connect: Run, run: Run) -> None:
+        """Airflow 2.11 would mark the task as failed, even if the later try was a success."""
+
+        class Watched(LocalFiles):
+            def write(self, name: str, data: bytes) -> None:
+                super().write(name, data)
+                if name.endswith("outcome"):
+                    super().write("superseded.1", json.dumps({"by_try": 2}).encode())
+
+        with serving(answer(404), answer(404), answer(404)) as server, pytest.MonkeyPatch.context() as patch:
+            connect(server)
+            patch.setattr("airflow_provider_passnotify.delivery.folder.LocalFiles", Watched)
+            with pytest.raises(
+                SupersededError, match=r"(?s)later try has begun.*(Rejected|BatchFailed)Error: "
+            ) as raised:
+                run(context_of(None, 1, 3, retries=3), tmp_path)
+        assert not isinstance(raised.value, AirflowFailException)
+        assert isinstance(raised.value.__cause__, AirflowFailException)
 
     @pytest.mark.parametrize("given", ["relative", "", "None"])
     def test_path_that_is_none(self, given: str) -> None:

@@ -215,6 +215,18 @@ def journal_cannot_tell_whether_it_may_send(stage: Stage) -> None:
 
 
 @case
+def old_process_fails(stage: Stage) -> None:
+    def write(files: LocalFiles, name: str, data: bytes) -> None:
+        real(files, name, data)
+        if name.endswith("outcome"):
+            real(files, "superseded.1", b'{"by_try": 2}')
+
+    real = LocalFiles.write
+    stage.patch.setattr(LocalFiles, "write", write)
+    stage.send(NOTHING, journal_path=stage.folder)
+
+
+@case
 def journal_refuses_sent(stage: Stage) -> None:
     stage.store.refuse = lambda value: value["state"] == "sent"
     stage.send()
