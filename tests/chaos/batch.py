@@ -120,8 +120,9 @@ def play_kills(stage: Stage, kills: int, chance: random.Random) -> Outcome:
     run_id = stage.begin()
     for number in range(1, kills + 1):
         process = stage.process(run_id, number)
-        room = (stage.count - stage.posts) // (kills - number + 2)
-        stage.wait_for_posts(stage.posts + chance.randrange(1, max(2, room)))
+        posts = stage.posts
+        room = (stage.count - kills * TWO_CHUNKS - posts) // (kills - number + 2)  # what each kill leaves unknown
+        stage.wait_for_posts(posts + chance.randrange(1, max(2, room)))
         process.send_signal(signal.SIGKILL)
         print(f"killed try {number} after {stage.posts} requests", file=sys.stderr, flush=True)
     stage.airflow.wait_for_run(DAG_ID, run_id, {"success", "failed"}, seconds=SECONDS)
