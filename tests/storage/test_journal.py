@@ -15,7 +15,7 @@ from tests.storage import tries
 from tests.storage.s3 import CUT, CUT_ANSWER, EMPTY, REFUSE, S3, Request
 
 pytestmark = pytest.mark.usefixtures("no_back_off")
-IMPATIENT = {"connect_timeout": 2, "read_timeout": 2, "retries": {"max_attempts": 0}}
+IMPATIENT = {"connect_timeout": 60, "read_timeout": 60, "retries": {"max_attempts": 0}}
 
 
 def at(method: str, end: str, what: str) -> Callable[[Request], str | None]:
