@@ -135,7 +135,6 @@ class PassNotifyApiError(PassNotifyError):
     """
 
     ways: tuple[str, ...] = ("Do it again: that is safe. (Airflow's own retries do, or clear the task.)",)
-    section = "Not sent"
 
     def __init__(
         self, request: Request, verdict: Verdict, known: Iterable[str] = (), ways: Iterable[str] | None = None
@@ -148,9 +147,7 @@ class PassNotifyApiError(PassNotifyError):
         self.code, self.description, self.details = verdict.code, verdict.description, verdict.details
         self.retry_after = verdict.retry_after
         self.may_have_been_sent = verdict.may_have_been_sent
-        section = "Unknown" if self.may_have_been_sent and request.method == "POST" else self.section
-        section = "Credentials refused" if verdict.credentials_refused else section
-        super().__init__(explain(self._headline(), known=self.facts, ways=self.ways, section=section))
+        super().__init__(explain(self._headline(), known=self.facts, ways=self.ways, section=self._section()))
 
     def __reduce__(self) -> tuple[type[PassNotifyApiError], tuple[Request, Verdict, tuple[str, ...], tuple[str, ...]]]:
         return type(self), (self.request, self.verdict, self.known, self.ways)
@@ -168,6 +165,15 @@ class PassNotifyApiError(PassNotifyError):
 
     def _default_ways(self, verdict: Verdict) -> tuple[str, ...]:
         return (_MEND_CREDENTIALS,) if verdict.credentials_refused else self.ways
+
+    def _section(self) -> str:
+        if self.method == "GET":  # what was sent before stays sent: "Not sent" and the like would be wrong
+            return "Tickets"
+        if self.verdict.credentials_refused:
+            return "Credentials refused"
+        if self.verdict.outcome is Outcome.REJECTED:
+            return "Rejected"
+        return "Unknown" if self.may_have_been_sent and self.method == "POST" else "Not sent"
 
     def _headline(self) -> str:
         done = {"POST": "sent to", "DELETE": "deleted from"}.get(self.method, "looked up:")
@@ -191,7 +197,6 @@ class RejectedError(NotSentError, AirflowFailException):
     """The call was certainly not done, and trying again cannot help (400, 401, 403, 404, 406 and similar)."""
 
     ways = ("Mend the cause, then clear the task. A retry alone cannot help.",)
-    section = "Rejected"
 
 
 class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
@@ -202,7 +207,6 @@ class DeliveryUnknownError(PassNotifyApiError, AirflowFailException):
         ARRIVED,
         "It did not arrive: clear the task, which sends it again.",
     )
-    section = "Unknown"
 
 
 class BatchIncompleteError(PassNotifyError):

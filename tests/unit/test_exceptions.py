@@ -86,7 +86,7 @@ def test_what_an_api_error_carries() -> None:
         "- The API asks to wait 7 s (Retry-After).",
         "What you can do:",
         "- Mend the cause, then clear the task. A retry alone cannot help.",
-        'Where to read: the guide, "At night", "Rejected".',
+        'Where to read: the guide, "At night", "Not sent".',
     ]
 
 

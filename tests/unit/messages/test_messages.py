@@ -118,6 +118,27 @@ def test_at_night_has_the_same_words() -> None:
             assert re.search(beginning, stored), row
 
 
+def test_each_first_line_that_says_where_to_read_is_in_the_guides_table() -> None:
+    """And the table leads to the same section. (A deletion has the words of a send.)"""
+    page = (GUIDE / "at-night.md").read_text().partition("## Unknown")[0]
+    rows = []
+    for row, anchor in re.findall(r"^\| (`.*?) \|.*\(#([\w-]+)\)", page, re.MULTILINE):
+        begins, *others = [re.sub(r"\b[NM]\b", r"[\\d,]+", re.escape(part)) for part in re.findall(r"`([^`]+)`", row)]
+        rows += [(f"{begins}.*{other}", anchor) for other in others or [""]]
+    missing = []
+    for line, section in re.findall(
+        r"^ *(?:[\w.]+: )?\w+(?:Error|Timeout): (.*)\n(?: *(?:What |-).*\n| {4}.*\n)* *"
+        r"Where to read: the guide, \"At night\", \"(.+)\"",
+        "\n".join(texts().values()),
+        re.MULTILINE,
+    ):
+        words = line.replace("Not deleted from", "Not sent to").replace("ot deleted:", "ot sent:")
+        leads = {anchor for pattern, anchor in rows if re.match(pattern, words)}
+        if leads != {section.lower().replace(" ", "-")}:
+            missing.append((line, section, leads))
+    assert missing == []
+
+
 def test_first_lines_are_short() -> None:
     """Airflow cuts them at the right edge. What Airflow itself or a check of an argument says has one line only."""
     long = [
