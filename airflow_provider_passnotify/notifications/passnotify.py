@@ -254,11 +254,15 @@ class PassNotifyNotifier(BaseNotifier):
             environment.undefined = StrictUndefined  # as in a DAG: a message with a gap could be wrong
         return environment
 
-    def _render_field(self, name: str, value: str, context: Context, environment: jinja2.Environment) -> str | None:
+    def _render_field(self, name: str, value: Any, context: Context, environment: jinja2.Environment) -> str | None:
         from jinja2 import TemplateError
 
         try:
-            text = str(self.render_template(value, context, environment))
+            if callable(value):  # as in the template fields of an operator
+                made = value(context=context, jinja_env=environment)
+                text = "" if made is None else str(made)
+            else:
+                text = str(self.render_template(value, context, environment))
         except TemplateError as error:
             known = ", ".join(sorted(map(str, context)))
             raise ValueError(

@@ -165,6 +165,17 @@ def test_an_empty_label_is_none(ring: Callable[..., None], passnotify_sandbox: S
     assert [delivery.label for delivery in passnotify_sandbox.deliveries()] == [None]
 
 
+def test_a_function_gives_the_value(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
+    def text(context: Any, jinja_env: Any) -> str:  # noqa: ARG001
+        return f"{context['ti'].task_id} {{{{ not rendered }}}}"
+
+    arguments: dict[str, Any] = {"value": text, "pass_id": lambda context, jinja_env: 124}  # noqa: ARG005
+    arguments["label"] = lambda context, jinja_env: None  # noqa: ARG005
+    ring(PassNotifyNotifier(**{**PASS, **arguments}))
+    (delivery,) = passnotify_sandbox.deliveries()
+    assert (delivery.pass_id, delivery.value, delivery.label) == (124, "load {{ not rendered }}", None)
+
+
 def test_a_dag_that_cannot_render(ring: Callable[..., None], passnotify_sandbox: Sandbox) -> None:
     """The object that Airflow 3 gives to a DAG's callback in ``dag.test()``."""
     ring(PassNotifyNotifier(**{**PASS, "value": "{{ dag.dag_id }}"}), context(dag=SimpleNamespace(dag_id="stored")))
@@ -179,6 +190,9 @@ def test_a_dag_that_cannot_render(ring: Callable[..., None], passnotify_sandbox:
         ({"value": "{{ nothing }}"}, None, "value cannot be rendered: 'nothing' is undefined"),
         ({"value": "{{ ti"}, None, "value cannot be rendered"),
         ({"value": "{{ '' }}"}, None, "value came to ''"),
+        ({"value": lambda context, jinja_env: None}, None, "value came to ''"),  # noqa: ARG005
+        ({"pass_id": lambda context, jinja_env: 123.0}, None, "pass_id is '123.0', a number as a float"),  # noqa: ARG005
+        ({"value": lambda: "x"}, None, "unexpected keyword argument"),
         ({"pass_id": "{{ none }}"}, None, "pass_id came to 'None'"),
         ({"label": "{{ none }}"}, None, "label came to 'None'"),
         ({"pass_id": "{{ '..' }}"}, None, "pass_id is '..'"),
