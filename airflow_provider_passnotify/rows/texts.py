@@ -79,8 +79,8 @@ def is_number(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return any value as text for a report."""
+    """Return any value as text for a report and for XCom, which cannot hold half a surrogate pair."""
     try:
-        return f"{value!s:.200}"
+        return f"{value!s:.200}".encode("utf-8", "backslashreplace").decode()
     except ValueError:  # a number with more digits than Python allows in text
         return type(value).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -105,6 +106,19 @@ class TestResults:
             (103, None),
         ]
         assert [line["status"] for line in report_lines(report)] == ["sent"] * 100 + ["failed"] * 3 + ["duplicate"]
+
+    def test_half_a_surrogate_pair_does_not_hide_what_failed(
+        self, sandbox: RunningSandbox, store: FileStore, tmp_path: Path
+    ) -> None:
+        """Airflow cannot push it as an XCom, and the error about that would be all that one sees."""
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text('{"pass_id": "A\\ud83d", "target_type": "pass"}\n{"target_type": "\\ud83d", "pass_id": 1}\n')
+        now = context(store)
+        with pytest.raises(BatchFailedError, match="0 of 2 sent, 2 failed") as caught:
+            batch(str(rows)).execute(now)
+        for text in (str(caught.value), json.dumps(now["ti"].pushed, ensure_ascii=False)):
+            assert text.encode().count(b"ud83d") >= 2
+        assert sandbox.requests()["total"] == 0
 
     @pytest.mark.parametrize(("allowed", "fails"), [(2, True), (3, False), (0.02, True), (0.03, False), (1.0, False)])
     def test_max_failures(self, sandbox: RunningSandbox, allowed: float, fails: bool) -> None:  # noqa: ARG002
