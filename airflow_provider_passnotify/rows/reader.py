@@ -98,11 +98,13 @@ class _Shape(NamedTuple):
 
     :param names: the column names as they are in the row, by the key or column that they mean.
     :param misspelt: columns whose names may be misspelt keys, by that key.
+    :param misspelt_id: a column whose name may be a misspelt id, and that id; of ids that the operator does not give.
     :param is_known: whether at least one column means something.
     """
 
     names: dict[str, Any]
     misspelt: dict[str, str]
+    misspelt_id: tuple[str, str] | None
     is_known: bool
 
 
@@ -218,6 +220,7 @@ class RowReader:
             target_type = self._default("target_type", shape)
         kind = parse_target_type(target_type)
         takes = ids_of(kind)
+        is_own = False
         ids: dict[str, object] = {}
         for name in takes:
             if name in self._defaults:
@@ -230,10 +233,18 @@ class RowReader:
                     if self._is_file and _looks_like_null(value):
                         raise ValueError(_NULL_WORD.format(name=name, value=value))
                     ids[name] = as_id(name, value)
+                    is_own = True
         for name in shape.misspelt:
             if name in ids:
                 self._default(name, shape)
-        return make_target(kind, ids)
+        target = make_target(kind, ids)
+        if shape.misspelt_id is not None and not is_own:
+            column_in_row, name = shape.misspelt_id
+            raise ValueError(
+                f"the column {column_in_row!r:.60} is not known (did you mean {name!r}?), and the row has no other id, "
+                f"so the operator's own target would be used instead: name the column {name}, or leave it out."
+            )
+        return target
 
     def _text(self, key: str, column: Callable[[str], Any], shape: _Shape) -> str | None:
         template = self._templates.get(key)
@@ -314,10 +325,12 @@ class RowReader:
                 others.append(name)
         self._unused.update(dict.fromkeys(others[:_SHAPES_KEPT]) if len(self._unused) <= _SHAPES_KEPT else {})
         missing = self._in_play - names.keys()
-        misspelt = {key: name for name in others if missing and (key := nearest_key(name)) in missing}
+        near = {key: name for name in others if missing and (key := nearest_key(name)) is not None}
+        misspelt = {key: name for key, name in near.items() if key in missing}
+        misspelt_id = next(((near[key], key) for key in ID_NAMES if key in near.keys() - names - self._in_play), None)
         is_known = len(others) < len(names)
         self._has_known = self._has_known or is_known
-        return _Shape(names, misspelt, is_known)
+        return _Shape(names, misspelt, misspelt_id, is_known)
 
 
 def _listed(names: Collection[str]) -> str:
