@@ -83,7 +83,7 @@ def test_near_miss_beside_a_default_is_refused(row: dict[str, Any], defaults: di
 @pytest.mark.parametrize(("column", "key"), [("pass", "pass_id"), ("pas_id", "pass_id"), ("tags", "tag")])
 def test_misspelt_id_does_not_ring_the_whole_template(column: str, key: str) -> None:
     whole = {"target_type": "template", "template_id": 12345}
-    with pytest.raises(ValueError, match=f"column '{column}' is not known .did you mean '{key}'.*operator's own target"):
+    with pytest.raises(ValueError, match=f"'{column}' is not known .did you mean '{key}'.*operator's own target"):
         read({column: 7, "label": "x"}, **whole)
     assert read({column: 7, "template_id": 8}, **whole) == "/template/8/notify"
     assert read({column: 7, "pass_id": 8}) == "/pass/8/notify"
