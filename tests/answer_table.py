@@ -311,6 +311,55 @@ WAYS: dict[str, Way] = {
     "99 headers": Way(Answer(_head("200 OK", *["X: y"] * 98, "Content-Length: 19") + BODY), SENT, KEPT),
     "100 headers": Way(Answer(_head("200 OK", *["X: y"] * 99, "Content-Length: 19") + BODY), UNKNOWN, CLOSED),
     "200 headers": Way(Answer(_head("200 OK", *["X: y"] * 200, "Content-Length: 19") + BODY), UNKNOWN, CLOSED),
+    "a long header": Way(Answer(_head("200 OK", f"X: {'y' * 40_000}", "Content-Length: 19") + BODY), SENT, KEPT),
+    "a long reason phrase": Way(Answer(_head("200 " + "x" * 40_000, "Content-Length: 19") + BODY), SENT, KEPT),
+    **{
+        f"{status} with the odd header {header!r}": Way(
+            Answer(_head(f"{status} X", header, "Content-Length: 19") + BODY, CLOSE), UNKNOWN, CLOSED
+        )
+        for header in (": y", "X(y): z", "X\t: y")
+        for status in (200, 404)
+    },
+    **{
+        f"{status} with a length of {len(length)} digits": Way(
+            Answer(_head(f"{status} X", f"Content-Length: {length}") + BODY, CLOSE), UNKNOWN, CLOSED
+        )
+        for length in ("9" * 20, "9" * 40)
+        for status in (200, 404)
+    },
+    "a length in the next line": Way(Answer(_head("200 OK", "Content-Length:\r\n 19") + BODY), SENT, KEPT),
+    "Connection: keep-alive, and close": Way(
+        answer(200, {"Connection": "keep-alive\r\nConnection: close"}, BODY, then=CLOSE), SENT, CLOSED
+    ),
+    **{
+        f"{status} behind a 103 with {header!r}": Way(
+            Answer(_head("103 Early Hints", header) + answer(status, body=BODY).data, CLOSE), UNKNOWN, CLOSED
+        )
+        for header in ("nonsense", "X : y")
+        for status in (200, 404)
+    },
+    **{
+        f"{status} with the trailer {trailer[:20]!r}": Way(
+            Answer(CHUNKED.replace(b"200", status.encode()) + CHUNK + b"0\r\n" + trailer + b"\r\n\r\n", CLOSE),
+            UNKNOWN,
+            CLOSED,
+        )
+        for trailer in (
+            b"nonsense",
+            b" X: y",
+            b"X : y",
+            b": y",
+            b"X: a\rb",
+            b"Content-Length: 19",
+            b"X: " + b"y" * 70_000,
+        )
+        for status in ("200", "404")
+    },
+    "200 trailers": Way(Answer(CHUNKED + CHUNK + b"0\r\n" + b"X: y\r\n" * 200 + b"\r\n"), UNKNOWN, CLOSED),
+    "a chunk size that ends without CR": Way(
+        Answer(CHUNKED + CHUNK.replace(b"\r\n", b"\n", 1) + b"0\r\n\r\n"), UNKNOWN, CLOSED
+    ),
+    "until the end, which is a reset": Way(Answer(_head("200 OK", JSON) + BODY, RESET), UNKNOWN, CLOSED),
     "two Content-Encodings": Way(
         answer(200, {"Content-Encoding": "gzip\r\nContent-Encoding: gzip"}, ZIPPED), UNKNOWN, CLOSED
     ),
@@ -345,6 +394,12 @@ WAYS: dict[str, Way] = {
     "the body is never read": Way(Answer(deaf=True, then=HANG), UNKNOWN, CLOSED, slow=True, late=None, large=True),
     "a ticket while the body is never read": Way(
         replace(TICKET, deaf=True, then=HANG), UNKNOWN, CLOSED, slow=True, late=None, large=True, small=(SENT, CLOSED)
+    ),
+    "a ticket, then closed, while the body is never read": Way(
+        replace(TICKET, deaf=True, then=CLOSE), UNKNOWN, CLOSED, large=True, small=(SENT, CLOSED)
+    ),
+    "a ticket, then reset, while the body is never read": Way(
+        replace(TICKET, deaf=True, then=RESET), UNKNOWN, CLOSED, large=True, small=(SENT, CLOSED)
     ),
     # requests reads only after it has written everything; aiohttp does both at once.
     "refused while the body is never read": Way(

@@ -14,7 +14,7 @@ import certifi
 from yarl import URL
 
 from airflow_provider_passnotify.api import protocol
-from airflow_provider_passnotify.api.attempt import AmbiguousAnswerError
+from airflow_provider_passnotify.api.attempt import MAX_LINE, AmbiguousAnswerError
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.failure_text import check_size
 from airflow_provider_passnotify.api.protocol import Request, Verdict
@@ -148,6 +148,8 @@ def _open_session(config: Config, tls: bool | ssl.SSLContext) -> aiohttp.ClientS
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
     )
 
 

@@ -32,10 +32,13 @@ from airflow_provider_passnotify.api.protocol import Outcome, Request, Transport
 
 _AUTOMATIC_ZLIB_OR_GZIP = 47
 _LENGTH, _TRANSFER = "content-length", "transfer-encoding"
-_FRAMING = frozenset({_LENGTH, _TRANSFER, "content-encoding"})
+FRAMING = frozenset({_LENGTH, _TRANSFER, "content-encoding"})
 """These say how the body is to be read."""
-_MAX_HEADERS = 99
+_MAX_LENGTH_DIGITS = 19
+MAX_HEADERS = 99
 """What ``http.client`` reads. aiohttp reads more, and how many depends on its release."""
+MAX_LINE = 65536
+"""The longest line that ``http.client`` reads. aiohttp would read 8190 bytes of it."""
 QUIET_SECONDS = 0.01
 """For this time, a new connection without TLS must be silent before the first request is written on it.
 
@@ -81,6 +84,8 @@ class Attempt:
 
     on_its_way = False
     """Whether a byte of the request may have been given to the network."""
+    is_written = True
+    """Whether the operating system has taken the whole request. (It is asked when an answer comes.)"""
     expired = False
     """Whether the deadline passed before the answer was completely read."""
     _status: int | None = None
@@ -96,9 +101,12 @@ class Attempt:
         """Note the status and the headers of the answer.
 
         :param headers: with case-insensitive look-up. They must have passed :func:`check_headers`.
+        :raises EarlyAnswerError: when it says "accepted" before the request was completely written.
         :raises ValueError: when there are too many.
         """
-        if len(headers) > _MAX_HEADERS:
+        if status < 400 and not self.is_written:
+            raise EarlyAnswerError
+        if len(headers) > MAX_HEADERS:
             raise ValueError(TOO_MANY_HEADERS)
         self._status, self._headers = status, headers
 
@@ -153,11 +161,11 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
         if " " in name or "\0" in value:
             raise AmbiguousAnswerError
-        if (known := name.lower()) in _FRAMING:
+        if (known := name.lower()) in FRAMING:
             if known in seen:
                 raise AmbiguousAnswerError
             seen.add(known)
-            value = value.strip(" \t")
+            value = value.strip()  # with a line end, if it stands in the next line
             if (known == _LENGTH and not _is_number(value)) or (known == _TRANSFER and value.lower() != "chunked"):
                 raise AmbiguousAnswerError
     if _LENGTH in seen and _TRANSFER in seen:
@@ -165,7 +173,7 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> None:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_LENGTH_DIGITS
 
 
 def _decoded(body: bytes, encoding: str, limit: int) -> bytes:

@@ -20,7 +20,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 from airflow_provider_passnotify.api import attempt as attempts
 from airflow_provider_passnotify.api.attempt import (
     Attempt,
-    EarlyAnswerError,
     SeveralAnswersError,
     SpokeFirstError,
     check_headers,
@@ -46,10 +45,13 @@ class AsyncAttempt(Attempt):
         return None if self._protocol is None else self._protocol.quiet_since
 
     @property
-    def _is_written(self) -> bool:
-        """Whether the operating system has the whole request."""
+    def is_written(self) -> bool:  # type: ignore[override]  # (it need not be noted: the connection knows it)
+        """Whether the operating system has taken the whole request."""
         transport = None if self._connection is None else self._connection.transport
-        return transport is not None and not transport.get_write_buffer_size()
+        if transport is None or self._protocol is None:
+            return False
+        # If the connection is lost, asyncio throws away what is left to write, but still counts as paused.
+        return not transport.get_write_buffer_size() and not self._protocol._paused
 
     def begin_answer(self, status: int, headers: Mapping[str, str]) -> None:
         """Note the status and the headers, as aiohttp gives them.
@@ -57,8 +59,6 @@ class AsyncAttempt(Attempt):
         :raises EarlyAnswerError: when it says "accepted" before the request was completely written.
         :raises AmbiguousAnswerError: when two programs may read differently where the answer ends.
         """
-        if status < 400 and not self._is_written:
-            raise EarlyAnswerError
         super().begin_answer(status, headers)
         check_headers(headers.items())
 
@@ -98,7 +98,7 @@ class AsyncAttempt(Attempt):
         """Give the connection back, or close it."""
         if self._connection is None or self._protocol is None or self._give_back is None:
             return
-        if reuse and self._is_written:
+        if reuse and self.is_written:
             self._protocol.is_idle = True
             self._give_back()
         else:
@@ -239,6 +239,11 @@ class WatchedProtocol(ResponseHandler):
         if data:
             self._last = data
         super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None and self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(exc)  # aiohttp would take a reset for the end of an answer without a length
+        super().connection_lost(exc)
 
     def set_exception(self, exc: Any, *cause: Any) -> None:
         if isinstance(exc, HttpProcessingError):

@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from email.errors import FirstHeaderLineIsContinuationDefect, InvalidHeaderDefect, MissingHeaderBodySeparatorDefect
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +25,9 @@ from requests.adapters import HTTPAdapter
 
 from airflow_provider_passnotify.api import attempt as attempts
 from airflow_provider_passnotify.api.attempt import (
+    FRAMING,
+    MAX_HEADERS,
+    MAX_LINE,
     AmbiguousAnswerError,
     Attempt,
     SeveralAnswersError,
@@ -33,10 +36,12 @@ from airflow_provider_passnotify.api.attempt import (
 )
 
 _LINE_ENDS = (b"\r\n", b"\n")
-_DEFECTS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
-# http.client is more tolerant: it also takes "HTTP/1.10 0200", and the chunk sizes "0x13", "1_3" and "+13".
+_DEFECTS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect, InvalidHeaderDefect)
+# http.client is more tolerant: it takes "HTTP/1.10 0200", the chunk sizes "0x13", "1_3" and "+13", and any trailer.
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [0-9]{3}( [^\r\n]*)?\r?\n")
-_CHUNK_SIZE = re.compile(rb"0*[0-9A-Fa-f]{1,16}[ \t]*(;[^\r\n]*)?\r?\n")
+_CHUNK_SIZE = re.compile(rb"0*[0-9A-Fa-f]{1,16}[ \t]*(;[^\r\n]*)?\r\n")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[^\r\n]*\r?\n")
 
 
 _current = threading.local()
@@ -111,6 +116,10 @@ class Watchdog:
         with self._lock:
             self.check()
             self._attempt.on_its_way = True
+
+    def note_unwritten(self) -> None:
+        """Note that the request could not be written to its end. (urllib3 reads the answer nevertheless.)"""
+        self._attempt.is_written = False
 
     def check(self) -> None:
         """Raise :class:`TimeoutError` if the deadline has passed. Megabytes may have come that are not read yet."""
@@ -221,15 +230,21 @@ class _Answer(http.client.HTTPResponse):
             super().begin()
             if self.wire.last_line not in _LINE_ENDS:
                 raise http.client.IncompleteRead(b"")
+            self._check_headers()  # now, because urllib3 would leave a socket open
             if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 break
             self.headers = None  # type: ignore[assignment]  # an interim answer: start again
-        if any(isinstance(defect, _DEFECTS) for defect in self.headers.defects):
-            raise AmbiguousAnswerError
-        check_headers(self.headers.items())  # now, because urllib3 would leave a socket open
+        if any("close" in value.lower() for value in self.headers.get_all("Connection", ())):
+            self.will_close = True  # http.client looks only at the first one
         if "Transfer-Encoding" in self.headers and not self.chunked:  # there is a blank behind "chunked"
             self.chunked, self.chunk_left, self.length = True, None, None
             self.will_close = self._check_close()  # type: ignore[attr-defined]
+
+    def _check_headers(self) -> None:
+        headers = self.headers
+        if any(isinstance(defect, _DEFECTS) for defect in headers.defects) or not all(map(_NAME.fullmatch, headers)):
+            raise AmbiguousAnswerError
+        check_headers(headers.items())
 
     def _read_status(self) -> tuple[str, int, str]:
         status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
@@ -249,6 +264,16 @@ class _Answer(http.client.HTTPResponse):
             if (not is_first and chunk_end != b"\r\n") or (line.endswith(b"\n") and not _CHUNK_SIZE.fullmatch(line)):
                 raise AmbiguousAnswerError
         return size
+
+    def _read_and_discard_trailer(self) -> None:
+        for _ in range(MAX_HEADERS + 1):
+            line = self.fp.readline(MAX_LINE + 1)
+            if not line or line in _LINE_ENDS:
+                return
+            trailer = _TRAILER.fullmatch(line)
+            if trailer is None or trailer[1].decode().lower() in FRAMING:
+                raise AmbiguousAnswerError
+        raise AmbiguousAnswerError
 
 
 class _Watched:
@@ -277,7 +302,11 @@ class _Watched:
             is_plain = type(sock) is socket.socket
             _current.watchdog.begin_request(sock, attempts.QUIET_SECONDS if self._is_new and is_plain else 0.0)
             self._is_new = False
-        super().send(data)  # type: ignore[misc]
+        try:
+            super().send(data)  # type: ignore[misc]
+        except OSError:
+            _current.watchdog.note_unwritten()
+            raise
 
 
 class _HTTPPool(urllib3.HTTPConnectionPool):
