@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseNotifier
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseNotifier
 
 from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.arguments import check_conn_id, is_resolved_at_runtime, seconds_of
@@ -144,7 +144,7 @@ class PassNotifyNotifier(BaseNotifier):
 
         :param context: the context of the callback.
         """
-        alert = None
+        alert = started = None
         try:
             alert = self._alert(context)
             hook = PassNotifyHook(alert.conn_id)
@@ -154,7 +154,7 @@ class PassNotifyNotifier(BaseNotifier):
                 started = time.monotonic()
                 ticket_id = hook.send_notification(alert.target, value=alert.value, label=alert.label)
         except Exception as error:  # noqa: BLE001  # a callback must not disturb the scheduler
-            self._failed(alert, error)
+            self._failed(alert, error, began=started is not None)
         else:
             self._sent(alert, ticket_id, started)
 
@@ -163,7 +163,7 @@ class PassNotifyNotifier(BaseNotifier):
 
         :param context: the context of the callback.
         """
-        alert = None
+        alert = started = None
         try:
             alert = self._alert(context)
             async with PassNotifyAsyncHook(alert.conn_id) as hook:
@@ -183,7 +183,7 @@ class PassNotifyNotifier(BaseNotifier):
             )
             raise
         except Exception as error:  # noqa: BLE001
-            await asyncio.to_thread(self._failed, alert, error)
+            await asyncio.to_thread(self._failed, alert, error, began=started is not None)
         else:
             self._sent(alert, ticket_id, started)
 
@@ -215,11 +215,11 @@ class PassNotifyNotifier(BaseNotifier):
         milliseconds = round((time.monotonic() - started) * 1000)
         log.info("Alert to %s: sent, ticketId %d, %d ms.", alert.target, ticket_id, milliseconds)
 
-    def _failed(self, alert: _Alert | None, error: Exception) -> None:
-        is_ours = isinstance(error, PassNotifyError | ValueError)
+    def _failed(self, alert: _Alert | None, error: Exception, *, began: bool) -> None:
+        is_ours = isinstance(error, PassNotifyError | ValueError | AirflowNotFoundException)
         may_be_out = isinstance(error, PassNotifyApiError) and error.may_have_been_sent
         outcome = "unknown, it may have been sent" if may_be_out else "not sent"
-        if not is_ours:  # nobody has thought of it
+        if not is_ours and began:  # nobody has thought of it
             outcome += ", as far as is known"
         facts = error.facts if isinstance(error, PassNotifyApiError) else [str(error)]
         message = explain(f"Alert{_to(alert)}: {outcome}.", known=[*facts, _NOT_AGAIN], section="Alerts")

@@ -211,8 +211,16 @@ def test_what_cannot_be_sent_is_logged_and_nothing_raised(
 ) -> None:
     ring(PassNotifyNotifier(**{**PASS, **arguments}), given)
     assert message in caplog.text
-    assert "not sent" in caplog.text
+    assert "not sent." in caplog.text  # not only "as far as is known": no request was made
     assert passnotify_sandbox.requests() == []
+
+
+def test_a_missing_connection_is_told_without_a_traceback(
+    ring: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    ring(PassNotifyNotifier(**{**PASS, "passnotify_conn_id": "nowhere"}))
+    (record,) = (record for record in caplog.records if "not sent." in record.getMessage())
+    assert not record.exc_info
 
 
 def test_a_rejection_is_logged(
