@@ -272,14 +272,14 @@ def _judge_success(
     if request.method == "GET":
         if payload is None:
             return Verdict(Outcome.UNKNOWN, f"HTTP {status_code} without a JSON body", status_code=status_code)
-        text = body.decode("utf-8", "replace")
+        text = _text(body)
         if redact(text) != text:
             payload = _redacted(payload, redact)
         return Verdict(Outcome.ACCEPTED, status_code=status_code, payload=payload)
     answer = payload if isinstance(payload, dict) else {}
     ticket_id = parse_ticket_id(answer.get("ticketId"))
     if ticket_id is None or _has_error(answer):
-        details = _short(body.decode("utf-8", "replace") if payload is None else payload, redact)
+        details = _short(_text(body) if payload is None else payload, redact)
         what = "has no usable ticketId" if ticket_id is None else "has a ticketId and an error"
         reason = f"HTTP {status_code}, but its body {what}" + (f": {shorten(details, 200)!r}" if details else "")
         return Verdict(Outcome.UNKNOWN, reason, status_code=status_code, details=details)
@@ -303,7 +303,7 @@ def _judge_error(
         status_code=status_code,
         code=code if isinstance(code, int) and abs(code) <= MAX_TICKET_ID else _short(code, redact),
         description=_short(error.get("description"), redact),
-        details=_short(error.get("details") if has_shape else body.decode("utf-8", "replace"), redact),
+        details=_short(error.get("details") if has_shape else _text(body), redact),
         retry_after=parse_retry_after(headers.get("Retry-After"), headers.get("Date")),
     )
     if 300 <= status_code < 400:
@@ -340,6 +340,11 @@ def _read_http_date(text: str) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _text(body: bytes) -> str:
+    """Return the text of a body, in the encoding in which JSON would be read (UTF-8, 16 or 32)."""
+    return body.decode(json.detect_encoding(body), "replace")
 
 
 def _parse_json(body: bytes) -> Any:

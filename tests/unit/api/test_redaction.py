@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus, urlencode
 import pytest
 
 from airflow_provider_passnotify.api.config import Config, read_config
-from airflow_provider_passnotify.api.protocol import judge
+from airflow_provider_passnotify.api.protocol import Request, judge
 from tests.clients import DELETE, LOOK, SEND, Call, config_for
 from tests.servers import CLOSE, Answer, answer, serving
 
@@ -87,3 +87,14 @@ def test_both_clients_cut_it_out_of_everything(call: Call) -> None:
             for verdict in call(config_for(server.url, max_retries=0), SEND, DELETE, LOOK):
                 assert key not in f"{verdict}"
                 assert quote(key, safe="") not in f"{verdict}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("request_", [SEND, LOOK], ids=["POST", "GET"])
+@pytest.mark.parametrize("status", [200, 401, 502])
+def test_a_credential_in_another_encoding(status: int, request_: Request, encoding: str) -> None:
+    for text in (f'{{"said": "Basic {BASIC}"}}', f"<p>Basic {BASIC}</p>"):
+        verdict = judge(request_, status, {}, text.encode(encoding), redact=config().redact)
+        said = repr(verdict).replace("\\x00", "").replace(" ", "")
+        assert BASIC not in said
+        assert "***" in said or "withoutaJSONbody" in said
