@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.hdrs import RETRY_AFTER
 from aiohttp.http_exceptions import HttpProcessingError
 
 from airflow_provider_passnotify.api import attempt as attempts
@@ -59,6 +60,8 @@ class AsyncAttempt(Attempt):
         :raises EarlyAnswerError: when it says "accepted" before the request was completely written.
         :raises AmbiguousAnswerError: when two programs may read differently where the answer ends.
         """
+        if status >= 400:
+            headers = _with_each_retry_after(headers)
         super().begin_answer(status, headers)
         check_headers(headers.items())
 
@@ -105,6 +108,15 @@ class AsyncAttempt(Attempt):
             if self._connection.transport is not None:
                 self._connection.transport.abort()  # close() would still write the rest of a request that was refused
             self._connection.close()
+
+
+def _with_each_retry_after(headers: Any) -> Any:
+    """Return the headers, with ``Retry-After`` in one if it came twice. (requests does this with all headers.)"""
+    given = headers.getall(RETRY_AFTER, ())
+    if len(given) > 1:
+        headers = headers.copy()
+        headers[RETRY_AFTER] = ", ".join(given)
+    return headers
 
 
 def _keep() -> None:

@@ -139,6 +139,15 @@ def test_a_longer_retry_after_than_we_wait_is_left_to_airflow(call: Call) -> Non
     assert len(server.received) == 1
 
 
+def test_two_retry_afters_are_none(call: Call) -> None:
+    """Nobody knows which of them counts. (Without one, the clients wait as long as they think best.)"""
+    twice = answer(429, {"Retry-After": "3600\r\nRetry-After: 5"})
+    with serving(twice, TICKET) as server:
+        (verdict,) = call(config_for(server.url), SEND)
+    assert verdict.outcome is Outcome.ACCEPTED, verdict
+    assert len(server.received) == 2
+
+
 def test_no_redirect_is_followed(call: Call) -> None:
     with serving() as elsewhere, serving(answer(301, {"Location": elsewhere.url})) as server:
         verdicts = call(config_for(server.url, max_retries=0), SEND, DELETE, LOOK)
