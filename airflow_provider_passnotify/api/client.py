@@ -36,7 +36,6 @@ class PassNotifyClient:
         self.rate_limiter = rate_limiter or RateLimiter(config.requests_per_second)
         self._session: requests.Session | None = None
         self._process = os.getpid()
-        self._last_used = 0.0
         self.in_flight = False
         """Whether the last request may have been on its way when the call was interrupted."""
 
@@ -115,14 +114,10 @@ class PassNotifyClient:
             return False
 
     def _get_session(self) -> requests.Session:
-        now = time.monotonic()
         if self._process != os.getpid():  # after a fork, these are the parent's connections: its answers come on them
             self._process, self._session = os.getpid(), None
         if self._session is None:
             self._session = _open_session(self.config)
-        elif now - self._last_used > protocol.MAX_IDLE_SECONDS:
-            self._session.close()
-        self._last_used = now
         return self._session
 
 

@@ -49,7 +49,8 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error, and then what led to it: the innermost cause comes last."""
     while error is not None:
         yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = inner or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
 
 
 def failure_text(error: BaseException | None, *, timeout: tuple[float, float], is_sent: bool, has_begun: bool) -> str:

@@ -24,6 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_passnotify.api import attempt as attempts
+from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.attempt import (
     FRAMING,
     MAX_HEADERS,
@@ -280,6 +281,7 @@ class _Watched:
     """A connection that reports to the watchdog of the thread that uses it."""
 
     response_class: Any = _Answer
+    idle_since = 0.0
     _is_ready = False
     _is_new = False
 
@@ -309,12 +311,27 @@ class _Watched:
             raise
 
 
-class _HTTPPool(urllib3.HTTPConnectionPool):
+class _FreshConnections:
+    """A pool that does not give out a connection that was idle for too long. Each thread may have its own."""
+
+    def _get_conn(self, *args: Any, **kwargs: Any) -> Any:
+        connection = super()._get_conn(*args, **kwargs)  # type: ignore[misc]
+        if time.monotonic() - connection.idle_since > protocol.MAX_IDLE_SECONDS:
+            connection.close()  # it connects again by itself
+        return connection
+
+    def _put_conn(self, connection: Any) -> None:
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+        super()._put_conn(connection)  # type: ignore[misc]
+
+
+class _HTTPPool(_FreshConnections, urllib3.HTTPConnectionPool):
     class ConnectionCls(_Watched, urllib3.connection.HTTPConnection):
         pass
 
 
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
+class _HTTPSPool(_FreshConnections, urllib3.HTTPSConnectionPool):
     class ConnectionCls(_Watched, urllib3.connection.HTTPSConnection):
         pass
 
@@ -324,6 +341,10 @@ _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 class WatchedAdapter(HTTPAdapter):
     """The standard adapter of requests, with watched connections. It never repeats a request by itself."""
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Check certificates wherever TLS is spoken: also with a proxy that passes on plain http."""
+        super().cert_verify(conn, f"{conn.scheme}://{url.partition('://')[2]}", verify, cert)  # type: ignore[no-untyped-call]
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -338,8 +359,8 @@ class WatchedAdapter(HTTPAdapter):
 def _connect(connection: Any, watchdog: Watchdog) -> socket.socket:
     """Connect to the first address that answers. A slow name server or many addresses cannot exceed the deadline."""
     error: OSError = OSError("the host has no address")
-    for family, kind, protocol, _, address in _resolve(connection._dns_host, connection.port, watchdog.left):
-        sock = socket.socket(family, kind, protocol)
+    for family, kind, proto, _, address in _resolve(connection._dns_host, connection.port, watchdog.left):
+        sock = socket.socket(family, kind, proto)
         try:
             for option in connection.socket_options or ():
                 sock.setsockopt(*option)

@@ -124,6 +124,25 @@ def test_a_tunnel_that_is_never_answered(call: Call) -> None:
     assert verdict.outcome is Outcome.NOT_SENT, verdict
 
 
+@pytest.mark.parametrize("host", [HOST, HTTPS])
+def test_a_proxy_whose_certificate_nobody_knows_gets_nothing(call: Call, tmp_path: Path, host: str) -> None:
+    with serving(tls=make_certificate(tmp_path).context) as proxy:
+        proxies = {"all": f"https://someone:p%40ss@127.0.0.1:{proxy.port}"}
+        (verdict,) = call(config_for(host, allow_http=True, proxies=proxies, max_retries=0), SEND)
+    assert (verdict.outcome, verdict.failure) == (Outcome.NOT_SENT, TransportFailure.TLS), verdict
+    assert "certificate is refused" in verdict.reason
+    assert proxy.received == []
+
+
+def test_http_goes_through_a_proxy_that_speaks_tls(call: Call, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    with serving(tls=certificate.context) as proxy:
+        config = config_for(HOST, allow_http=True, proxies={"http": proxy.url}, verify=str(certificate.path))
+        verdicts = call(config, SEND, DELETE)
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.ACCEPTED] * 2
+    assert proxy.connections == 1
+
+
 def test_a_proxy_that_cannot_be_reached(call: Call) -> None:
     port = free_port()
     for host in (HTTPS, HOST):
