@@ -73,7 +73,7 @@ class _NotificationsBatchOperator(BatchOperator):
         from airflow_provider_passnotify.delivery.storage import open_for_reading
 
         try:
-            yield from read_file(path, lambda: open_for_reading(path))
+            yield from read_file(path, lambda: open_for_reading(path), self._header.extend)
         except ValueError:
             raise  # it says what is wrong with the file
         except Exception as error:

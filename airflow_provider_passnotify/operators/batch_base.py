@@ -75,6 +75,7 @@ class BatchOperator(TargetArgumentsOperator):
         self.max_failures = max_failures
         self.report_path = report_path
         self._run: BatchRun | None = None
+        self._header: list[str] = []
         self._warnings: list[str] = []
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -242,7 +243,7 @@ class BatchOperator(TargetArgumentsOperator):
         def fill() -> None:
             with closing(iter(self._rows(context))) as rows:  # type: ignore[type-var]  # all of them are generators
                 ledger.fill(rows, reader, limit=self.max_notifications, check=self._check_not_killed)
-            reader.check_source()
+            reader.check_source(() if ledger.total else self._header)
 
         try:
             fill()

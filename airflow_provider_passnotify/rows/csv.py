@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from airflow_provider_passnotify.rows import source
-from airflow_provider_passnotify.rows.names import column_name
+from airflow_provider_passnotify.rows.names import KEYS, column_name
 from airflow_provider_passnotify.rows.source import BadRow
 
 _FIELD = r' *"[^"]*(?:""[^"]*)*"|[^",]*'
@@ -17,9 +17,12 @@ _WELL_QUOTED = re.compile(rf"(?:{_FIELD})(?:,(?:{_FIELD}))*")
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
+def read_csv(
+    lines: Iterator[bytes], on_header: Callable[[list[str]], None] = lambda _: None
+) -> Iterator[Mapping[str, Any] | BadRow]:
     """Read the rows of a CSV file. Blanks after a comma are skipped. Lines without any value are skipped too.
 
+    :param on_header: called with the names of the columns.
     :raises ValueError: if the header cannot be read, or if a quote is not closed, so that it includes later rows.
     """
     text = _CsvText(lines)
@@ -28,6 +31,7 @@ def read_csv(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadRow]:
     before = csv.field_size_limit(source.MAX_LINE_BYTES)
     try:
         header = _read_header(reader, text)
+        on_header(header)
         while header:
             row = _next_row(reader, header, text)
             if row is None:
@@ -116,13 +120,13 @@ def _read_header(reader: Any, text: _CsvText) -> list[str]:
     try:
         header = [name.strip() for name in next((fields for fields in reader if not _is_blank(fields)), [])]
     except csv.Error as error:
-        raise ValueError(f"The header of the CSV cannot be read: {error}.") from None
+        raise ValueError(f"The header of the CSV cannot be read: {_in_words(error)}.") from None
     if fault := text.take_fault():
         raise ValueError(f"The header of the CSV cannot be read: {fault}")
-    if len(header) == 1 and (other := next((mark for mark in _OTHER_SEPARATORS if mark in header[0]), None)):
+    if (other := next((mark for mark in _OTHER_SEPARATORS if _separates(mark, header)), None)) is not None:
         raise ValueError(
             f"The columns of the CSV are separated by {_OTHER_SEPARATORS[other]}, not by commas (its header is "
-            f"{header[0]!r:.100}). Write it with commas."
+            f"{','.join(header)!r:.100}). Write it with commas."
         )
     seen: set[str] = set()
     for name in filter(None, map(column_name, header)):
@@ -130,6 +134,19 @@ def _read_header(reader: Any, text: _CsvText) -> list[str]:
             raise ValueError(f"The CSV has two columns called {name!r:.60}.")
         seen.add(name)
     return header
+
+
+def _separates(mark: str, header: list[str]) -> bool:
+    """Whether the columns are separated by this mark. A name that holds it may also hold a comma."""
+    if len(header) == 1:
+        return mark in header[0]
+    return any(mark in name and any(column_name(part) in KEYS for part in name.split(mark)) for name in header)
+
+
+def _in_words(error: csv.Error) -> str:
+    if "new-line character" in str(error):
+        return "a line ends with a carriage return (CR) alone; save the file with LF or CRLF as its line ends"
+    return str(error)
 
 
 def _next_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, Any] | BadRow | None:
@@ -146,7 +163,7 @@ def _next_row(reader: Any, header: list[str], text: _CsvText) -> Mapping[str, An
             raise ValueError(
                 f"The CSV cannot be read from line {begins} on (a quote that is not closed?): {error}."
             ) from None
-        return BadRow(f"line {reader.line_num} is not CSV: {error}.")
+        return BadRow(f"line {reader.line_num} is not CSV: {_in_words(error)}.")
     if fields is None:
         return None
     if fault := text.take_fault(len(header)):

@@ -29,18 +29,22 @@ def check_file_name(name: str) -> None:
     _format_of(name)
 
 
-def read_file(name: str, open_file: Callable[[], IO[bytes]]) -> Iterator[Mapping[str, Any] | BadRow]:
+def read_file(
+    name: str, open_file: Callable[[], IO[bytes]], on_header: Callable[[list[str]], None] = lambda _: None
+) -> Iterator[Mapping[str, Any] | BadRow]:
     """Read the rows of a file, line by line.
 
     :param name: its ending says whether it is JSON Lines or CSV, and whether it is compressed with gzip.
     :param open_file: opens it for reading bytes.
+    :param on_header: called with the names of the columns, if the file has a header.
     :raises ValueError: if the file as a whole does not have the format that its name shows.
     """
     check_file_name(name)
     read, packed = _format_of(name)
     try:
         with open_file() as raw, gzip.GzipFile(fileobj=raw) if packed else raw as file:
-            yield from read(read_lines(cast("IO[bytes]", file)))
+            lines = read_lines(cast("IO[bytes]", file))
+            yield from read_csv(lines, on_header) if read is read_csv else read(lines)
     except EOFError:
         raise ValueError("It is not a whole gzip file: it is cut off.") from None
     except (gzip.BadGzipFile, zlib.error):

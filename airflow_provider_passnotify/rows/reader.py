@@ -160,11 +160,17 @@ class RowReader:
         content = _digest(address.encode() + b"\n" + (request.body or b""))
         return Message(target, request, recipient_digest(address, dedupe_key), content, dedupe_key)
 
-    def check_source(self) -> None:
+    def check_source(self, header: Collection[str] = ()) -> None:
         """Refuse a source that has rows, but no known column in any of them: it is an HTML page, or some other file.
 
+        :param header: the names of the columns of a file without rows. Its only line may be a row without a header.
         :raises ValueError: it names the columns.
         """
+        if header and not any(name in KEYS or name in self._used for name in map(column_name, header)):
+            raise ValueError(
+                f"It has one line, in which no column is known ({_listed(header)}), and no rows. Is the line with the "
+                "names of the columns missing? Is it the right file?"
+            )
         if self._unused and not self._has_known:
             raise ValueError(
                 f"No row has a column that is known (there are {_listed(self._unused)}), so only what the operator "

@@ -251,6 +251,23 @@ class TestWhereRowsComeFrom:
         )
         assert sandbox.counts() == {}
 
+    @pytest.mark.parametrize("text", [f"{FIRST},Hello\n", f"{FIRST}", "<html>Not found</html>", "[]\n", "Name\n\n"])
+    def test_the_only_line_of_a_file_is_not_left_out_in_silence(
+        self, sandbox: RunningSandbox, tmp_path: Path, text: str
+    ) -> None:
+        path = tmp_path / "rows.csv"
+        path.write_text(text)
+        with pytest.raises(InvalidNotificationError, match=r"one line, in which no column is known .*, and no rows"):
+            batch(str(path)).execute(context())
+        assert sandbox.requests()["total"] == 0
+
+    @pytest.mark.parametrize("text", ["", "\n", "Pass ID\n", "points,x\n"])
+    def test_a_file_without_rows_is_an_empty_batch(self, sandbox: RunningSandbox, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "rows.csv"
+        path.write_text(text)
+        assert batch(str(path), value="{points}").execute(context())["total"] == 0
+        assert sandbox.requests()["total"] == 0
+
     def test_a_row_without_any_known_column_is_not_sent(self, sandbox: RunningSandbox) -> None:
         rows = [{"name": "Ann"}, {"pass_id": FIRST + 1}, {}]
         with pytest.raises(BatchFailedError, match=r"none of its columns is known \('name'\)") as failed:

@@ -90,6 +90,19 @@ class TestNoCsv:
         with pytest.raises(ValueError, match=f"separated by {word}, not by commas"):
             read(f"pass_id{mark}value\n1{mark}a\n")
 
+    @pytest.mark.parametrize("header", ["pass_id;value,label", "name, first\tPass ID", "x,pass_id|value"])
+    def test_other_separators_and_a_comma_in_a_name(self, header: str) -> None:
+        with pytest.raises(ValueError, match=r"separated by .*, not by commas"):
+            read(f"{header}\n1,a\n")
+
+    def test_other_marks_in_a_name(self) -> None:
+        assert read("pass_id,a;b\n1,x\n") == [{"pass_id": "1", "a;b": "x"}]
+
+    def test_carriage_returns_alone(self) -> None:
+        with pytest.raises(ValueError, match=r"header of the CSV cannot be read: .*carriage return \(CR\) alone"):
+            read("pass_id,value\r1,a\r2,b\r")
+        assert "line 2 is not CSV: a line ends with a carriage return" in reason(read("pass_id,value\n1,a\r2,b\n")[0])
+
     def test_one_column(self) -> None:
         assert read("pass_id\n1\n2\n") == [{"pass_id": "1"}, {"pass_id": "2"}]
 
