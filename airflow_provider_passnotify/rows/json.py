@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_passnotify.rows import source
+from airflow_provider_passnotify.rows.names import column_name
 from airflow_provider_passnotify.rows.source import BadRow
+from airflow_provider_passnotify.targets import ID_NAMES
 
 _MAX_BRACKETS = 8
 
@@ -55,6 +57,8 @@ def read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadR
             yield from _explain(number, line, error, is_first=is_first)
         else:
             if isinstance(row, dict):
+                if b"[" in line:
+                    _check_holds_no_rows(row, number)
                 yield row
             elif len(line) > source.MAX_LINE_BYTES:
                 yield BadRow(f"line {number} is longer than {source.MAX_LINE_BYTES // 1024 // 1024} MB.")
@@ -66,6 +70,18 @@ def read_json_lines(lines: Iterator[bytes]) -> Iterator[Mapping[str, Any] | BadR
 
 
 _ONE_A_LINE = "write one object a line (JSON Lines)."
+
+
+def _check_holds_no_rows(row: dict[str, Any], number: int) -> None:
+    """Refuse a document with rows in it. Only what stands around the rows would be used.
+
+    :raises ValueError: it names the key.
+    """
+    for key, value in row.items():
+        if isinstance(value, list) and any(
+            column_name(name) in ID_NAMES for part in value if isinstance(part, dict) for name in part
+        ):
+            raise ValueError(f"The file is one JSON document: {key!r:.60} in line {number} holds rows; {_ONE_A_LINE}")
 
 
 def _explain(number: int, line: bytes, error: Exception, *, is_first: bool) -> Iterator[BadRow]:

@@ -30,7 +30,7 @@ _SHAPES_KEPT = 1000
 _NULL_IN_FILES = "\\N"
 _NULL_WORDS = frozenset(
     "".join(spelling)
-    for word in ("null", "none", "nan", "nat", "<na>")
+    for word in ("null", "none", "nan", "nat", "<na>", "n/a", "#n/a")
     for spelling in itertools.product(*({char, char.upper()} for char in word))
 )
 _MAX_DECIMALS = 6
@@ -364,4 +364,4 @@ def _digest(data: bytes) -> bytes:
 
 
 def _looks_like_null(value: object) -> bool:
-    return isinstance(value, str) and value in _NULL_WORDS
+    return isinstance(value, str) and value.strip() in _NULL_WORDS

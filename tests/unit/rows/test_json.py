@@ -37,6 +37,9 @@ def reasons(text: str) -> list[str]:
         "".join(json.dumps(row) + ",\n" for row in ROWS),
         json.dumps(ROWS[0]) + "\n[\n" + json.dumps(ROWS[1]) + "\n]\n",
         '{"rows":\n[\n' + "\n,".join(json.dumps(row) for row in ROWS) + "]}",
+        json.dumps({"rows": ROWS}),
+        json.dumps({"template_id": 7, "value": "x", "passes": [{"Pass ID": 1}]}) + "\n",
+        json.dumps(ROWS[0]) + '\n{"label": "x", "data": [ {"passId": 1}, 5]}\n',
     ],
 )
 def test_another_kind_of_json_is_refused_whole(text: str) -> None:
@@ -58,6 +61,11 @@ def test_key_twice_in_one_object() -> None:
         "line 1 has the key 'pass_id' twice in one object.",
         "line 3 has the key 'y' twice in one object.",
     ]
+
+
+def test_lists_that_hold_no_rows() -> None:
+    rows = [{"pass_id": 1, "x": [1, 2]}, {"pass_id": 2, "x": [{"name": "[{"}]}, {"pass_id": 3, "value": '[{"pass_id"'}]
+    assert read("".join(json.dumps(row) + "\n" for row in rows)) == rows
 
 
 def test_damaged_lines_are_bad_rows() -> None:

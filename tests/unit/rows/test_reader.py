@@ -258,7 +258,7 @@ class TestNullsInFiles:
         with pytest.raises(ValueError, match=r"label is \[1\]"):
             self.read({"pass_id": 1, "value": "n/a", "label": [1]}, ("n/a",), value="Hi")
 
-    @pytest.mark.parametrize("text", ["NULL", "null", "nan", "NaN", "None", "NaT", "<NA>"])
+    @pytest.mark.parametrize("text", ["NULL", "null", "nan", "NaN", "None", "NaT", "<NA>", "#N/A", "n/a", "NULL "])
     @pytest.mark.parametrize("name", ["pass_id", "value", "label", "dedupe_key"])
     def test_other_words_for_nothing_are_refused(self, text: str, name: str) -> None:
         with pytest.raises(ValueError, match=f"{name} is the text '{text}'.*null_values"):
