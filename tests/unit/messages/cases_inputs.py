@@ -176,6 +176,8 @@ def rows_that_are_not_sent(stage: Stage) -> None:
     named = RowReader({**defaults, "pass_id": 7})
     stage.refuses("pasId", lambda: named.read({"pasId": 1, "points": 5}))
     fixed = RowReader({"target_type": "pass", "pass_id": 7, "value": "Hello"})
+    whole = RowReader({"target_type": "template", "template_id": 7, "value": "Hello"})
+    stage.refuses("pass", lambda: whole.read({"pass": 1, "label": "News"}))
     stage.refuses("colour", lambda: fixed.read({"colour": "red"}))
     stage.refuses("bytes", lambda: texts.as_text("points", b"1"))
 
