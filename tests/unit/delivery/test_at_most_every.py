@@ -87,20 +87,22 @@ def test_the_edge_of_a_window_lets_no_second_one_out(
     assert found.count(None) == sent
 
 
-@pytest.mark.parametrize("slow", [59, 119])
-def test_a_process_that_is_slow_at_the_edge_of_a_window(path: str, monkeypatch: pytest.MonkeyPatch, slow: int) -> None:
-    """It reads the clock before the edge. Before it does anything more, another one sends after the edge."""
+@pytest.mark.parametrize(("early", "late"), [(59, 60), (119, 120), (59, 150), (0, 300)])
+def test_a_process_that_is_slow_at_the_edge_of_a_window(
+    path: str, monkeypatch: pytest.MonkeyPatch, early: int, late: int
+) -> None:
+    """It reads the clock. Before it does anything more, another one sends in a later window."""
     others: list[pendulum.DateTime | None] = []
 
     def read_clock(_zone: str) -> pendulum.DateTime:
         if others:
-            return NOON.add(minutes=slow + 1)
+            return NOON.add(minutes=late)
         others.append(NOON)
         others[0] = claim(path)
-        return NOON.add(minutes=slow)
+        return NOON.add(minutes=early)
 
     monkeypatch.setattr(pendulum, "now", read_clock)
-    assert claim(path) == NOON.add(minutes=slow + 1)
+    assert claim(path) == NOON.add(minutes=late)
     assert others == [None]
 
 
