@@ -237,6 +237,14 @@ def states_of(context: Mapping[str, Any], task_ids: list[str]) -> list[str | Non
     return found
 
 
+def mapped_states_of(context: Mapping[str, Any], task_id: str) -> list[str | None]:
+    """Return the states of all instances of a mapped task of this run."""
+    ti = context["ti"]
+    if hasattr(ti, "get_task_states"):
+        return list(ti.get_task_states(ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id]).get(ti.run_id, {}).values())
+    return [other.state for other in context["dag_run"].get_task_instances() if other.task_id == task_id]  # Airflow 2
+
+
 def _execution_end(operator: BaseOperator, context: Mapping[str, Any]) -> pendulum.DateTime | None:
     if operator.execution_timeout is None:
         return None

@@ -55,7 +55,7 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
 
     :param ticket_id: one ticketId, a list of them, or an XCom with one or the other. A list may contain XComs. With an
         empty list, the sensor succeeds at once. If the task that gives an XCom was skipped, that XCom is left out. If
-        that task failed, the sensor fails.
+        that task failed, the sensor fails. The same is true for each instance of a mapped task.
     :param passnotify_conn_id: the Airflow connection.
     :param success_statuses: more words that mean that a ticket succeeded.
     :param failure_statuses: more words that mean that it failed.
@@ -169,7 +169,22 @@ class NotificationTicketSensor(TextFields, BaseSensorOperator):
                 log.info("Left out: the ticketId of %s, which was skipped.", ", ".join(task_ids))
                 return []
             log.error("There is no ticketId of %s (%s).", ", ".join(task_ids), ", ".join(map(str, states)))
+        elif type(rendered).__name__.startswith("LazyXCom") and hasattr(given, "operator"):
+            return self._of_mapped(given.operator.task_id, list(rendered), context)
         return rendered
+
+    @staticmethod
+    def _of_mapped(task_id: str, found: list[Any], context: Mapping[str, Any]) -> list[Any]:
+        """Return what a mapped task pushed, and ``None`` for each instance that pushed nothing but was not skipped."""
+        states = polling.mapped_states_of(context, task_id)
+        skipped = states.count("skipped")
+        if skipped:
+            log.info("Left out: %d ticketIds of %s, which were skipped.", skipped, task_id)
+        missing = len(states) - skipped - states.count("removed") - len(found)
+        if missing > 0:
+            others = sorted({str(state) for state in states} - {"skipped", "removed", "success"}) or ["success"]
+            log.error("There are no ticketIds of %d instances of %s (%s).", missing, task_id, ", ".join(others))
+        return [*found, *[None] * missing]
 
     def _poll(self, tracker: TicketTracker) -> None:
         quiet = self._quiet_until - time.monotonic()

@@ -44,6 +44,23 @@ def test_a_sensor_leaves_out_what_was_skipped(airflow: LocalAirflow, sandbox: Ru
     assert sandbox.counts() == {"123": 1, "323": 1}
 
 
+def test_a_sensor_leaves_out_skipped_instances_of_a_mapped_task(airflow: LocalAirflow) -> None:
+    run = airflow.run_dag("mapped_sends", conf={"ids": [123, 124]})
+    assert run.task("some", 0).state == "skipped"
+    each, some = run.mapped_xcoms("each"), run.xcom("some", map_index=1)
+    for number, ids in enumerate((each, [*each, some], [some])):
+        assert run.task(f"wait_{number}").state == "success", run.log_text
+        assert [ticket["id"] for ticket in run.xcom(f"wait_{number}")] == ids
+    assert "Left out: 1 ticketIds of some, which were skipped" in run.log_text
+
+
+def test_a_sensor_fails_for_an_instance_of_a_mapped_task_that_failed(airflow: LocalAirflow) -> None:
+    run = airflow.run_dag("mapped_sends", conf={"ids": [123, 999, 124]})
+    assert run.task("each", 1).state == "failed"
+    assert [run.task(f"wait_{number}").state for number in range(3)] == ["failed", "failed", "success"]
+    assert "There are no ticketIds of 1 instances of each (failed)" in run.log_text
+
+
 def test_a_sensor_waits_for_all_that_was_sent(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
     run = airflow.run_dag("skipped_sends", conf={"skip": False, "gone": 999})
     assert run.task("wait").state == "success", run.log_text

@@ -71,3 +71,13 @@ with DAG("skipped_sends", schedule=None):
     NotificationTicketSensor(
         task_id="wait_for_all", ticket_id=[sent.output, gone.output], trigger_rule="all_done", poke_interval=0.1
     )
+
+with DAG("mapped_sends", schedule=None):
+    each = SendNotificationOperator.partial(task_id="each", target_type="pass", value="x").expand(
+        pass_id=conf.override(task_id="ids")("ids")
+    )
+    some = SendNotificationOperator.partial(task_id="some", target_type="pass", pass_id=123, value="y").expand(
+        send_before=["2001-01-01", "2100-01-01"]
+    )
+    for number, given in enumerate((each.output, [each.output, some.output], some.output)):
+        NotificationTicketSensor(task_id=f"wait_{number}", ticket_id=given, trigger_rule="all_done", poke_interval=0.1)

@@ -200,6 +200,13 @@ def _render(stage: Stage, state: str) -> None:
 
 
 @case
+def sensor_of_a_mapped_task(stage: Stage) -> None:
+    states = ["success", "skipped", "failed"]
+    stage.patch.setattr("airflow_provider_passnotify.operators.polling.mapped_states_of", lambda *_: states)
+    assert NotificationTicketSensor._of_mapped("send", [1], {}) == [1, None]
+
+
+@case
 def sensor_without_a_ticket_id(stage: Stage) -> None:  # noqa: ARG001
     sensor = _sensor(ticket_id="{{ none }}")
     sensor._came_to_nothing = {"ticket_id": None}
