@@ -24,6 +24,7 @@ from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_s
 from airflow_provider_passnotify.triggers import shared_client
 from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
 from tests.sandbox_tickets import send
+from tests.stalls import again_if_stalled
 
 
 @pytest.fixture
@@ -316,9 +317,11 @@ async def test_a_loop_that_was_blocked_does_not_catch_up_at_once(monkeypatch: py
     assert sum(0 <= call - unblocked < 0.1 for call in calls) < 30, "not the 50 whose turn came while it was blocked"
 
 
+@again_if_stalled
 async def test_retry_after_quiets_every_trigger_of_the_connection(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
+    sandbox.reset()
     connect(requests_per_second=10)  # the others are in the queue when the first answer comes
     ticket_ids = send(sandbox, 20)
     sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
