@@ -187,13 +187,17 @@ class PassNotifyAsyncHook(BaseHook):
         super().__init__()
         self.passnotify_conn_id = passnotify_conn_id
         self._client: PassNotifyAsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
 
     async def get_conn(self) -> PassNotifyAsyncClient:
-        """Return the client, made once.
+        """Return the client, made once for each event loop.
 
         :raises PassNotifyConfigError: naming what is wrong with the connection.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # connections of another event loop (an earlier asyncio.run) cannot be used here
+            self._loop, self._client, self._opening = loop, None, asyncio.Lock()
         async with self._opening:
             if self._client is None:
                 self._client = await new_async_client(await self.get_config())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import ssl
 import threading
@@ -148,6 +149,19 @@ def test_calls_share_one_connection(connection: Connect) -> None:
         hook.send_notification(PassTarget(1), value="x")
         hook.delete_notification(PassTarget(1))
         assert server.connections == 1
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_hook_that_was_not_closed_can_be_used_in_another_event_loop(connection: Connect) -> None:
+    """(The connections of the first event loop are closed when Python collects them.)"""
+    with serving() as server:
+        connect(connection, server.url)
+        hook = PassNotifyAsyncHook()
+        for number in range(1, 4):
+            assert asyncio.run(hook.send_notification(PassTarget(number), value="x")) == 12345
+        asyncio.run(hook.close())
+        gc.collect()  # now, so that what is logged about connections that were not closed disturbs no other test
+    assert len(server.received) == 3
 
 
 async def test_asynchronous_calls_share_one_connection(connection: Connect) -> None:
