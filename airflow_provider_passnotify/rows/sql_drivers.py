@@ -150,9 +150,16 @@ def _prepare_sqlite(connection: Any) -> None:
         connection.text_factory = text_or_bytes
 
 
+_DUCKDB_NO_QUERIES = {"ATTACH", "COPY", "COPY_DATABASE", "DETACH", "EXPORT", "LOAD", "SET", "TRANSACTION"}
+"""Statements that a read-only transaction accepts, and for which DuckDB gives a result. Some of them write files."""
+
+
 def _check_duckdb(connection: Any, sql: str) -> None:
-    if len(connection.extract_statements(sql)) > 1:
+    statements = connection.extract_statements(sql)
+    if len(statements) > 1:
         raise ValueError("sql holds more than one statement; it must be one query.")
+    if any(statement.type.name in _DUCKDB_NO_QUERIES for statement in statements):
+        raise ValueError("sql returns no rows; it must be a query.")
 
 
 def _prepare_duckdb(connection: Any) -> None:

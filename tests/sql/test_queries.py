@@ -204,6 +204,10 @@ def test_two_columns_of_one_name(database: Database) -> None:
         ("mysqlclient", "SET @a = 1"),
         ("mysql-connector-python", "SET @a = 1"),
         ("sqlite", "BEGIN"),
+        ("duckdb", "COMMIT"),
+        ("duckdb", "SET threads = 1"),
+        ("duckdb", "COPY (SELECT 1) TO '/nowhere/x.csv'"),
+        ("duckdb", "EXPORT DATABASE '/nowhere/x'"),
     ],
 )
 def test_statement_without_rows(make_database: Callable[[str], Database], driver: str, sql: str) -> None:
