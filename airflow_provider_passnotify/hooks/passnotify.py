@@ -153,7 +153,8 @@ class PassNotifyHook(BaseHook):
         try:
             client = PassNotifyClient(replace(self.get_config(), max_retries=0))
         except PassNotifyConfigError as error:
-            return False, str(error)
+            # Airflow's Test button makes up an id, which would tell nobody anything.
+            return False, str(error).replace(f"Connection {self.passnotify_conn_id!r}", "This connection", 1)
         try:
             return calls.test_connection(client.call)
         finally:

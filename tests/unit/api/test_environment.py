@@ -71,7 +71,7 @@ def test_the_hook_names_connection_and_variable(connection, monkeypatch: pytest.
     monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
     ok, message = PassNotifyHook().test_connection()
     assert not ok
-    assert message.startswith("Connection 'passnotify_default': the environment variable https_proxy holds no proxy")
+    assert message.startswith("This connection: the environment variable https_proxy holds no proxy")
 
 
 def test_a_ca_bundle_that_has_changed_is_read_again(tmp_path: Path) -> None:
