@@ -23,7 +23,7 @@ class Push:
     :param ticket_failed: the API accepted it and nobody saw it; it may be sent again.
     :param ticket_succeeded: somebody was told so; it cannot fail any more.
     :param is_closed: its process asked whether the task is being cleared, and it was not: a clear from now on is one
-        after the end.
+        after the end. (Of ``send_once``: or it is recorded as sent.)
     :param is_forgotten: its intent was discarded by a clear while its task ran, and nothing was written after that.
     """
 

@@ -72,14 +72,17 @@ class Checks:
         """Whether the memory of a push is not promised: its task was cleared while it ran, on Airflow 3.4, and more.
 
         It was discarded; or it is in a folder that the process ``now`` does not have; or Airflow had given the process
-        of the push up, which then wrote after the restart. Or there is no memory at all; then the process that was
-        given up may also be the later one to send.
+        of the push up, which then wrote after the restart. Or the two have no memory in common; then the process that
+        was given up may also be the later one to send.
         """
         folders, hosts = self._world.folders_used, self._world.hosts
         before, after = push.process.number, now.number
-        if not (self._world.settings.airflow.has_store or folders[before] or folders[after]) and now.is_restarted:
+        have_one = folders[before] and folders[after] and hosts[before] == hosts[after]
+        has_none = not folders[before] and not folders[after]
+        are_apart = not (self._world.settings.airflow.has_store or have_one)
+        if are_apart and now.is_restarted and (has_none or now.is_given_up):
             return now.is_given_up
-        has_moved = folders[before] and not (folders[after] and hosts[before] == hosts[after])
+        has_moved = folders[before] and not have_one
         return push.is_forgotten or (push.process.is_restarted and (has_moved or push.process.is_given_up))
 
     def on_end(self, process: Process) -> None:

@@ -16,7 +16,8 @@ class Version:
     :param counts_each_clear: ``clear_number`` rises at each clear of any task of the run; else only if the run is over.
     :param has_history: a task can read ``max_tries`` of the try before.
     :param restart_is_a_clear: a clear of a running task sets ``max_tries`` like any other, once its process has ended.
-        (In 3.3, too. But there, Airflow's store refuses what that process still writes, which is not simulated.)
+    :param renames_at_restart: a clear of a running task gives it a new id at once. So Airflow's store refuses what the
+        old process still writes, and tells it nothing.
     """
 
     has_store: bool = False
@@ -25,14 +26,17 @@ class Version:
     counts_each_clear: bool = True
     has_history: bool = False
     restart_is_a_clear: bool = False
+    renames_at_restart: bool = False
 
 
 VERSIONS = {
     "2.11": Version(counts_each_clear=False, has_history=True),
     "3.1": Version(counts_each_clear=False, restart_is_a_clear=True),
     "3.2": Version(restart_is_a_clear=True),
-    "3.3": Version(has_store=True),
-    "3.3-clear-on-success": Version(has_store=True, clear_on_success=True),
+    "3.3": Version(has_store=True, restart_is_a_clear=True, renames_at_restart=True),
+    "3.3-clear-on-success": Version(
+        has_store=True, clear_on_success=True, restart_is_a_clear=True, renames_at_restart=True
+    ),
     "3.4": Version(has_store=True, discards_on_clear=True, restart_is_a_clear=True),
 }
 

@@ -93,7 +93,8 @@ class World:
         """Whether Airflow has it as the process of the task."""
         # A task that was marked by a person may write until its process is gone.
         is_stopping = process.is_stopping and self.state in OVER
-        return process is self.current and (self.state in OPEN or is_stopping)
+        is_renamed = self.state == "restarting" and self.settings.airflow.renames_at_restart
+        return process is self.current and (self.state in OPEN or is_stopping) and not is_renamed
 
     def is_being_cleared(self, process: Process) -> bool:
         """Answer what ``get_task_states`` answers of the task instance, whoever asks."""
@@ -342,7 +343,8 @@ class World:
             self.state = "restarting"
             self.is_misleading = self.was_cleared_while_running = True
             if airflow.restart_is_a_clear:
-                self._order_while_running(is_forgotten=not keeps and not self.folders_used[self.current.number])
+                stays = keeps or (airflow.has_store and not airflow.discards_on_clear)
+                self._order_while_running(is_forgotten=not stays and not self.folders_used[self.current.number])
         else:
             self.max_tries = self.try_number + self.retries
             self.state = "scheduled"
@@ -381,6 +383,12 @@ class World:
             for push in self.pushes:
                 if push.process is process and (not is_once or quote(push.address, safe="") in key):
                     push.is_forgotten = False
+
+    def close(self, process: Process, value: dict[str, Any]) -> None:
+        """A record of ``send_once`` was accepted. Once it says "sent", nothing tells that the task still runs."""
+        for push in self.pushes:
+            if push.process is process and push.ticket_id == value.get("ticket_id") and not value.get("waiting"):
+                push.is_closed = True
 
     def _clear_and_keep(self) -> None:
         self.clear(keeps=True)
@@ -448,6 +456,8 @@ class TaskState:
                 raise SupersededError("409: the task instance is not running, or another try is")
             world.stored[key] = value
             world.remember(process, key)
+            if world.settings.is_once:
+                world.close(process, value)
 
         def arrive() -> None:
             if world.owns(process) and stored is world.stored:
