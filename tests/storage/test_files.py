@@ -48,6 +48,18 @@ def test_rows_that_another_process_has_written_since(bucket: str, s3: S3, sandbo
     assert len(sandbox.counts()) == 3
 
 
+def test_report_of_an_earlier_run_in_a_bucket(bucket: str, sandbox: RunningSandbox) -> None:
+    storage_path(f"{bucket}/rows.jsonl").write_bytes(ROWS["rows.jsonl"])
+    sandbox.add_fault("status", status=404, path="/124/", times=1)
+    earlier = batch(f"{bucket}/rows.jsonl", report_path=f"{bucket}/earlier.jsonl", max_failures=1)
+    assert earlier.execute(context())["failed"] == 1
+    later = batch(f"{bucket}/rows.jsonl", report_path=f"{bucket}/later.jsonl", resume_from=f"{bucket}/earlier.jsonl")
+    summary = later.execute(context())
+    assert (summary["sent"], summary["left_out"]) == (1, 2)
+    assert sandbox.counts() == {"123": 1, "124": 1, "125": 1}
+    assert [line["status"] for line in report(f"{bucket}/later.jsonl")] == ["left_out", "sent", "left_out"]
+
+
 @pytest.mark.parametrize("path", ["missing.jsonl", "../no-such-bucket/rows.jsonl"])
 def test_rows_that_are_not_there(path: str, bucket: str, sandbox: RunningSandbox) -> None:
     path = f"{bucket}/{path}" if not path.startswith("..") else "s3://s3_store@no-such-bucket/rows.jsonl"
