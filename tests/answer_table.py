@@ -317,7 +317,7 @@ WAYS: dict[str, Way] = {
         f"{status} with the odd header {header!r}": Way(
             Answer(_head(f"{status} X", header, "Content-Length: 19") + BODY, CLOSE), UNKNOWN, CLOSED
         )
-        for header in (": y", "X(y): z", "X\t: y")
+        for header in (": y", "X(y): z", "X\t: y", "X: a\rY: b", "X: a\rContent-Length: 5")
         for status in (200, 404)
     },
     **{

@@ -192,6 +192,8 @@ class _Wire(io.BufferedReader):
 
     def readline(self, size: int | None = -1) -> bytes:
         self.last_line = super().readline(size)
+        if b"\r" in self.last_line[:-2]:
+            raise AmbiguousAnswerError  # http.client would read two headers in this line
         return self.last_line
 
     def read(self, size: int | None = -1) -> bytes:
