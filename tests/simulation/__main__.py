@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="play this one history and show it")
     parser.add_argument("--settings", help="with --deviations: play this one history and show it")
     parser.add_argument("--deviations", default="0:0", help="place:way,place:way ...")
-    parser.add_argument("--histories", type=int, default=60_000, help="at random (default: %(default)s)")
+    parser.add_argument("--histories", type=int, default=50_000, help="at random (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, help="of those at random")
     parser.add_argument("--depth", type=int, default=1, help="play all with so many troubles (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=2)
