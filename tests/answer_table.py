@@ -327,6 +327,9 @@ WAYS: dict[str, Way] = {
         for length in ("9" * 20, "9" * 40)
         for status in (200, 404)
     },
+    "a length behind a control character": Way(
+        Answer(_head("200 OK", "Content-Length:\x0b19") + BODY, CLOSE), UNKNOWN, CLOSED
+    ),
     "a length in the next line": Way(Answer(_head("200 OK", "Content-Length:\r\n 19") + BODY), SENT, KEPT),
     "Connection: keep-alive, and close": Way(
         answer(200, {"Connection": "keep-alive\r\nConnection: close"}, BODY, then=CLOSE), SENT, CLOSED

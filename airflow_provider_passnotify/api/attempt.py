@@ -165,7 +165,7 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> None:
             if known in seen:
                 raise AmbiguousAnswerError
             seen.add(known)
-            value = value.strip()  # with a line end, if it stands in the next line
+            value = value.strip(" \t\r\n")  # with a line end, if it stands in the next line
             if (known == _LENGTH and not _is_number(value)) or (known == _TRANSFER and value.lower() != "chunked"):
                 raise AmbiguousAnswerError
     if _LENGTH in seen and _TRANSFER in seen:
