@@ -101,6 +101,11 @@ def check_conn_id(value: object) -> None:
         raise ValueError(f"passnotify_conn_id must be the id of a connection, not {value!r:.80}.")
 
 
+def is_path(value: object) -> bool:
+    """Whether a value is a path or a URL of any kind. (An ``ObjectStoragePath`` is not always a ``PathLike``.)"""
+    return isinstance(value, str | os.PathLike) or hasattr(value, "open")
+
+
 def paths_of(name: str, value: object) -> list[str]:
     """Return paths, each once, in the order in which they were given.
 
@@ -108,7 +113,7 @@ def paths_of(name: str, value: object) -> list[str]:
     :param value: a path, or a list of them (an XCom of a mapped task is also one), also in lists.
     :raises ValueError: it names the argument, and what in it is not a path. An empty list is not "no paths".
     """
-    if isinstance(value, str | os.PathLike) or hasattr(value, "open"):  # an ObjectStoragePath is not always a PathLike
+    if is_path(value):
         if str(value).strip() in {"", "None"}:
             raise ValueError(f"{name} must be paths, and one of them is {value!r}.")
         return [str(value)]

@@ -11,6 +11,8 @@ from tests.stores import context_of
 
 FIRST = 1_000_001
 """The first of the sandbox's extra passes."""
+IN_FLIGHT = 32
+"""So many requests of a try that was killed may still arrive afterwards: one for each connection."""
 
 
 def context(store: Any = None, try_number: int = 1, max_tries: int = 3, *, clear_number: int = 0) -> Any:

@@ -10,7 +10,7 @@ from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_passnotify.arguments import is_resolved_at_runtime
+from airflow_provider_passnotify.arguments import is_path, is_resolved_at_runtime
 from airflow_provider_passnotify.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -211,10 +211,9 @@ class BatchOperator(TargetArgumentsOperator):
         if max_rows is not None and (isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < 0):
             raise ValueError(f"max_notifications must be a whole number from 0, not {max_rows!r:.60}.")
         path = self.report_path
-        if path is not None and not is_resolved_at_runtime(path):
-            is_path = isinstance(path, str | os.PathLike) or hasattr(path, "open")  # as in paths_of
-            if not is_path or not str(path).strip():
-                raise ValueError(f"report_path must be the path or the URL of a file, not {path!r:.60}.")
+        is_given = path is not None and not is_resolved_at_runtime(path)
+        if is_given and not (is_path(path) and str(path).strip()):
+            raise ValueError(f"report_path must be the path or the URL of a file, not {path!r:.60}.")
         RowReader({key: None if is_resolved_at_runtime(value) else value for key, value in self._defaults().items()})
 
     def _open_report(self) -> ReportFile | None:

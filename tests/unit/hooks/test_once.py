@@ -127,17 +127,18 @@ class TestAnotherSendOfTheTaskRemembers:
         store = Store()
         with run(context_of(store, 2, max_tries=2, retries=1, clear_number=1), ticket(21)) as (hook, _):
             hook.send_once(TWO[0], value="Hello")
-        with run(context_of(store, 3, max_tries=2, retries=1, clear_number=1)) as (hook, server):
-            with pytest.raises(SendRefusedError):
-                hook.send_once(TWO[1], value="Hello", on_clear="resume")
-            assert server.received == []
+        self._refuses_to_go_on(run, context_of(store, 3, max_tries=2, retries=1, clear_number=1))
 
     def test_clear_after_that_is_a_clear(self, run: Run) -> None:
         """The memory was written while the task was cleared: it does not know what was discarded at this moment."""
         store = Store()
         with run(context_of(store, 1, max_tries=1, retries=1), ticket(11)) as (hook, _):
             hook.send_once(TWO[0], value="Hello")
-        with run(context_of(store, 2, max_tries=2, retries=1, clear_number=1)) as (hook, server):
+        self._refuses_to_go_on(run, context_of(store, 2, max_tries=2, retries=1, clear_number=1))
+
+    @staticmethod
+    def _refuses_to_go_on(run: Run, context: Any) -> None:
+        with run(context) as (hook, server):
             with pytest.raises(SendRefusedError):
                 hook.send_once(TWO[1], value="Hello", on_clear="resume")
             assert server.received == []

@@ -17,13 +17,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
-from tests.batch_tools import report_lines
+from tests.batch_tools import IN_FLIGHT, report_lines
 from tests.stores import FileStore
 
 ROOT = Path(__file__).parents[3]
 KILLS = 3
-IN_FLIGHT = 32
-"""So many requests of a try that was killed may still arrive afterwards: one for each connection."""
 MAX_REQUESTS = 500
 """So many requests at most are received before a kill."""
 MAX_UNKNOWN = 2 * 1000

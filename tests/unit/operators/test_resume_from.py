@@ -26,7 +26,7 @@ from airflow_provider_passnotify.exceptions import (
 )
 from airflow_provider_passnotify.operators.passnotify import DeleteNotificationBatchOperator
 from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_sandbox
-from tests.batch_tools import FIRST, batch, context, passes, report_lines
+from tests.batch_tools import FIRST, IN_FLIGHT, batch, context, passes, report_lines
 from tests.stores import FileStore
 
 ROOT = Path(__file__).parents[3]
@@ -277,8 +277,6 @@ class TestOtherTries:
 
 
 REACHED, KILLS = 1000, 3
-IN_FLIGHT = 32
-"""So many requests of a try that was killed may still arrive afterwards: one for each connection."""
 MAX_REQUESTS = 300
 """So many requests at most are received before a kill."""
 MAX_CHUNK_ROWS = 200
