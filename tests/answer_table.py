@@ -85,6 +85,8 @@ def play(way: Way, client: str, method: str) -> Cell:
         seconds = seconds or time.monotonic() - started
         if way.unasked and len(server.received) == 1:
             server.push(way.unasked)
+        if way.reply.then in {CLOSE, RESET}:
+            server.closed.wait()  # the next request could still go out on a connection that is just being closed
 
     try:
         # (If a busy machine is too slow for the short time-outs, the next request is sent once more.)
