@@ -58,11 +58,11 @@ unit: .venv-$(NEWEST)/.installed ## unit and contract tests
 
 .PHONY: floor
 floor: .venv-floor/.installed ## the same on the lowest Python and with the lowest dependencies that pyproject.toml allows
-	AIRFLOW_HOME=$(CURDIR)/build/airflow-$@ .venv-$@/bin/python -m pytest tests/unit tests/contract
+	AIRFLOW_HOME=$(CURDIR)/build/airflow-$@ .venv-$@/bin/python -m pytest -n 2 tests/unit tests/contract
 
 .PHONY: ceiling
 ceiling: .venv-ceiling/.installed ## the same on the newest Python that is here and with the newest of everything
-	AIRFLOW_HOME=$(CURDIR)/build/airflow-$@ .venv-$@/bin/python -m pytest tests/unit tests/contract
+	AIRFLOW_HOME=$(CURDIR)/build/airflow-$@ .venv-$@/bin/python -m pytest -n 2 tests/unit tests/contract
 
 .PHONY: coverage
 coverage: .venv-$(NEWEST)/.installed ## the same, and how much of the package they reach; below the floor it fails

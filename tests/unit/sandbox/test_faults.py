@@ -220,12 +220,11 @@ def test_hold_after_the_delivery(sandbox):
 
 def test_client_that_goes_away_is_not_held_any_more(sandbox):
     sandbox.add_fault("hold", stage="accepted")
-    raw_request(sandbox).close()
-    raw_request(sandbox).close()
-    with raw_request(sandbox):
-        sandbox.wait_for(3, held=1)
-        sandbox.wait_until(lambda log: log.held == 1)
-    assert delivered(sandbox) == 3
+    for times in (1, 2):
+        with raw_request(sandbox):
+            sandbox.wait_for(held=1)
+        sandbox.wait_until(lambda log: log.held == 0)
+        assert delivered(sandbox) == times
 
 
 def test_client_that_goes_away_half_written_is_not_delivered(sandbox):
