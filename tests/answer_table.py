@@ -336,11 +336,33 @@ WAYS: dict[str, Way] = {
     "Connection: keep-alive, and close": Way(
         answer(200, {"Connection": "keep-alive\r\nConnection: close"}, BODY, then=CLOSE), SENT, CLOSED
     ),
+    "Proxy-Connection: close": Way(answer(200, {"Proxy-Connection": "close"}, BODY, then=CLOSE), SENT, CLOSED),
+    "99 headers in a 103": Way(Answer(_head("103 E", *["X: y"] * 99) + TICKET.data), SENT, KEPT),
+    "a length in a 103": Way(Answer(_head("103 E", "Content-Length: 5") + TICKET.data), SENT, KEPT),
     **{
-        f"{status} behind a 103 with {header!r}": Way(
-            Answer(_head("103 Early Hints", header) + answer(status, body=BODY).data, CLOSE), UNKNOWN, CLOSED
+        f"{status} behind a {interim[:3]} with {len(headers)} times {headers[0]!r}": Way(
+            Answer(_head(interim, *headers) + answer(status, body=BODY).data, CLOSE), UNKNOWN, CLOSED
         )
-        for header in ("nonsense", "X : y")
+        for headers in (
+            ["nonsense"],
+            ["X : y"],
+            ["X: y"] * 100,
+            ["X: y"] * 200,
+            ["Connection: close"],
+            ["Connection: keep-alive", "Connection: close"],
+            ["Proxy-Connection: close"],
+            ["Transfer-Encoding: gzip"],
+            ["Content-Length: 0"] * 2,
+            ["Content-Encoding: gzip"] * 2,
+            ["X: a\0b"],
+        )
+        for interim in ("103 Early Hints", "100 Continue")
+        for status in (200, 404)
+    },
+    **{
+        f"{status} behind a 103 of HTTP/1.0": Way(
+            Answer(b"HTTP/1.0 103 Early Hints\r\n\r\n" + answer(status, body=BODY).data, CLOSE), UNKNOWN, CLOSED
+        )
         for status in (200, 404)
     },
     **{

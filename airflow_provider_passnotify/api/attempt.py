@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ssl
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from airflow_provider_passnotify.api import protocol
@@ -170,6 +170,21 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> None:
                 raise AmbiguousAnswerError
     if _LENGTH in seen and _TRANSFER in seen:
         raise AmbiguousAnswerError
+
+
+def check_interim(headers: Collection[tuple[str, str]], *, is_last: bool) -> None:
+    """Refuse an interim answer (such as 103) that makes it uncertain what the next answer belongs to.
+
+    :param headers: each header as it came.
+    :param is_last: whether it says that the server closes the connection behind it.
+    :raises AmbiguousAnswerError: if its headers break the rules, or if there must not be another answer behind it.
+    :raises ValueError: if there are too many headers.
+    """
+    if is_last:
+        raise AmbiguousAnswerError
+    if len(headers) > MAX_HEADERS:
+        raise ValueError(TOO_MANY_HEADERS)
+    check_headers(headers)
 
 
 def _is_number(text: str) -> bool:

@@ -24,6 +24,7 @@ from airflow_provider_passnotify.api.attempt import (
     SeveralAnswersError,
     SpokeFirstError,
     check_headers,
+    check_interim,
 )
 from airflow_provider_passnotify.api.config import Config
 from airflow_provider_passnotify.api.protocol import Request
@@ -251,6 +252,17 @@ class WatchedProtocol(ResponseHandler):
         if data:
             self._last = data
         super().data_received(data)
+
+    async def read(self) -> Any:
+        """Return the next message. aiohttp skips interim answers without looking at them.
+
+        :raises AmbiguousAnswerError: when nobody can know what comes behind an interim answer.
+        :raises ValueError: when it has too many headers.
+        """
+        message, payload = await super().read()
+        if message.code < 200 and message.code != 101:
+            check_interim(message.headers.items(), is_last=message.should_close)
+        return message, payload
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if exc is not None and self._payload is not None and not self._payload.is_eof():

@@ -34,6 +34,7 @@ from airflow_provider_passnotify.api.attempt import (
     SeveralAnswersError,
     SpokeFirstError,
     check_headers,
+    check_interim,
 )
 
 _LINE_ENDS = (b"\r\n", b"\n")
@@ -234,14 +235,20 @@ class _Answer(http.client.HTTPResponse):
             if self.wire.last_line not in _LINE_ENDS:
                 raise http.client.IncompleteRead(b"")
             self._check_headers()  # now, because urllib3 would leave a socket open
+            if self._says_close():
+                self.will_close = True  # http.client looks only at the first header
             if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 break
-            self.headers = None  # type: ignore[assignment]  # an interim answer: start again
-        if any("close" in value.lower() for value in self.headers.get_all("Connection", ())):
-            self.will_close = True  # http.client looks only at the first one
+            check_interim(self.headers.items(), is_last=self.will_close)
+            self.headers = None  # type: ignore[assignment]  # start again
         if "Transfer-Encoding" in self.headers and not self.chunked:  # there is a blank behind "chunked"
             self.chunked, self.chunk_left, self.length = True, None, None
             self.will_close = self._check_close()  # type: ignore[attr-defined]
+
+    def _says_close(self) -> bool:
+        headers = self.headers
+        values = [*headers.get_all("Connection", ()), *headers.get_all("Proxy-Connection", ())]
+        return any("close" in value.lower() for value in values)
 
     def _check_headers(self) -> None:
         headers = self.headers
@@ -255,6 +262,8 @@ class _Answer(http.client.HTTPResponse):
             raise http.client.IncompleteRead(b"")
         if not _STATUS_LINE.fullmatch(self.wire.last_line):
             raise AmbiguousAnswerError
+        if status[1] == http.HTTPStatus.CONTINUE:  # http.client would skip it without looking at its headers
+            return status[0], http.HTTPStatus.PROCESSING, status[2]
         return status
 
     def _read_next_chunk_size(self) -> int:
