@@ -104,7 +104,7 @@ system: system-$(NEWEST) ## tests that need a whole Airflow: scheduler, triggere
 
 .PHONY: $(filter-out system-2.%,$(AIRFLOW_VERSIONS:%=system-%))
 $(filter-out system-2.%,$(AIRFLOW_VERSIONS:%=system-%)): system-%: .venv-%/.installed
-	.venv-$*/bin/python -m pytest tests/system
+	AIRFLOW_HOME=$(CURDIR)/build/airflow-$* .venv-$*/bin/python -m pytest tests/system
 
 .PHONY: browser
 browser: .venv-$(NEWEST)/.installed ## the sandbox's page in headless Chromium (installs it if it is missing)
@@ -126,7 +126,7 @@ chaos-$(NEWEST): .venv-$(NEWEST)/.installed
 
 .PHONY: chaos-2.11
 chaos-2.11: .venv-2.11/.installed
-	.venv-2.11/bin/python -m pytest -s tests/chaos/test_chaos.py tests/chaos/test_batch.py
+	AIRFLOW_HOME=$(CURDIR)/build/airflow-2.11 .venv-2.11/bin/python -m pytest -s tests/chaos/test_chaos.py tests/chaos/test_batch.py
 
 # The parts of the night. `make nightly SHORT=1` (or `make soak SHORT=1` ...) plays them in minutes.
 SHORT ?=
@@ -202,7 +202,7 @@ bench: .venv-$(NEWEST)/.installed ## figures: this provider and others, side by 
 # (What is for Airflow 2 skips itself on Airflow 3.)
 .PHONY: $(AIRFLOW_VERSIONS:%=airflow-%)
 $(AIRFLOW_VERSIONS:%=airflow-%): airflow-%: .venv-%/.installed
-	.venv-$*/bin/python -m pytest tests/airflow tests/system/test_airflow_2.py
+	AIRFLOW_HOME=$(CURDIR)/build/airflow-$* .venv-$*/bin/python -m pytest tests/airflow tests/system/test_airflow_2.py
 
 .PHONY: constraints
 constraints: .venv-uv/.installed ## make the constraints files anew

@@ -12,6 +12,7 @@ Each request gets the next answer. The last one is repeated.
 from __future__ import annotations
 
 import json
+import random
 import socket
 import ssl
 import struct
@@ -213,9 +214,22 @@ def serving(*answers: Answer, tls: ssl.SSLContext | None = None, host: str = "12
 
 
 def free_port() -> int:
-    """Return a port of this machine on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port of this machine for a server that starts later.
+
+    The system gives none of these ports to anybody who asks for any port, as other tests do all the time.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port on which nobody listens. It is taken as long as the block lasts, so no other process can listen."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 def echoing(reply: Answer) -> Answer:

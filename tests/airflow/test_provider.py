@@ -13,16 +13,17 @@ from local_airflow import LocalAirflow
 
 from airflow_provider_passnotify import __version__
 from airflow_provider_passnotify.sandbox.server import RunningSandbox
-from tests.servers import free_port
+from tests.servers import closed_port
 
 AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
 
 
 def listing(airflow: LocalAirflow, *command: str) -> list[dict[str, Any]]:
-    """Return the JSON that an Airflow command prints. It may print log lines first."""
+    """Return the JSON that an Airflow command prints. It may print log lines before and after."""
     done = airflow.command(*command, "--output", "json", env={"AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"})
     assert done.returncode == 0, done.stdout
-    return json.loads(done.stdout[done.stdout.index("[{") :])
+    found, _ = json.JSONDecoder().raw_decode(done.stdout, done.stdout.index("[{"))
+    return list(found)
 
 
 def test_providers_list_names_it_and_its_version(airflow: LocalAirflow) -> None:
@@ -61,9 +62,10 @@ def test_connections_test_gives_four_answers(
     fields = {**json.loads(sandbox.connection), **changed}
     if says == "TLS problem":
         fields["port"] = int(sandbox.url.rpartition(":")[2])
-    elif says == "Unreachable":
-        fields["port"] = free_port()
-    done = airflow.command("connections", "test", "tried", env={"AIRFLOW_CONN_TRIED": json.dumps(fields)})
+    with closed_port() as port:
+        if says == "Unreachable":
+            fields["port"] = port
+        done = airflow.command("connections", "test", "tried", env={"AIRFLOW_CONN_TRIED": json.dumps(fields)})
     assert says in done.stdout  # the exit code is 0 in any case before 3.0
     assert sandbox.counts() == {}
 

@@ -14,7 +14,7 @@ from airflow_provider_passnotify.api import protocol
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure, Verdict
 from tests.certificates import Certificate, make_certificate
 from tests.clients import DELETE, SEND, Call, config_for
-from tests.servers import CLOSE, TICKET, Answer, answer, free_port, serving
+from tests.servers import CLOSE, TICKET, Answer, answer, closed_port, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -45,7 +45,8 @@ def not_sent(verdict: Verdict, failure: TransportFailure) -> None:
 
 
 def test_connection_refused(call: Call) -> None:
-    (verdict,) = call(config_for(f"http://127.0.0.1:{free_port()}"), SEND)
+    with closed_port() as port:
+        (verdict,) = call(config_for(f"http://127.0.0.1:{port}"), SEND)
     not_sent(verdict, TransportFailure.UNREACHABLE)
 
 

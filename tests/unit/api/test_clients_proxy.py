@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure
 from tests.certificates import make_certificate
 from tests.clients import DELETE, SEND, Call, config_for
-from tests.servers import HANG, TICKET, Answer, Received, Server, answer, free_port, serving
+from tests.servers import HANG, TICKET, Answer, Received, Server, answer, closed_port, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -144,11 +144,11 @@ def test_http_goes_through_a_proxy_that_speaks_tls(call: Call, tmp_path: Path) -
 
 
 def test_a_proxy_that_cannot_be_reached(call: Call) -> None:
-    port = free_port()
-    for host in (HTTPS, HOST):
-        config = config_for(host, allow_http=True, proxies={"all": f"http://127.0.0.1:{port}"}, max_retries=0)
-        (verdict,) = call(config, SEND)
-        assert verdict.outcome is Outcome.NOT_SENT, verdict
+    with closed_port() as port:
+        for host in (HTTPS, HOST):
+            config = config_for(host, allow_http=True, proxies={"all": f"http://127.0.0.1:{port}"}, max_retries=0)
+            (verdict,) = call(config, SEND)
+            assert verdict.outcome is Outcome.NOT_SENT, verdict
 
 
 @pytest.mark.parametrize("reply", [answer(502), answer(504), Answer(then="close")])

@@ -12,7 +12,7 @@ from airflow_provider_passnotify.api.attempt import SeveralAnswersError
 from airflow_provider_passnotify.api.failure_text import BREAKS_RULES, causes, failure_text
 from tests.certificates import make_certificate
 from tests.clients import SEND, Call, config_for
-from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, free_port, serving
+from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, closed_port, serving
 from tests.stalls import again_if_stalled
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
@@ -76,8 +76,8 @@ def test_a_read_time_out(call: Call, begun: bytes, words: str) -> None:
 
 
 def test_nothing_listens(call: Call) -> None:
-    port = free_port()
-    (verdict,) = call(config_for(f"http://127.0.0.1:{port}", max_retries=0), SEND)
+    with closed_port() as port:
+        (verdict,) = call(config_for(f"http://127.0.0.1:{port}", max_retries=0), SEND)
     assert verdict.reason == f"unreachable: 127.0.0.1:{port}: connection refused"
 
 
