@@ -31,6 +31,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, session_sandbox: RunningSa
     """An Airflow of the version that is installed here, with all logging at DEBUG."""
     env = {
         "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": session_sandbox.connection,
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # by default 30 s, and then it is an import error
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
     }

@@ -55,7 +55,7 @@ def test_a_time_out_names_the_last_status_and_a_retry_waits_on_without_sending(
     airflow: LocalAirflow, sandbox: RunningSandbox
 ) -> None:
     sandbox.set_tickets(final="Snoozing", seconds=0)
-    run = airflow.run_dag("tickets_retried")
+    run = airflow.run_dag("tickets_timed_out")
     for mode in MODES:
         task = run.task(f"send_{mode}")
         assert (task.state, task.try_number) == ("failed", 2 if REMEMBERS else 1)
