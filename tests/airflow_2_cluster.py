@@ -28,6 +28,7 @@ class Airflow2(Airflow):
         super().__init__(home, dags_folder=dags_folder, env=env)
         self.env = {
             "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
+            "AIRFLOW__CORE__DAG_FILE_PROCESSOR_TIMEOUT": "300",
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
             "AIRFLOW__WEBSERVER__SECRET_KEY": self.env["AIRFLOW__API__SECRET_KEY"],

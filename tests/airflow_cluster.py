@@ -39,7 +39,7 @@ COMPONENTS: dict[str, list[str]] = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 180.0
+START_SECONDS = 400.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.25
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -70,7 +70,9 @@ class Airflow:
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",  # by default 30 s, and then it is an import error
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__FERNET_KEY": "",
@@ -88,6 +90,8 @@ class Airflow:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
         self._session.trust_env = False
+        # Otherwise a request may go out on a connection that the server closes at this moment, idle for 5 s.
+        self._session.headers["Connection"] = "close"
 
     def prepare(self) -> None:
         """Make the database."""
