@@ -73,7 +73,7 @@ def stream_rows(
                     texts = (text_or_bytes(value) if isinstance(value, bytes) else value for value in row)
                     yield dict(zip(columns, texts, strict=True))
             rows = cursor.fetchmany(_FETCH)
-        if driver.check is None:
+        if driver.shows_more:
             _check_no_more(cursor, sql)
 
 
@@ -119,12 +119,16 @@ def _columns_of(cursor: Any) -> list[str]:
 
 
 def _check_no_more(cursor: Any, sql: str) -> None:
-    """Refuse a second result. Its rows would be left out and nobody would notice."""
+    """Refuse a second result. Its rows would be left out and nobody would notice.
+
+    A procedure ends with a result without rows. The same comes from a second statement, which is no query.
+    """
     nextset = getattr(cursor, "nextset", None)
     try:
         while nextset is not None and nextset():
             if cursor.description is not None:
                 raise ValueError("sql gives more than one result; it must be one query.")
+            check_one_statement(sql)
     except Exception as error:
         if "NotSupportedError" not in [kind.__name__ for kind in type(error).__mro__]:
             raise

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from importlib import import_module  # for drivers: the one in use is installed, and we cannot require one
 from typing import Any, NamedTuple
 
+_MULTI_STATEMENTS_OFF = 1
+"""An option of MySQL's protocol. The server then refuses a second statement. MySQLdb has no name for it."""
+
 BYTES_FROM_HERE_ON = "SET client_encoding TO 'SQL_ASCII'"
 """After this statement, the server does not check whether bytes are valid text. So one row cannot fail the query."""
 
@@ -13,12 +16,13 @@ BYTES_FROM_HERE_ON = "SET client_encoding TO 'SQL_ASCII'"
 class Driver(NamedTuple):
     """What differs between drivers.
 
-    :param check: refuses several statements before anything runs, if ``nextset()`` would not show the second one.
+    :param check: refuses several statements before anything runs, if the database itself would run them all.
     :param prepare: makes the session read-only.
     :param cursor: opens a cursor that streams tuples.
     :param plain_cursor: opens a cursor for statements that cannot be streamed, if there are such statements.
     :param knows_no_encoding: whether the database may hold bytes in text columns that are not valid text. If so, the
         query is sent as UTF-8, and texts come as bytes after :data:`BYTES_FROM_HERE_ON`.
+    :param shows_more: whether ``nextset()`` may show a second result after the last row.
     """
 
     check: Callable[[Any, str], None] | None = None
@@ -26,6 +30,7 @@ class Driver(NamedTuple):
     cursor: Callable[[Any], Any] = lambda connection: connection.cursor()
     plain_cursor: Callable[[Any], Any] | None = None
     knows_no_encoding: Callable[[Any], bool] = lambda _: False
+    shows_more: bool = True
 
 
 def driver_of(connection: Any) -> Driver:
@@ -130,18 +135,24 @@ def _run_first(connection: Any, statement: str) -> None:
 
 def _prepare_mysql(connection: Any) -> None:
     _run_first(connection, "SET SESSION TRANSACTION READ ONLY")
+    _run_first(connection, "START TRANSACTION READ ONLY")  # while it is open, SET TRANSACTION READ WRITE is refused
+
+
+def _prepare_mysqldb(connection: Any) -> None:
+    _prepare_mysql(connection)
+    connection.set_server_option(_MULTI_STATEMENTS_OFF)
 
 
 def _cursor_mysqldb(connection: Any) -> Any:
     return connection.cursor(import_module("MySQLdb.cursors").SSCursor)
 
 
+def _check_mysql(connection: Any, sql: str) -> None:  # noqa: ARG001
+    check_one_statement(sql, "mysql")  # a COMMIT and a change of the session could come before one that writes
+
+
 def _cursor_mysql_connector(connection: Any) -> Any:
     return connection.cursor(buffered=False, dictionary=False)
-
-
-def _check_sqlite(connection: Any, sql: str) -> None:
-    """Check nothing: the driver itself refuses a second statement, and knows SQLite's comments."""
 
 
 def _prepare_sqlite(connection: Any) -> None:
@@ -168,14 +179,25 @@ def _prepare_duckdb(connection: Any) -> None:
 
 _DRIVERS = {
     "psycopg2": Driver(
-        _check_postgres, _prepare_psycopg2, _cursor_psycopg2, _plain_cursor_psycopg2, _knows_no_encoding_psycopg2
+        _check_postgres,
+        _prepare_psycopg2,
+        _cursor_psycopg2,
+        _plain_cursor_psycopg2,
+        _knows_no_encoding_psycopg2,
+        shows_more=False,
     ),
     "psycopg": Driver(
-        _check_postgres, _prepare_psycopg, _cursor_psycopg, _plain_cursor_psycopg, _knows_no_encoding_psycopg
+        _check_postgres,
+        _prepare_psycopg,
+        _cursor_psycopg,
+        _plain_cursor_psycopg,
+        _knows_no_encoding_psycopg,
+        shows_more=False,
     ),
-    "MySQLdb": Driver(None, _prepare_mysql, _cursor_mysqldb),
-    "mysql": Driver(None, _prepare_mysql, _cursor_mysql_connector),
-    "sqlite3": Driver(_check_sqlite, _prepare_sqlite),
-    "duckdb": Driver(_check_duckdb, _prepare_duckdb, lambda connection: connection),
+    "MySQLdb": Driver(_check_mysql, _prepare_mysqldb, _cursor_mysqldb),
+    "mysql": Driver(_check_mysql, _prepare_mysql, _cursor_mysql_connector),
+    "sqlite3": Driver(None, _prepare_sqlite, shows_more=False),
+    "duckdb": Driver(_check_duckdb, _prepare_duckdb, lambda connection: connection, shows_more=False),
 }
-"""By the module of the connection class. (DuckDB's ``cursor()`` is a new connection, outside the transaction.)"""
+"""By the module of the connection class. (SQLite's driver itself refuses a second statement. DuckDB's ``cursor()`` is a
+new connection, outside the transaction.)"""

@@ -180,6 +180,47 @@ def test_escape_string(make_database: Callable[[str], Database], driver: str) ->
 
 
 @pytest.mark.parametrize("driver", ["mysqlclient", "mysql-connector-python"])
+class TestMySql:
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT id AS pass_id FROM w; SET @a = 1",
+            "SELECT id AS pass_id FROM w; COMMIT; SET SESSION TRANSACTION READ WRITE; DELETE FROM w; COMMIT",
+        ],
+    )
+    def test_second_statement_without_rows(
+        self, make_database: Callable[[str], Database], driver: str, sql: str
+    ) -> None:
+        database = make_database(driver)
+        database.run("CREATE TABLE w (id INTEGER, notified INTEGER)", "INSERT INTO w VALUES (1, 0), (2, 0)")
+        with pytest.raises(ValueError, match="more than one statement"):
+            read(database, sql)
+        assert untouched(database)
+
+    def test_second_statement_that_only_the_server_sees(
+        self, make_database: Callable[[str], Database], driver: str
+    ) -> None:
+        database = make_database(driver)
+        database.run("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
+        try:
+            with pytest.raises(Exception, match=r"SQL syntax|more than one statement"):
+                read(database, r"SELECT '\' AS pass_id; SET @a = 1; -- '")
+        finally:
+            database.run("SET GLOBAL sql_mode = DEFAULT")
+
+    def test_procedure_that_wants_to_write(self, make_database: Callable[[str], Database], driver: str) -> None:
+        database = make_database(driver)
+        database.run(
+            "CREATE TABLE w (id INTEGER, notified INTEGER)",
+            "INSERT INTO w VALUES (1, 0), (2, 0)",
+            "CREATE PROCEDURE mark() BEGIN SET TRANSACTION READ WRITE; DELETE FROM w; SELECT 1 AS pass_id; END",
+        )
+        with pytest.raises(Exception, match="transaction is in progress"):
+            read(database, "CALL mark()")
+        assert untouched(database)
+
+
+@pytest.mark.parametrize("driver", ["mysqlclient", "mysql-connector-python"])
 def test_procedure_with_two_results(make_database: Callable[[str], Database], driver: str) -> None:
     database = make_database(driver)
     database.run(
