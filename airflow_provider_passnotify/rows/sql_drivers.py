@@ -161,7 +161,18 @@ def _prepare_sqlite(connection: Any) -> None:
         connection.text_factory = text_or_bytes
 
 
-_DUCKDB_NO_QUERIES = {"ATTACH", "COPY", "COPY_DATABASE", "DETACH", "EXPORT", "LOAD", "SET", "TRANSACTION"}
+_DUCKDB_NO_QUERIES = {
+    "ATTACH",
+    "COPY",
+    "COPY_DATABASE",
+    "DETACH",
+    "EXPORT",
+    "LOAD",
+    "PREPARE",
+    "SET",
+    "TRANSACTION",
+    "VACUUM",
+}
 """Statements that a read-only transaction accepts, and for which DuckDB gives a result. Some of them write files."""
 
 

@@ -247,6 +247,8 @@ def test_two_columns_of_one_name(database: Database) -> None:
         ("sqlite", "BEGIN"),
         ("duckdb", "COMMIT"),
         ("duckdb", "SET threads = 1"),
+        ("duckdb", "PREPARE p AS SELECT 1"),
+        ("duckdb", "ANALYZE"),
         ("duckdb", "COPY (SELECT 1) TO '/nowhere/x.csv'"),
         ("duckdb", "EXPORT DATABASE '/nowhere/x'"),
     ],
