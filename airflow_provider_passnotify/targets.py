@@ -81,6 +81,11 @@ def clean_id(name: str, value: object) -> str:
     odd = "" if text.isprintable() else text
     if bad := next((char for char in odd if unicodedata.category(char) in {"Cc", "Cs"}), None):
         raise ValueError(f"{name} holds the control character {bad!r}; remove it (id: {text!r:.80}).")
+    if text != text.strip():
+        raise ValueError(
+            f"{name} begins or ends with blanks ({text!r:.80}). Cut them off where it comes from: a CHAR column is "
+            "padded, and RTRIM or a cast to VARCHAR takes that away."
+        )
     return text
 
 

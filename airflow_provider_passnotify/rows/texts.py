@@ -28,16 +28,9 @@ def is_absent(value: object) -> bool:
 def as_id(name: str, value: Any) -> Any:
     """Return an id as text or int, also if a database returned it as another type.
 
-    :raises ValueError: if it cannot be an id. (A float is not refused here; the general check of ids does that.)
+    :raises ValueError: if it cannot be an id. (Floats and padded text are refused by the general check of ids.)
     """
-    if isinstance(value, str):
-        if value != value.strip() and value.strip():
-            raise ValueError(
-                f"{name} begins or ends with blanks ({value!r:.80}). Cut them off where the rows come from: a "
-                "CHAR column is padded, and RTRIM or a cast to VARCHAR takes that away."
-            )
-        return value
-    if type(value) is int:
+    if isinstance(value, str) or type(value) is int:
         return value
     if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
         return int(value)

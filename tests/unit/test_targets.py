@@ -66,6 +66,7 @@ REFUSED: list[tuple[Any, str]] = [
     ("a\x85b", "control character"),
     ("a\ud800", "control character"),
     ("None", "empty XCom"),
+    *((padded, "begins or ends with blanks.*CHAR") for padded in (" a", "1000001   ", "a\u00a0", "a\u2028")),
     (True, "not bool"),
     (False, "not bool"),
     (1.5, "not float"),
@@ -74,7 +75,7 @@ REFUSED: list[tuple[Any, str]] = [
 ]
 ODD = [
     "a/b", "a/.../b", "a/.b/c", "v1.2/x", "..x/y..", "a..b", "%2F", "%41",
-    "%", "a%zz", "?", "a?b=c", "#", "a#b", "a&b=c", "a+b", "a b", " a",
+    "%", "a%zz", "?", "a?b=c", "#", "a#b", "a&b=c", "a+b", "a b",
     "a;b",
     "...", ".a", "~", "a:b", "@", "\\", "ä", "日本", "\U0001f600", "\u202e", "a\u2028b", "x" * 2000, "é" * 500,
     "'\"<>`{}|^[]", "id", "notify", "id/", 0, -1, 10**30,
@@ -138,7 +139,7 @@ def test_a_mapping_without_target_type() -> None:
         as_target({"pass_id": 1})
 
 
-@pytest.mark.parametrize("bad", ["id/", "id/.", "id/..", "id/ "])
+@pytest.mark.parametrize("bad", ["id/", "id/.", "id/..", "id/ ", "id/ 1"])
 def test_the_external_form_is_checked_behind_its_prefix(bad: str) -> None:
     with pytest.raises(ValueError, match="template_id"):
         TemplateTarget(bad)
