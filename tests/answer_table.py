@@ -13,6 +13,7 @@ from airflow_provider_passnotify.api.protocol import Outcome, Request, Verdict, 
 from airflow_provider_passnotify.targets import PassTarget
 from tests.clients import CLIENTS, config_for
 from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, Received, Server, answer
+from tests.stalls import patient
 
 SENT, NOT_SENT, REJECTED, UNKNOWN = Outcome.ACCEPTED, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.UNKNOWN
 KEPT, CLOSED = "kept", "closed"
@@ -90,7 +91,7 @@ def play(way: Way, client: str, method: str) -> Cell:
 
     try:
         # (If a busy machine is too slow for the short time-outs, the next request is sent once more.)
-        options = {"timeout": "0.4,0.2"} if way.slow else {}
+        options = {"timeout": [patient(0.4), patient(0.2)]} if way.slow else {}
         calls = [request] + [NEXT] * (5 if way.slow else 1)
         verdict, *following = CLIENTS[client](config_for(server.url, max_retries=0, **options), *calls, between=between)
         first = next(received for received in server.received if not _is_next(received))

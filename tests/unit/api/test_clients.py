@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_passnotify.api.protocol import MAX_ANSWER_BYTES, Outcome, Request, TransportFailure
 from tests.clients import DELETE, LOOK, SEND, Call, config_for
 from tests.servers import CLOSE, HANG, NOTHING, RESET, TICKET, Answer, answer, serving
-from tests.stalls import again_if_stalled
+from tests.stalls import again_if_stalled, patient
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -85,7 +85,7 @@ def test_idempotent_calls_give_up_after_max_retries(call: Call) -> None:
 @again_if_stalled
 def test_a_read_time_out_is_unknown(call: Call, sent: bytes, then: str) -> None:
     with serving(Answer(sent, then), TICKET) as server:
-        (verdict,) = call(config_for(server.url, timeout="5,0.3"), SEND)
+        (verdict,) = call(config_for(server.url, timeout=[5, patient(0.3)]), SEND)
     assert (verdict.outcome, verdict.failure) == (Outcome.UNKNOWN, TransportFailure.LOST)
     assert len(server.received) == 1
 

@@ -8,6 +8,7 @@ import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -21,11 +22,15 @@ from tests.answer_table import EVIL, WAYS
 from tests.certificates import Certificate, make_certificate
 from tests.clients import DELETE, SEND, Call, config_for
 from tests.servers import TICKET, Answer, Received, Server, answer, serving
-from tests.stalls import again_if_stalled
+from tests.stalls import again_if_stalled, patient
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 LATE = {name: way.reply for name, way in WAYS.items() if way.late}
-GATEWAY = {"timeout": "0.3,0.1", "max_retries": 0}
+
+
+def gateway() -> dict[str, Any]:
+    """Return options for a server of which nothing is expected."""
+    return {"timeout": [patient(0.3), patient(0.1)], "max_retries": 0}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @again_if_stalled
 def test_within_tls(call: Call, reply: Answer, certificate: Certificate) -> None:
     with serving(reply, tls=certificate.context) as server:
-        config = config_for(server.url, verify=str(certificate.path), timeout="1,0.1", max_retries=0)
+        config = config_for(server.url, verify=str(certificate.path), timeout=[patient(1), patient(0.1)], max_retries=0)
         (verdict,) = call(config, SEND)
     assert (verdict.outcome, verdict.failure) == (Outcome.UNKNOWN, TransportFailure.LOST), verdict
 
@@ -52,14 +57,14 @@ def test_what_follows_an_answer_within_tls(call: Call, certificate: Certificate)
 @again_if_stalled
 def test_a_proxy_that_drips_its_answer_to_connect(call: Call) -> None:
     with serving(Answer(b"HTTP/1.1 200 OK\r\nX: ", drip=b"x")) as proxy:
-        config = config_for("https://api.example.com", proxies={"https": proxy.url}, **GATEWAY)
+        config = config_for("https://api.example.com", proxies={"https": proxy.url}, **gateway())
         (verdict,) = call(config, SEND)
     assert (verdict.outcome, verdict.failure) == (Outcome.NOT_SENT, TransportFailure.UNREACHABLE), verdict
 
 
 def test_a_server_that_drips_its_handshake(call: Call) -> None:
     with serving(Answer(b"\x16\x03\x03\x40\x00", drip=b"\x02")) as server:
-        (verdict,) = call(config_for(server.url.replace("http:", "https:"), **GATEWAY), SEND)
+        (verdict,) = call(config_for(server.url.replace("http:", "https:"), **gateway()), SEND)
     assert verdict.outcome is Outcome.NOT_SENT, verdict
 
 
@@ -67,7 +72,7 @@ def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     """(Only the synchronous client: with the other one, the end of this test would wait for its thread.)"""
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait())
-    client = PassNotifyClient(config_for("https://api.example.com", **GATEWAY))
+    client = PassNotifyClient(config_for("https://api.example.com", **gateway()))
     verdict = client.call(SEND)
     released.set()
     assert (verdict.outcome, verdict.failure) == (Outcome.NOT_SENT, TransportFailure.UNREACHABLE)
@@ -83,7 +88,7 @@ def test_a_client_of_several_threads_watches_each_alone() -> None:
             return LATE["body drips"] if "/pass/1/" in request.target else TICKET
 
     server = Mixed(())
-    client = PassNotifyClient(config_for(server.url, timeout="2,0.2", max_retries=0))
+    client = PassNotifyClient(config_for(server.url, timeout=[patient(2), patient(0.2)], max_retries=0))
     verdicts: dict[int, list[Verdict]] = {1: [], 2: []}
 
     def send(number: int, times: int) -> None:
@@ -141,7 +146,7 @@ async def test_no_answer_however_deep_ends_a_batch() -> None:
 @pytest.mark.parametrize("reply", [LATE["head drips"], LATE["a flood of 103"]], ids=["drip", "flood"])
 async def test_a_batch_does_not_stand_still(reply: Answer) -> None:
     with serving(reply) as server:
-        results = await send_batch(server.url, 32, timeout="0.3,0.1", max_retries=0)
+        results = await send_batch(server.url, 32, **gateway())
     # (A flood keeps the event loop so busy that some do not even connect in time.)
     assert {verdict.outcome for verdict in results.values()} <= {Outcome.UNKNOWN, Outcome.NOT_SENT}
     assert len(results) == 32
@@ -150,7 +155,7 @@ async def test_a_batch_does_not_stand_still(reply: Answer) -> None:
 @again_if_stalled
 async def test_the_breaker_opens_on_a_server_that_drips() -> None:
     with serving(LATE["head drips"]) as server:
-        results = await send_batch(server.url, 400, connections=32, timeout="0.3,0.1", max_retries=0)
+        results = await send_batch(server.url, 400, connections=32, **gateway())
     outcomes = Counter(verdict.outcome for verdict in results.values())
     assert outcomes[Outcome.UNKNOWN] + outcomes[Outcome.NOT_SENT] == 400
     assert outcomes[Outcome.UNKNOWN] <= MAX_UNKNOWN_IN_A_ROW + 2 * 32

@@ -24,7 +24,7 @@ from airflow_provider_passnotify.sandbox.server import RunningSandbox, running_s
 from airflow_provider_passnotify.triggers import shared_client
 from airflow_provider_passnotify.triggers.passnotify import NotificationTicketTrigger
 from tests.sandbox_tickets import send
-from tests.stalls import again_if_stalled
+from tests.stalls import again_if_stalled, patient
 
 
 @pytest.fixture
@@ -322,12 +322,12 @@ async def test_retry_after_quiets_every_trigger_of_the_connection(
     sandbox: RunningSandbox, connect: Callable[..., str]
 ) -> None:
     sandbox.reset()
-    connect(requests_per_second=10)  # the others are in the queue when the first answer comes
+    connect(requests_per_second=10 / patient(1))  # the others are in the queue when the first answer comes
     ticket_ids = send(sandbox, 20)
     sandbox.add_fault("status", status=429, retry_after=3600, path="/ticket/")
 
     async def scenario() -> list[dict[str, Any]]:
-        slow = [trigger([ticket_id], seconds=3) for ticket_id in ticket_ids]
+        slow = [trigger([ticket_id], seconds=patient(3)) for ticket_id in ticket_ids]
         async with running(*slow) as tasks:
             return list(await asyncio.gather(*tasks))
 
