@@ -18,6 +18,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "browser"
 PACKAGES = ("chromium", "chromium-driver")
+PATIENT = ("-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120")
+"""Try a download again, and wait while another apt works."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ def install() -> str:
         return "there is no apt-get here"
     if os.geteuid():
         return unpack()
-    steps = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES]]
+    steps = [
+        ["apt-get", *PATIENT, "update", "-qq"],
+        ["apt-get", *PATIENT, "install", "-y", "-qq", "--no-install-recommends", *PACKAGES],
+    ]
     for step in steps:
         done = subprocess.run(step, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
@@ -72,7 +77,7 @@ def unpack() -> str:
     archives = FOLDER / "archives"
     archives.mkdir(parents=True, exist_ok=True)
     for command in (
-        ["apt-get", "download", "-qq", *names],
+        ["apt-get", *PATIENT, "download", "-qq", *names],
         ["sh", "-c", 'for file in *.deb; do dpkg -x "$file" .. || exit 1; done'],
     ):
         done = subprocess.run(

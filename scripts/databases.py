@@ -24,6 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent / "build" / "debian"
 NOBODY = 65534
 """The user for PostgreSQL if the tests run as root, because PostgreSQL does not run as root."""
+PATIENCE = "600"
+"""Seconds for PostgreSQL to start or stop. By itself, pg_ctl gives up after 60, which a busy machine may need."""
+PORTS_TRIED = 5
 
 
 class UnavailableError(Exception):
@@ -68,13 +71,17 @@ def postgres(*options: str) -> Iterator[tuple[Path, int]]:
         data = folder / "data"
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
         _run([*become, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", *options])
-        port = _free_port()
-        settings = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder} -c fsync=off"
-        _run([*become, programs / "pg_ctl", "-D", data, "-w", "-o", settings, "-l", folder / "log", "start"])
+        pg_ctl: list[str | Path] = [*become, programs / "pg_ctl", "-D", data, "-t", PATIENCE, "-w"]
+
+        def start(port: int) -> None:
+            settings = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder} -c fsync=off"
+            _run([*pg_ctl, "-o", settings, "-l", folder / "log", "start"])
+
+        port = _on_a_free_port(start, folder / "log")
         try:
             yield folder, port
         finally:
-            _run([*become, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"])
+            _run([*pg_ctl, "-m", "immediate", "stop"])
 
 
 @contextmanager
@@ -116,19 +123,25 @@ def redis() -> Iterator[int]:
     program = shutil.which("redis-server")
     root = Path("/") if program else _unpacked("redis-server")
     with _folder() as folder:
-        port, log = _free_port(), folder / "log"
+        log = folder / "log"
         libraries = ":".join(map(str, [*root.glob("usr/lib/*-linux-*"), *root.glob("lib/*-linux-*")]))
-        where = ["--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", "", "--logfile", log]
-        server = subprocess.Popen(
-            list(map(str, [program or root / "usr/bin/redis-server", *where])),
-            env={**os.environ, **({} if program else {"LD_LIBRARY_PATH": libraries})},
-        )
-        try:
+        where = ["--bind", "127.0.0.1", "--dir", folder, "--save", "", "--logfile", log]
+        servers = []
+
+        def start(port: int) -> None:
+            server = subprocess.Popen(
+                list(map(str, [program or root / "usr/bin/redis-server", "--port", port, *where])),
+                env={**os.environ, **({} if program else {"LD_LIBRARY_PATH": libraries})},
+            )
+            servers.append(server)
             _wait(lambda: log.exists() and "Ready to accept" in log.read_text(), server, log)
-            yield port
+
+        try:
+            yield _on_a_free_port(start, log)
         finally:
-            server.kill()
-            server.wait()
+            for server in servers:
+                server.kill()
+                server.wait()
 
 
 def install_drivers(uv: str, python: str, constraints: str) -> None:
@@ -171,7 +184,7 @@ def _unpacked(*packages: str) -> Path:
         ROOT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             if needed:
-                _run(["apt-get", "download", *needed], where=Path(folder))
+                _run(["apt-get", "download", "-o", "Acquire::Retries=3", *needed], where=Path(folder))
             for package in sorted(Path(folder).glob("*.deb")):
                 _run(["dpkg-deb", "--extract", package, ROOT])
     except subprocess.CalledProcessError as error:
@@ -192,6 +205,21 @@ def _folder() -> Iterator[Path]:
         if os.geteuid() == 0:
             shutil.chown(folder, NOBODY, NOBODY)
         yield folder
+
+
+def _on_a_free_port(start: Callable[[int], None], log: Path) -> int:
+    """Start a server on a free port, and return the port. If another program takes it in between, take another one."""
+    for _ in range(PORTS_TRIED):
+        port = _free_port()
+        try:
+            start(port)
+        except (subprocess.CalledProcessError, RuntimeError):
+            if not log.exists() or "Address already in use" not in log.read_text(errors="replace"):
+                raise
+            log.unlink()
+        else:
+            return port
+    raise RuntimeError(f"no port stayed free, {PORTS_TRIED} times")
 
 
 def _free_port() -> int:
@@ -215,7 +243,8 @@ def _run(command: Sequence[str | Path], more: dict[str, str] | None = None, wher
 def _wait(condition: Callable[[], bool], server: subprocess.Popen[bytes], log: Path) -> None:
     while not condition():
         if server.poll() is not None:
-            raise RuntimeError(f"the server ended:\n{log.read_text(errors='replace')[-2000:]}")
+            told = log.read_text(errors="replace") if log.exists() else ""
+            raise RuntimeError(f"the server ended:\n{told[-2000:]}")
         time.sleep(0.05)
 
 

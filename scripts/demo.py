@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import sys
@@ -10,7 +9,6 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from local_airflow import LocalAirflow, RunResult
 
@@ -49,8 +47,7 @@ def demo(home: Path) -> str | None:
             say(f"Airflow runs example_dags/{DAG_ID}.py ...\n")
             run = airflow.run_dag(DAG_ID)
         print_table(("task", "map index", "state", "ticketId"), task_rows(run))
-        with urlopen(f"{sandbox.url}/_sandbox/deliveries") as answer:
-            passes = json.load(answer)["passes"]
+        passes = sandbox.deliveries()["passes"]
         PICTURE.parent.mkdir(exist_ok=True)
         PICTURE.write_text(sandbox.call(picture))
     say("\nWhat each pass received, and shows now:\n")

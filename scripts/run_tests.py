@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -107,7 +108,8 @@ class Installer(threading.Thread):
         """End what still runs."""
         self._stopped = True
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self._process.pid, signal.SIGTERM)
         for done in self.done.values():
             done.set()
 
@@ -204,6 +206,7 @@ def run(step: Step, *, quietly: bool = False) -> None:
         stdout=subprocess.PIPE if quietly else None,
         stderr=subprocess.STDOUT if quietly else None,
         text=True,
+        errors="replace",  # what was killed may have printed half a character
         check=False,
     )
     step.seconds = time.monotonic() - start

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from tests.airflow_cluster import Airflow
+from tests.airflow_cluster import REQUEST_SECONDS, Airflow
 
 
 class Airflow2(Airflow):
@@ -49,7 +49,7 @@ class Airflow2(Airflow):
 
     def healthy(self, *names: str) -> bool:
         """Whether the monitor calls all these components healthy."""
-        answer = self._session.get(f"{self.url}/health", timeout=30)
+        answer = self._session.get(f"{self.url}/health", timeout=REQUEST_SECONDS)
         try:
             health = answer.json()
         except requests.JSONDecodeError:  # half of an answer, while gunicorn's workers start
@@ -81,7 +81,7 @@ class Airflow2(Airflow):
         """Send a form of the UI, as a browser does, and return the message."""
         browser, token = self._browser
         headers = {"Accept": "application/json"}
-        answer = browser.post(self.url + path, {**form, "csrf_token": token}, headers=headers, timeout=30)
+        answer = browser.post(self.url + path, {**form, "csrf_token": token}, headers=headers, timeout=REQUEST_SECONDS)
         answer.raise_for_status()
         return answer.text
 
@@ -90,9 +90,9 @@ class Airflow2(Airflow):
         """A session of the UI that is logged in, and the token for its forms. (Few logins in a minute are allowed.)"""
         browser = requests.Session()
         browser.trust_env = False
-        login = browser.get(f"{self.url}/login/", timeout=30)
+        login = browser.get(f"{self.url}/login/", timeout=REQUEST_SECONDS)
         who = {"username": "admin", "password": "admin", "csrf_token": _csrf_token(login)}
-        return browser, _csrf_token(browser.post(f"{self.url}/login/", who, timeout=30))
+        return browser, _csrf_token(browser.post(f"{self.url}/login/", who, timeout=REQUEST_SECONDS))
 
     def _request(self, method: str, path: str, body: Any, parameters: Mapping[str, Any]) -> requests.Response:
         if method == "GET":

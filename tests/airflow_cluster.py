@@ -39,9 +39,11 @@ COMPONENTS: dict[str, list[str]] = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 400.0
+HANGS_SECONDS = 600.0
+"""Whoever waits longer than this, waits for something that does not come, also on a slow and busy machine."""
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.25
+REQUEST_SECONDS = 120.0
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
@@ -81,7 +83,7 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
@@ -167,7 +169,7 @@ class Airflow:
         response = self._request(method, path, body, parameters)
         if response.status_code == 401:
             login = self._session.post(
-                f"{self.url}/auth/token", json={"username": "admin", "password": "admin"}, timeout=30
+                f"{self.url}/auth/token", json={"username": "admin", "password": "admin"}, timeout=REQUEST_SECONDS
             )
             login.raise_for_status()
             self._session.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
@@ -242,7 +244,7 @@ class Airflow:
         states: str | Collection[str],
         *,
         map_index: int = -1,
-        seconds: float = 120,
+        seconds: float = HANGS_SECONDS,
     ) -> dict[str, Any]:
         """Wait until a task instance is in one of the states. If it ends in another state, raise."""
         wanted = {states} if isinstance(states, str) else set(states)
@@ -254,7 +256,7 @@ class Airflow:
 
         return self.wait(look, f"{dag_id}.{task_id} to be {wanted}", seconds=seconds)
 
-    def wait_for_deferral(self, dag_id: str, run_id: str, task_id: str, *, seconds: float = 120) -> None:
+    def wait_for_deferral(self, dag_id: str, run_id: str, task_id: str, *, seconds: float = HANGS_SECONDS) -> None:
         """Wait until a task is deferred and the scheduler knows that its worker has ended.
 
         The worker's supervisor may run for 5 s after the task has ended. If the task resumes in this time, Airflow
@@ -271,7 +273,12 @@ class Airflow:
         )
 
     def wait_for_run(
-        self, dag_id: str, run_id: str, states: str | Collection[str] = ("success", "failed"), *, seconds: float = 180
+        self,
+        dag_id: str,
+        run_id: str,
+        states: str | Collection[str] = ("success", "failed"),
+        *,
+        seconds: float = HANGS_SECONDS,
     ) -> dict[str, Any]:
         """Wait until a run is in one of the states. If it ends in another state, raise."""
         wanted = {states} if isinstance(states, str) else set(states)
@@ -283,7 +290,7 @@ class Airflow:
 
         return self.wait(look, f"run {run_id} of {dag_id} to be {wanted}", seconds=seconds)
 
-    def wait(self, look: Callable[[], T | None], what: str, *, seconds: float = 120) -> T:
+    def wait(self, look: Callable[[], T | None], what: str, *, seconds: float = HANGS_SECONDS) -> T:
         """Call ``look`` until it returns something true. If the API is down, this counts as "not yet"."""
         end = time.monotonic() + seconds
         while True:
@@ -308,7 +315,7 @@ class Airflow:
 
     def _request(self, method: str, path: str, body: Any, parameters: Mapping[str, Any]) -> requests.Response:
         return self._session.request(
-            method, f"{self.url}{self.api_root}{path}", json=body, params=parameters, timeout=30
+            method, f"{self.url}{self.api_root}{path}", json=body, params=parameters, timeout=REQUEST_SECONDS
         )
 
 
@@ -332,7 +339,7 @@ def running_airflow(
         for name in components:
             airflow.start(name)
         watched = [name for name in components if name not in ("api-server", "webserver")]
-        airflow.wait(lambda: airflow.healthy(*watched), f"{', '.join(components)} to be healthy", seconds=START_SECONDS)
+        airflow.wait(lambda: airflow.healthy(*watched), f"{', '.join(components)} to be healthy")
         yield airflow
     finally:
         airflow.stop()

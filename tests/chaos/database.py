@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.servers import free_port
 
 USER = "postgres"
+PATIENCE = "600"
+"""Seconds to start or stop. By itself, pg_ctl gives up after 60, which a busy machine may need."""
 
 
 def has_server() -> bool:
@@ -33,9 +35,10 @@ def a_database() -> Iterator[dict[str, str]]:
         if os.geteuid() == 0:
             shutil.chown(home, USER)
         _run([programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "--no-sync"])
+        pg_ctl: list[str | Path] = [programs / "pg_ctl", "-D", data, "-t", PATIENCE, "-w"]
         port = free_port()
         options = f"-h 127.0.0.1 -p {port} -k '' -F -c max_connections=300"
-        _run([programs / "pg_ctl", "-D", data, "-l", Path(home) / "log", "-o", options, "-w", "start"])
+        _run([*pg_ctl, "-l", Path(home) / "log", "-o", options, "start"])
         try:
             address = f"{USER}@127.0.0.1:{port}/{USER}"
             yield {
@@ -43,7 +46,7 @@ def a_database() -> Iterator[dict[str, str]]:
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{address}",
             }
         finally:
-            _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"])
+            _run([*pg_ctl, "-m", "immediate", "stop"])
 
 
 def _programs() -> Path | None:

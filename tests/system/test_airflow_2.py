@@ -17,7 +17,6 @@ from tests.system.test_alerts import logged, received
 
 pytestmark = pytest.mark.skipif(not __version__.startswith("2."), reason="Airflow 2 only")
 ROOT = Path(__file__).parents[2]
-SECONDS = 240
 
 
 def ends(airflow: Airflow, dag_id: str) -> dict[str, tuple[str, int]]:
@@ -29,7 +28,7 @@ def ends(airflow: Airflow, dag_id: str) -> dict[str, tuple[str, int]]:
         has_ended = tasks and all(task["state"] in ENDED for task in tasks)
         return {task["task_id"]: (task["state"], task["try_number"]) for task in tasks} if has_ended else None
 
-    return airflow.wait(look, f"{dag_id} to end", seconds=SECONDS)
+    return airflow.wait(look, f"{dag_id} to end")
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +84,11 @@ def test_callbacks_of_a_task_and_of_its_dag(airflow: Airflow, sandbox: RunningSa
     sandbox.reset()
     airflow.trigger("alert_failure")
     assert ends(airflow, "alert_failure")["fail"] == ("failed", 2)
-    airflow.wait(lambda: "125" in received(sandbox), "the DAG's own alert", seconds=SECONDS)
+    airflow.wait(lambda: "125" in received(sandbox), "the DAG's own alert")
     told = "alert to pass 125: sent, ticketid"
-    airflow.wait(lambda: told in logged(airflow, "logs/scheduler"), "the DAG processor's log", seconds=SECONDS)
+    airflow.wait(lambda: told in logged(airflow, "logs/scheduler"), "the DAG processor's log")
     airflow.trigger("alert_success")
-    airflow.wait(lambda: "126" in received(sandbox), "the alert of the next DAG", seconds=SECONDS)
+    airflow.wait(lambda: "126" in received(sandbox), "the alert of the next DAG")
     assert received(sandbox) == {  # each once, although the DAG processor has run on
         "123": ["fail is tried again", "succeed is done"],
         "124": ["fail has failed in try 2"],

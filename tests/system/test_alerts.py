@@ -34,7 +34,7 @@ def wait_for_log(airflow: Airflow, *texts: str) -> None:
         told = logged(airflow, "logs", "logs-of-processes")
         return all(text.lower() in told for text in texts)
 
-    airflow.wait(all_there, f"{texts} in a log", seconds=120)
+    airflow.wait(all_there, f"{texts} in a log")
 
 
 def test_callbacks_of_a_task_and_of_its_dag(airflow: Airflow, sandbox: RunningSandbox) -> None:
@@ -80,7 +80,8 @@ def test_a_storm_rings_once(airflow: Airflow, sandbox: RunningSandbox, tmp_path:
         return logged(airflow, "logs/dag_id=alert_storm").count(text)
 
     airflow.wait(lambda: told("one was sent at") == 29, "all others to say why they did not send")
-    assert told("alert to pass 124: sent, ticketid") == 1
+    # Whoever is first says so before it sends: the others may be done sooner.
+    airflow.wait(lambda: told("alert to pass 124: sent, ticketid") == 1, "the one to say that it has sent")
     assert received(sandbox) == {"124": ["alert_storm has failures"]}
 
 

@@ -17,10 +17,9 @@ import pytest
 import requests
 from airflow import __version__
 
-from tests.airflow_cluster import ROOT, Airflow
+from tests.airflow_cluster import HANGS_SECONDS, REQUEST_SECONDS, ROOT, Airflow
 
 pytestmark = pytest.mark.skipif(tuple(map(int, __version__.split(".")[:2])) != (3, 3), reason="it runs Airflow 3.3")
-HANGS_SECONDS = 300
 
 
 class Made:
@@ -74,6 +73,14 @@ def kill(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
+def runs(process: psutil.Process) -> bool:
+    """Whether a process still runs. (One that has ended stays on the list until its new parent has heard of it.)"""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Made]:
     running = Made(tmp_path)
@@ -88,7 +95,7 @@ def assert_stopped(made: Made, processes: list[psutil.Process]) -> None:
     """Wait until it has ended, and check that no process and no file is left."""
     made.read_until("All of it is stopped.")
     made.process.wait()
-    left = [process for process in processes if process.is_running()]
+    left = [process for process in processes if runs(process)]
     kill(left)
     assert left == []
     assert [*made.temporary.iterdir()] == []
@@ -98,8 +105,8 @@ def test_ready_to_click(made: Made, tmp_path_factory: pytest.TempPathFactory) ->
     printed = made.read_until("Ctrl-C stops all of it.")
     assert "log in as admin, password admin" in printed
     airflow_url, sandbox_url = re.findall(r"http://127\.0\.0\.1:\d+", printed)
-    assert requests.get(airflow_url, timeout=30).ok
-    assert "<title>PassNotify sandbox</title>" in requests.get(sandbox_url, timeout=30).text
+    assert requests.get(airflow_url, timeout=REQUEST_SECONDS).ok
+    assert "<title>PassNotify sandbox</title>" in requests.get(sandbox_url, timeout=REQUEST_SECONDS).text
 
     airflow = Airflow(tmp_path_factory.mktemp("unused"), dags_folder=ROOT)  # for its REST calls only
     airflow.url = airflow_url
@@ -111,7 +118,7 @@ def test_ready_to_click(made: Made, tmp_path_factory: pytest.TempPathFactory) ->
     }
     run_id = airflow.trigger("passnotify_first")
     airflow.wait_for_run("passnotify_first", run_id, "success")
-    passes = requests.get(f"{sandbox_url}/_sandbox/deliveries", timeout=30).json()["passes"]
+    passes = requests.get(f"{sandbox_url}/_sandbox/deliveries", timeout=REQUEST_SECONDS).json()["passes"]
     assert {number: entry["shows"]["value"] for number, entry in passes.items()} == dict.fromkeys(
         ("123", "124", "125"), "20% off any one regular priced item"
     )

@@ -9,7 +9,7 @@ import requests
 from airflow import __version__
 
 from airflow_provider_passnotify.sandbox.server import RunningSandbox
-from tests.airflow_cluster import ENDED, Airflow
+from tests.airflow_cluster import ENDED, HANGS_SECONDS, Airflow
 
 pytestmark = pytest.mark.skipif(__version__.startswith("2."), reason="the four processes of Airflow 3")
 
@@ -24,7 +24,7 @@ def defer(airflow: Airflow, dag_id: str, **conf: int) -> str:
 def test_send_defer_resume_succeed(airflow: Airflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
     run_id = defer(airflow, "system_send")
-    sandbox.wait_for(3, method="GET")  # the worker has looked once, the triggerer goes on
+    sandbox.wait_for(3, method="GET", timeout=HANGS_SECONDS)  # the worker has looked once, the triggerer goes on
     sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
     airflow.wait_for_run("system_send", run_id, "success")
     assert airflow.xcom("system_send", run_id, "send") == 1001
@@ -35,11 +35,11 @@ def test_send_defer_resume_succeed(airflow: Airflow, sandbox: RunningSandbox) ->
 def test_a_triggerer_that_is_killed_and_started_again_goes_on(airflow: Airflow, sandbox: RunningSandbox) -> None:
     sandbox.set_tickets(hang=True)
     run_id = defer(airflow, "system_send")
-    sandbox.wait_for(3, method="GET")
+    sandbox.wait_for(3, method="GET", timeout=HANGS_SECONDS)
     airflow.kill("triggerer")
     polls = sandbox.requests()["methods"]["GET"]
     airflow.start("triggerer")
-    sandbox.wait_for(polls + 2, method="GET", timeout=120)
+    sandbox.wait_for(polls + 2, method="GET", timeout=HANGS_SECONDS)
     sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
     airflow.wait_for_run("system_send", run_id, "success")
     assert airflow.xcom("system_send", run_id, "send") == 1001
@@ -57,16 +57,16 @@ def test_a_sensor_ends_alike_in_every_mode(airflow: Airflow, sandbox: RunningSan
     airflow.wait(
         lambda: all(task["state"] in ENDED for task in airflow.tasks("system_sensors", run_id)),
         "all sensors to end",
-        seconds=300,
     )
     ends: dict[str, dict[str, tuple[str, int]]] = {}
     for task in airflow.tasks("system_sensors", run_id):
         name, _, mode = task["task_id"].partition(".")
+        modes = ends.setdefault(name, {})
         if mode == "reschedule" and task["try_number"] > 1:
             continue  # Airflow's scheduler now and then takes what reschedules within a second for a failed try
-        if (name, mode, task["state"]) == ("execution_timeout_soft", "poke", "skipped"):
+        if (name, task["state"]) == ("execution_timeout_soft", "skipped"):
             continue  # Airflow skips where execution_timeout strikes during a poll: see the guide's page on the sensor
-        ends.setdefault(name, {})[mode] = (task["state"], task["try_number"])
+        modes[mode] = (task["state"], task["try_number"])
     print(*ends.items(), sep="\n")
     once, twice = ("failed", 1), ("failed", 2)
     expected = {
@@ -96,7 +96,7 @@ def test_polls_that_fail_fail_nothing(airflow: Airflow, sandbox: RunningSandbox)
     sandbox.add_fault("close_after", method="GET", times=1)
     sandbox.add_fault("status", method="GET", status=429, retry_after=1, times=1)
     sandbox.add_fault("body", method="GET", times=1)
-    sandbox.wait_for(polls + 6, method="GET", timeout=120)
+    sandbox.wait_for(polls + 6, method="GET", timeout=HANGS_SECONDS)
     sandbox.set_tickets(1001, final="COMPLETED", seconds=0)
     airflow.wait_for_run("system_send", run_id, "success")
     assert sandbox.requests()["methods"]["POST"] == 1
@@ -129,7 +129,7 @@ def test_a_hung_ticket_holds_up_no_other_task(airflow: Airflow, sandbox: Running
     sandbox.set_tickets(hang=True)
     hung = defer(airflow, "system_send")
     sandbox.add_fault("hold", method="GET", stage="headers", path="/ticket/1001$")
-    sandbox.wait_for(held=1)
+    sandbox.wait_for(held=1, timeout=HANGS_SECONDS)
     other = defer(airflow, "system_send_other")
     sandbox.set_tickets(1002, final="COMPLETED", seconds=0)
     airflow.wait_for_run("system_send_other", other, "success")
