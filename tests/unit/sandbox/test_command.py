@@ -19,6 +19,7 @@ import requests
 from airflow_provider_passnotify import sandbox
 from airflow_provider_passnotify.sandbox.__main__ import main
 from airflow_provider_passnotify.sandbox.server import running_sandbox
+from tests.servers import free_port
 
 COMMAND = [sys.executable, "-m", "airflow_provider_passnotify.sandbox"]
 
@@ -145,8 +146,9 @@ def test_shares_no_code_with_the_rest():
 
 
 def test_sandbox_in_a_thread_stops_and_frees_its_port():
-    with running_sandbox() as first:
-        port = int(first.url.rpartition(":")[2])
+    port = free_port()
+    with running_sandbox(port=port) as first:
+        assert first.url == f"http://127.0.0.1:{port}"
         assert json.loads(first.connection)["host"] == first.url
     with running_sandbox(port=port) as second:
         assert second.url == first.url
