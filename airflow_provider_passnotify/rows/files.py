@@ -45,6 +45,8 @@ def read_file(
         with open_file() as raw, gzip.GzipFile(fileobj=raw) if packed else raw as file:
             lines = read_lines(cast("IO[bytes]", file))
             yield from read_csv(lines, on_header) if read is read_csv else read(lines)
+            if packed and raw.tell() == 0:  # Python takes a file without any byte for gzip
+                raise EOFError
     except EOFError:
         raise ValueError("It is not a whole gzip file: it is cut off.") from None
     except (gzip.BadGzipFile, zlib.error):

@@ -73,15 +73,27 @@ _ONE_A_LINE = "write one object a line (JSON Lines)."
 
 
 def _check_holds_no_rows(row: dict[str, Any], number: int) -> None:
-    """Refuse a document with rows in it. Only what stands around the rows would be used.
+    """Refuse a document with rows in it, at any depth. Only what stands around the rows would be used.
 
     :raises ValueError: it names the key.
     """
     for key, value in row.items():
-        if isinstance(value, list) and any(
-            column_name(name) in ID_NAMES for part in value if isinstance(part, dict) for name in part
-        ):
+        if isinstance(value, list | dict) and _holds_rows(value):
             raise ValueError(f"The file is one JSON document: {key!r:.60} in line {number} holds rows; {_ONE_A_LINE}")
+
+
+def _holds_rows(value: Any) -> bool:
+    found = [value]
+    while found:  # without recursion, because Python's limit for it is low
+        part = found.pop()
+        if isinstance(part, list):
+            objects = [item for item in part if isinstance(item, dict)]
+            if any(column_name(name) in ID_NAMES for item in objects for name in item):
+                return True
+            found += part
+        elif isinstance(part, dict):
+            found += part.values()
+    return False
 
 
 def _explain(number: int, line: bytes, error: Exception, *, is_first: bool) -> Iterator[BadRow]:

@@ -30,7 +30,7 @@ _SHAPES_KEPT = 1000
 _NULL_IN_FILES = "\\N"
 _NULL_WORDS = frozenset(
     "".join(spelling)
-    for word in ("null", "none", "nan", "nat", "<na>", "n/a", "#n/a")
+    for word in ("null", "(null)", "[null]", "<null>", "none", "nan", "-nan", "nat", "<na>", "n/a", "#n/a")
     for spelling in itertools.product(*({char, char.upper()} for char in word))
 )
 _MAX_DECIMALS = 6

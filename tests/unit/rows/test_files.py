@@ -93,7 +93,7 @@ class TestWholeFile:
             read("a.csv", "a,b\n".encode("utf-16"))
 
     @pytest.mark.parametrize(
-        "damage", [lambda data: data[:-10], lambda _: b"no gzip", lambda data: data[:12] + b"!" * 9]
+        "damage", [lambda data: data[:-10], lambda _: b"no gzip", lambda data: data[:12] + b"!" * 9, lambda _: b""]
     )
     def test_damaged_gzip(self, damage: Any) -> None:
         data = damage(gzip.compress(b'{"a": 1}\n' * 1000))

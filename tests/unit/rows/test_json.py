@@ -40,6 +40,8 @@ def reasons(text: str) -> list[str]:
         json.dumps({"rows": ROWS}),
         json.dumps({"template_id": 7, "value": "x", "passes": [{"Pass ID": 1}]}) + "\n",
         json.dumps(ROWS[0]) + '\n{"label": "x", "data": [ {"passId": 1}, 5]}\n',
+        json.dumps({"value": "x", "page": {"of": 3, "items": ROWS}}) + "\n",
+        json.dumps({"value": "x", "pages": [[], [{"rows": ROWS}]]}) + "\n",
     ],
 )
 def test_another_kind_of_json_is_refused_whole(text: str) -> None:
@@ -65,6 +67,10 @@ def test_key_twice_in_one_object() -> None:
 
 def test_lists_that_hold_no_rows() -> None:
     rows = [{"pass_id": 1, "x": [1, 2]}, {"pass_id": 2, "x": [{"name": "[{"}]}, {"pass_id": 3, "value": '[{"pass_id"'}]
+    rows += [
+        {"pass_id": 4, "x": {"y": [{"z": [1]}], "tag": "v1"}},
+        {"pass_id": 5, "x": json.loads("[" * 900 + "]" * 900)},
+    ]
     assert read("".join(json.dumps(row) + "\n" for row in rows)) == rows
 
 

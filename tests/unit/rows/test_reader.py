@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime, timezone
@@ -258,10 +259,13 @@ class TestNullsInFiles:
         with pytest.raises(ValueError, match=r"label is \[1\]"):
             self.read({"pass_id": 1, "value": "n/a", "label": [1]}, ("n/a",), value="Hi")
 
-    @pytest.mark.parametrize("text", ["NULL", "null", "nan", "NaN", "None", "NaT", "<NA>", "#N/A", "n/a", "NULL "])
+    @pytest.mark.parametrize(
+        "text",
+        ["NULL", "null", "nan", "NaN", "None", "NaT", "<NA>", "#N/A", "n/a", "NULL ", "(null)", "[NULL]", "-nan"],
+    )
     @pytest.mark.parametrize("name", ["pass_id", "value", "label", "dedupe_key"])
     def test_other_words_for_nothing_are_refused(self, text: str, name: str) -> None:
-        with pytest.raises(ValueError, match=f"{name} is the text '{text}'.*null_values"):
+        with pytest.raises(ValueError, match=f"{name} is the text '{re.escape(text)}'.*null_values"):
             self.read({"pass_id": 1, "value": "x", name: text})
 
     def test_in_a_list_somebody_may_be_called_so(self) -> None:
