@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+from contextlib import suppress
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -50,10 +51,11 @@ def as_text(name: str, value: Any) -> str:
     if type(value) is int:
         return str(value)
     if isinstance(value, numbers.Integral) and value is not True and value is not False:
-        return str(operator.index(value))
+        with suppress(TypeError):  # numpy counts a timedelta64 as a whole number
+            return str(operator.index(value))
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
-    if is_number(value) and math.isfinite(value):
+    if is_number(value) and not isinstance(value, Decimal) and math.isfinite(value):
         number = Decimal(repr(value) if type(value) is float else str(value))  # numpy's repr contains the type
         text = format(number, "f").removesuffix(".0")  # 1250.0 points become 1250
         return "0" if text == "-0" else text

@@ -106,7 +106,11 @@ class TestTexts:
         assert sent(value) == text
 
     @pytest.mark.parametrize(
-        "value", [float("inf"), np.float32("inf"), Decimal("NaN"), Fraction(1, 3), True, np.bool_(True)]
+        "value",
+        [
+            *(float("inf"), np.float32("inf"), Decimal("NaN"), Decimal("sNaN"), Fraction(1, 3), True, np.bool_(True)),
+            np.timedelta64(5, "s"),
+        ],
     )
     def test_what_has_no_text(self, value: object) -> None:
         with pytest.raises(ValueError, match="it must be text or a number"):
