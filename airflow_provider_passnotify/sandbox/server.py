@@ -31,6 +31,9 @@ from airflow_provider_passnotify.sandbox.world import NewPass
 T = TypeVar("T")
 
 BACKLOG = 2048
+KEEP_ALIVE_IN_A_THREAD = 3600
+"""Seconds. If the machine stands still for longer than this, client and server of one process wake up at the same
+moment. The server then closes an idle connection on which the client is just sending."""
 
 
 class SandboxServer(uvicorn.Server):
@@ -189,9 +192,10 @@ def running_sandbox(*, host: str = "127.0.0.1", port: int = 0, **options: Any) -
     """Run a sandbox in a thread, and stop it at the end.
 
     :param port: 0 for any free port.
-    :param options: see ``Options``.
+    :param options: see ``Options``. By default, it does not close idle connections.
     """
     listening = threading.Event()
+    options = {"keep_alive": KEEP_ALIVE_IN_A_THREAD, **options}
     server = SandboxServer(Options(**options), host, port, listening.set)
 
     def run() -> None:

@@ -128,6 +128,14 @@ def test_answers_are_not_delayed():
         assert running.call(lambda _: running._server._socket.proto) == socket.IPPROTO_TCP
 
 
+def test_in_a_thread_it_closes_no_idle_connection():
+    """After a pause of the whole machine, it would close it while the client of the same process sends on it."""
+    with running_sandbox() as running:
+        assert running.state.options.keep_alive >= 600
+    with running_sandbox(keep_alive=5) as running:
+        assert running.state.options.keep_alive == 5
+
+
 def test_shares_no_code_with_the_rest():
     """If they shared code, one could hide the mistake of the other. And a worker should not load a web server."""
     package = Path(sandbox.__file__).parent
