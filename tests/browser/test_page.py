@@ -14,6 +14,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from airflow_provider_passnotify.sandbox.page import picture
@@ -145,9 +146,9 @@ def test_a_fault_is_switched_on_and_cleared_by_keyboard(page: Page, send: Send) 
         if focused.get_attribute("id") == "fault-what":
             break
         focused.send_keys(Keys.TAB)
-    focused.send_keys("503")
+    go_down_to(page, "503")
     focused.send_keys(Keys.TAB, Keys.TAB)
-    page.driver.switch_to.active_element.send_keys("until")
+    go_down_to(page, "until")
     page.driver.switch_to.active_element.send_keys(Keys.TAB)
     page.driver.switch_to.active_element.send_keys("/pass/123/", Keys.ENTER)
     page.wait_for_text("#fault-list", "503: unavailable")
@@ -193,7 +194,7 @@ def test_forget_everything(page: Page, send: Send) -> None:
     send("pass/123", "x")
     page.wait(lambda: page.phone(123), "the phone")
     page.find("#reset").click()
-    page.driver.switch_to.alert.accept()
+    page.wait(lambda: alert_is_present()(page.driver), "the question").accept()
     page.wait(lambda: not page.all("article"), "no phone")
     page.wait_for_text("#count-notices", "0")
     send("pass/124", "y")
@@ -302,6 +303,16 @@ def test_a_sandbox_that_is_gone_is_noticed(chromium: Chrome) -> None:
     page.wait_for_text("#connected", "Not connected")
     chromium.get("about:blank")
     chromium.get_log("browser")
+
+
+def go_down_to(page: Page, text: str) -> None:
+    """Choose what begins with a text, by the arrow keys. (Typed letters would have to come quickly, one by one.)"""
+    chosen = Select(page.driver.switch_to.active_element)
+    for _ in chosen.options:
+        if chosen.first_selected_option.text.startswith(text):
+            return
+        page.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    raise AssertionError(f"nothing begins with {text!r}")
 
 
 def luminance(color: str) -> float:
