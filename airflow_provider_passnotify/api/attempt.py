@@ -14,7 +14,6 @@ The clients only note what they see. This module decides what it means, by the s
 
 from __future__ import annotations
 
-import ssl
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -27,6 +26,7 @@ from airflow_provider_passnotify.api.failure_text import (
     causes,
     check_size,
     failure_text,
+    is_tls_problem,
 )
 from airflow_provider_passnotify.api.protocol import Outcome, Request, TransportFailure, Verdict
 
@@ -124,7 +124,7 @@ class Attempt:
         """
         if is_ambiguous or any(isinstance(cause, AmbiguousAnswerError) for cause in causes(error)):
             self._status = None
-        self._is_tls_problem = any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+        self._is_tls_problem = any(map(is_tls_problem, causes(error)))
         has_begun = self._status is not None
         self._failure = failure_text(error, timeout=self._config.timeout, is_sent=self.on_its_way, has_begun=has_begun)
 
@@ -147,7 +147,11 @@ class Attempt:
             failure = TransportFailure.TLS
         else:
             failure = TransportFailure.UNREACHABLE
-        detail = f"it took longer than its deadline, {self._config.deadline:g} s" if self.expired else self._failure
+        detail = self._failure
+        if self.expired:
+            deadline = f"{self._config.deadline:g} s"
+            is_sent = self.on_its_way
+            detail = f"it took longer than its deadline, {deadline}" if is_sent else f"no connection within {deadline}"
         return protocol.judge_failure(failure, f"{self._config.peer}: {detail}", redact=self._config.redact)
 
 

@@ -31,6 +31,7 @@ _BY_CLASS = {
     "aiohttp.LineTooLong": _LONG_LINE,
     "aiohttp.ContentLengthError": _CUT,
     "aiohttp.BadHttpMessage": BREAKS_RULES,
+    "ssl.SSLEOFError": _BROKEN_OFF,
     "builtins.BrokenPipeError": _BROKEN_OFF,
     "builtins.ConnectionAbortedError": _BROKEN_OFF,
     "builtins.ConnectionRefusedError": "connection refused",
@@ -74,6 +75,11 @@ def failure_text(error: BaseException | None, *, timeout: tuple[float, float], i
     return _other(chain[-1]) if chain else "the reason is not known"
 
 
+def is_tls_problem(error: BaseException) -> bool:
+    """Whether it is about TLS. A server that only closes the connection in the handshake may have other reasons."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+
+
 def check_size(size: int, limit: int, *, kind: str = "") -> None:
     """Refuse an answer that is too large.
 
@@ -99,7 +105,7 @@ def _special(error: BaseException, names: list[str]) -> str | None:
         return TOO_MANY_HEADERS
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and is_tls_problem(error):
         return f"no TLS connection could be made: {(error.reason or text).replace('_', ' ').lower()}"
     if isinstance(error, socket.gaierror):
         return f"the address of the host was not found ({error.strerror})"

@@ -50,6 +50,13 @@ def test_connection_refused(call: Call) -> None:
     not_sent(verdict, TransportFailure.UNREACHABLE)
 
 
+def test_a_server_that_closes_in_the_handshake(call: Call) -> None:
+    with serving(Answer(then=CLOSE)) as server:
+        (verdict,) = call(config_for(server.url.replace("http:", "https:"), max_retries=0), SEND)
+    not_sent(verdict, TransportFailure.UNREACHABLE)
+    assert verdict.reason.endswith("the connection was broken off")
+
+
 def test_a_host_that_does_not_exist(call: Call) -> None:
     (verdict,) = call(config_for("https://no-such-host.invalid", max_retries=1), SEND)
     not_sent(verdict, TransportFailure.UNREACHABLE)

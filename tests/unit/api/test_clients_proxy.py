@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_passnotify.api.protocol import Outcome, TransportFailure
 from tests.certificates import make_certificate
 from tests.clients import DELETE, SEND, Call, config_for
-from tests.servers import HANG, TICKET, Answer, Received, Server, answer, closed_port, serving
+from tests.servers import CLOSE, HANG, TICKET, Answer, Received, Server, answer, closed_port, serving
 
 pytestmark = pytest.mark.usefixtures("no_back_off", "no_proxy")
 
@@ -163,3 +163,26 @@ def test_a_proxy_of_a_kind_that_is_not_spoken(call: Call, monkeypatch: pytest.Mo
     monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
     with pytest.raises(ValueError, match="the environment variable https_proxy holds no proxy that can be used"):
         call(config_for(HTTPS, max_retries=0), SEND)
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Answer(then=HANG), "no connection within"),
+        (Answer(b"HTTP/1.1 200 OK\r\n", HANG), "no connection within"),
+        (Answer(b"HTTP/1.1 200 OK\r\nX: ", drip=b"x"), "no connection within"),
+        (Answer(b"HTTP/1.1 200 OK\r\n\r\n", HANG), "no connection within"),
+        (Answer(b"HTTP/1.1 200 OK\r\n\r\n", CLOSE), "the connection was broken off"),
+        (Answer(then=CLOSE), "the server closed the connection without an answer"),
+        (answer(502, body="<html>Oops</html>"), "the proxy answered with HTTP 502"),
+    ],
+    ids=["hangs", "hangs in its head", "drips", "no TLS behind it", "closes behind it", "closes", "502"],
+)
+def test_the_words_for_a_proxy_that_makes_no_connection(call: Call, reply: Answer, words: str) -> None:
+    with serving(reply) as proxy:
+        config = config_for(HTTPS, proxies={"https": proxy.url}, timeout="0.3,0.3", max_retries=0)
+        (verdict,) = call(config, SEND)
+    assert (verdict.outcome, verdict.failure) == (Outcome.NOT_SENT, TransportFailure.UNREACHABLE)
+    assert verdict.reason.startswith(
+        f"unreachable: api.example.com:443 through the proxy 127.0.0.1:{proxy.port}: {words}"
+    )
