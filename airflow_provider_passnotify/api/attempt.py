@@ -15,7 +15,7 @@ The clients only note what they see. This module decides what it means, by the s
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sized
 from types import MappingProxyType
 
 from airflow_provider_passnotify.api import protocol
@@ -106,8 +106,7 @@ class Attempt:
         """
         if status < 400 and not self.is_written:
             raise EarlyAnswerError
-        if len(headers) > MAX_HEADERS:
-            raise ValueError(TOO_MANY_HEADERS)
+        _check_number(headers)
         self._status, self._headers = status, headers
 
     def end_answer(self, body: bytes) -> None:
@@ -186,9 +185,13 @@ def check_interim(headers: Collection[tuple[str, str]], *, is_last: bool) -> Non
     """
     if is_last:
         raise AmbiguousAnswerError
+    _check_number(headers)
+    check_headers(headers)
+
+
+def _check_number(headers: Sized) -> None:
     if len(headers) > MAX_HEADERS:
         raise ValueError(TOO_MANY_HEADERS)
-    check_headers(headers)
 
 
 def _is_number(text: str) -> bool:
