@@ -357,8 +357,7 @@ WAYS: dict[str, Way] = {
             ["Content-Encoding: gzip"] * 2,
             ["X: a\0b"],
         )
-        for interim in ("103 Early Hints", "100 Continue")
-        for status in (200, 404)
+        for interim, status in (("103 Early Hints", 404), ("100 Continue", 200))
     },
     **{
         f"{status} behind a 103 of HTTP/1.0": Way(
