@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pendulum
@@ -51,8 +52,9 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
         if events:
             events.pop(0)()
 
-    monkeypatch.setattr("time.sleep", nap)
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    # (Only the client's clock: a server in a thread of this process needs its own.)
+    time = SimpleNamespace(sleep=nap, monotonic=lambda: clock[0])
+    monkeypatch.setattr("airflow_provider_passnotify.api.client.time", time)
     return events
 
 
