@@ -5,6 +5,7 @@ Airflow's own rules, and where this provider differs from them:
 * With ``render_template_as_native_obj``, Jinja turns ``"1_2_3"`` into the number 123. Here, a text field stays text.
 * Airflow also renders constants, and Jinja removes their last newline. Here, a text without a template is not changed.
 * Values that ``expand`` takes from upstream tasks are not rendered. This stays so: upstream data contains no templates.
+  Airflow renders what ``expand_kwargs`` takes from them, and takes a ``None`` there as "not given". Here, it does not.
 * Airflow 3.0 to 3.2 do not call callables, and keep the template if it renders to nothing. Both are corrected here.
 * If the DAG file gives an argument and it renders to nothing, this is noted here. It never counts as "not given".
 """
@@ -77,10 +78,13 @@ class TextFields:
             given_arguments = getattr(self, "_BaseOperator__init_kwargs", {})
             names = {name for name, value in given_arguments.items() if value is None}
             nothing = dict.fromkeys(sorted(names & {*self.template_fields, *self.never_none} - self.may_be_empty))
+        upstream = _from_upstream(self, context)
+        checked_names = {*self.template_fields, *self.never_none} - self.may_be_empty
+        nothing.update((name, None) for name in sorted(upstream & checked_names) if getattr(self, name) is None)
         text_env = None
         for name in template_fields:
             given = getattr(self, name)
-            if given is None:
+            if given is None or name in upstream:
                 continue
             if callable(given):
                 rendered = given(context=context, jinja_env=jinja_env)
@@ -120,3 +124,17 @@ class TextFields:
         env.filters.update(jinja_env.filters)
         env.globals.update(jinja_env.globals)
         return env
+
+
+def _from_upstream(operator: Any, context: Mapping[str, Any]) -> set[str]:
+    """Return the arguments that ``expand_kwargs`` took from other tasks. Airflow's ``seen_oids`` do not have them."""
+    mapped = getattr(context.get("dag"), "task_dict", {}).get(getattr(operator, "task_id", None))
+    rows = getattr(getattr(mapped, "expand_input", None), "value", None)
+    if mapped is None or rows is None or isinstance(rows, Mapping):  # it is not mapped, or by ``expand``
+        return set()
+    if not hasattr(rows, "iter_references"):
+        rows = rows[context["ti"].map_index]
+    if isinstance(rows, Mapping):  # it is written in the DAG file
+        return set()
+    given: Mapping[str, Any] = getattr(operator, "_BaseOperator__init_kwargs", {})
+    return {*given} - {*mapped.partial_kwargs}

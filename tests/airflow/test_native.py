@@ -32,6 +32,19 @@ def test_what_comes_to_nothing_is_refused(airflow: LocalAirflow, sandbox: Runnin
     assert sandbox.deliveries()["passes"]["124"]["received"][0]["label"] is None
 
 
+def test_what_expand_kwargs_takes_from_upstream(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
+    rows = [
+        {"pass_id": "123", "value": "{{ 6 * 7 }}", "notification_label": None},
+        {"pass_id": "223", "value": "x", "send_before": None},
+    ]
+    run = airflow.run_dag("expanded_kwargs", conf={"rows": rows})
+    said = {pass_id: [m["value"] for m in seen["received"]] for pass_id, seen in sandbox.deliveries()["passes"].items()}
+    said = {pass_id: texts for pass_id, texts in said.items() if texts}
+    assert said == {"123": ["{{ 6 * 7 }}"], "124": ["42"]}, "upstream data holds no templates"
+    assert run.task("upstream", 1).state == "failed", "a deadline that came to nothing is not taken as none"
+    assert "send_before came to nothing" in run.log_text
+
+
 def test_a_sensor_leaves_out_what_was_skipped(airflow: LocalAirflow, sandbox: RunningSandbox) -> None:
     run = airflow.run_dag("skipped_sends", conf={"skip": True, "gone": 323})
     assert run.task("late").state == run.task("late_batch").state == "skipped"

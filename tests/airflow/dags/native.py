@@ -45,6 +45,14 @@ with DAG("nothing", schedule=None):
         send_before=conf.override(task_id="deadlines")("deadlines")
     )
 
+with DAG("expanded_kwargs", schedule=None):
+    SendNotificationOperator.partial(task_id="upstream", target_type="pass").expand_kwargs(
+        conf.override(task_id="rows")("rows")
+    )
+    SendNotificationOperator.partial(task_id="literal", target_type="pass").expand_kwargs(
+        [{"pass_id": 124, "value": "{{ 6 * 7 }}"}]
+    )
+
 with DAG("skipped_sends", schedule=None):
 
     @task
