@@ -263,14 +263,16 @@ class Airflow:
         thinks that it was killed.
         """
         self.wait_for_task(dag_id, run_id, task_id, "deferred", seconds=seconds)
-        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}'"
         self.wait(
-            lambda: any(
-                "Received executor event" in line and key in line for line in self.output("scheduler").splitlines()
-            ),
+            lambda: self.worker_has_ended(dag_id, run_id, task_id),
             f"the scheduler to hear of the end of the worker of {dag_id}.{task_id}",
             seconds=seconds,
         )
+
+    def worker_has_ended(self, dag_id: str, run_id: str, task_id: str) -> bool:
+        """Whether the scheduler knows that a worker of the task has ended."""
+        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}'"
+        return any("Received executor event" in line and key in line for line in self.output("scheduler").splitlines())
 
     def wait_for_run(
         self,

@@ -62,6 +62,7 @@ class Stage:
     def __init__(self, home: Path, airflow: Airflow, sandbox: RunningSandbox, count: int) -> None:
         self.airflow, self.sandbox, self.count = airflow, sandbox, count
         self._rows, self._report = home / "rows.jsonl", home / "report.jsonl"
+        self._latency = LATENCY
         with self._rows.open("w") as file:
             file.writelines(json.dumps({"pass_id": FIRST_PASS + n, "points": n}) + "\n" for n in range(count))
 
@@ -71,12 +72,13 @@ class Stage:
         :param latency: seconds before each answer.
         """
         self.sandbox.reset()
-        self.sandbox.add_fault("latency", latency=latency)
+        self._latency = latency
+        self.hold()
         self._report.unlink(missing_ok=True)
         return self.airflow.trigger(DAG_ID, conf={"rows": str(self._rows), "report": str(self._report)})
 
     def process(self, run_id: str, try_number: int) -> psutil.Process:
-        """Wait until a try runs, and return its process."""
+        """Wait until a try runs, let it send, and return its process."""
 
         def look() -> psutil.Process | None:
             task = self.airflow.task(DAG_ID, run_id, TASK)
@@ -84,7 +86,14 @@ class Stage:
             is_there = task["state"] == "running" and task["try_number"] == try_number and task["pid"]
             return psutil.Process(task["pid"]) if is_there else None
 
-        return self.airflow.wait(look, f"try {try_number} to run", seconds=SECONDS)
+        process = self.airflow.wait(look, f"try {try_number} to run", seconds=SECONDS)
+        self.sandbox.clear_faults()
+        self.sandbox.add_fault("latency", latency=self._latency)
+        return process
+
+    def hold(self) -> None:
+        """Let no request go on, so that no try ends before it was found, however late Airflow tells of it."""
+        self.sandbox.add_fault("hold", stage="headers", method="POST")
 
     @property
     def posts(self) -> int:
@@ -123,6 +132,8 @@ def play_kills(stage: Stage, kills: int, chance: random.Random) -> Outcome:
         posts = stage.posts
         room = (stage.count - kills * TWO_CHUNKS - posts) // (kills - number + 2)  # what each kill leaves unknown
         stage.wait_for_posts(posts + chance.randrange(1, max(2, room)))
+        if number < kills:
+            stage.hold()
         process.send_signal(signal.SIGKILL)
         print(f"killed try {number} after {stage.posts} requests", file=sys.stderr, flush=True)
     stage.airflow.wait_for_run(DAG_ID, run_id, {"success", "failed"}, seconds=SECONDS)
@@ -163,7 +174,8 @@ def a_stage(home: Path, rows: int, *, folder: bool) -> Iterator[Stage]:
     :param folder: whether the journal is in a folder, not in Airflow's store.
     """
     with running_sandbox(passes=rows) as sandbox, a_database() as database:
-        env = {**database, "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": sandbox.connection}
+        connection = json.dumps({**json.loads(sandbox.connection), "extra": {"timeout": SECONDS}})
+        env = {**database, "AIRFLOW_CONN_PASSNOTIFY_DEFAULT": connection}
         if folder:
             env["AIRFLOW__PASSNOTIFY__JOURNAL_PATH"] = str(home / "journal")
         components = ("webserver", "scheduler") if IS_AIRFLOW_2 else ("api-server", "scheduler", "dag-processor")

@@ -15,7 +15,7 @@ from tests.stores import attach
 PROTOCOL, ROOT, BEGAN = "gated", "journal", "/began"
 VARIABLE = "CHAOS_FOLDER"
 """The environment variable with host and port of the gate."""
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 
 class GatedFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types

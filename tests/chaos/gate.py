@@ -13,7 +13,7 @@ from aiohttp import web
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 MAX_BODY = 64 * 1024 * 1024
-PATIENCE = 150.0
+PATIENCE = 600.0
 
 
 class Point(Enum):

@@ -18,7 +18,9 @@ from tests.chaos.watch import STATE, Process, Trail, gone
 
 STORE, FOLDER = "store", "folder"
 AT_MOST_ONCE, AT_LEAST_ONCE = MODES = ("at_most_once", "at_least_once")
-ROUND_SECONDS = 120.0
+ROUND_SECONDS = 600.0
+"""Whoever waits longer than this, waits for something that does not come, also on a slow and busy machine."""
+LOG_TIMES = 60
 BEGAN = ("Worker startup parse complete", "Started process")  # in the log of a try that began: Airflow 3, Airflow 2
 Act = Callable[["Round"], Awaitable[None]]
 Matches = Callable[[Exchange], bool]
@@ -37,7 +39,8 @@ class Fault:
     :param deliveries: how many deliveries there must be, if that is certain.
     :param writes: what each try that writes anything must write into the journal, if that is certain.
     :param kinds: the DAGs for which it makes sense. The short form takes the first one.
-    :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, or to ``nowhere``.
+    :param connection: ``gated`` by the proxy, ``direct`` to the sandbox, ``hasty`` with short time-outs, or to
+        ``nowhere``.
     :param size: bytes of the message.
     :param short: whether it is in the short form.
     :param sends: whether the task is one that sends.
@@ -221,6 +224,15 @@ class Round:
         """Wait until Airflow has the task in one of these states."""
         await self.stage.board.wait(self.run.run_id, self.map_index, lambda task: task["state"] in states)
 
+    async def deferred(self) -> None:
+        """Wait until the task is deferred and the scheduler knows that its worker has ended.
+
+        If the task resumes before that, Airflow thinks that it was killed.
+        """
+        await self.in_state("deferred")
+        while not self.stage.airflow.worker_has_ended(self.run.dag_id, self.run.run_id, TASK):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_EVERY)
+
     async def ended(self, after_try: int = 0) -> str:
         """Wait until the task has ended, in a try later than ``after_try``, and return its state."""
         task = await self.stage.board.wait(
@@ -241,7 +253,17 @@ class Round:
             await gone(process.task)
 
     async def names_it(self) -> bool:
-        """Whether the last try's log names the target. (Or an earlier log, if Airflow gave up before it began.)"""
+        """Whether the last try's log names the target. (Or an earlier log, if Airflow gave up before it began.)
+
+        If a person marked it as failed, its supervisor may write the log after that.
+        """
+        for _ in range(LOG_TIMES):
+            if await self._names_it_now():
+                return True
+            await asyncio.sleep(LOOK_EVERY)
+        return False
+
+    async def _names_it_now(self) -> bool:
         run, index = self.run, self.map_index
         last = self.stage.board.get(run.run_id, index)["try_number"]
         for number in range(last, 0, -1):

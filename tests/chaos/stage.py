@@ -34,21 +34,24 @@ AIRFLOW = Version(version("apache-airflow"))
 IS_AIRFLOW_2, HAS_STORE = Version("3") > AIRFLOW, Version("3.3") <= AIRFLOW
 DAGS = Path(__file__).parent / "dags"
 TASK = "push"
-TICKET_SECONDS = 3.0  # longer than from the POST to the first poll
+TICKET_SECONDS = 3.0
 LOOK_EVERY = 0.5
 WATCHED = ("scheduler", "triggerer") if IS_AIRFLOW_2 else ("scheduler", "dag-processor", "triggerer")
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "16",
     # Short, so that a dead supervisor is noticed within a round; longer than any other step of a round.
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-    "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "20",  # these three are Airflow 2's names
+    "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "30",  # these four are Airflow 2's names
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+    # Airflow 2 tells of a dead supervisor again at each interval until its DAG processor has noticed. What comes late
+    # hits the next try, so the interval is longer than the DAG processor needs on a busy machine.
+    "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "40",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     # A supervisor waits as long as a gate holds a request, but gives up soon if a gate refuses it.
-    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "600",
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": "0.2",
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "1",
     "AIRFLOW__WORKERS__SOCKET_CLEANUP_TIMEOUT": "5",
@@ -194,8 +197,9 @@ async def a_stage(home: Path, *, folder: bool) -> AsyncIterator[Stage]:
                 **SETTINGS,
                 **database,
                 **_place(journal),
-                "AIRFLOW_CONN_DIRECT": _connection(sandbox, sandbox.url, timeout=3),
-                "AIRFLOW_CONN_GATED": _connection(sandbox, api.url, timeout=120),
+                "AIRFLOW_CONN_DIRECT": _connection(sandbox, sandbox.url, timeout=600),
+                "AIRFLOW_CONN_HASTY": _connection(sandbox, sandbox.url, timeout=3),
+                "AIRFLOW_CONN_GATED": _connection(sandbox, api.url, timeout=600),
                 "AIRFLOW_CONN_NOWHERE": _connection(sandbox, "http://127.0.0.1:9", timeout=3),
             }
             kind = Airflow2 if IS_AIRFLOW_2 else Airflow

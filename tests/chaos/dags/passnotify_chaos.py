@@ -28,7 +28,7 @@ WAIT = {"wait_for_completion": True, "poll_interval": 1}
 SINGLE = {
     "plain": {},
     "once": {"retries": 0},
-    "timed": {"execution_timeout": timedelta(seconds=6)},
+    "timed": {"execution_timeout": timedelta(seconds=10)},  # a busy machine needs some until the request
     "waiting": WAIT,
     "deferred": {**WAIT, "deferrable": True},
 }

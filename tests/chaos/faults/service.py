@@ -27,7 +27,9 @@ for done in (True, False):
     end = "though it delivered" if done else "and did not deliver"
     rare = {**UNKNOWN, "short": done}  # what the provider sees is the same
     service_fault(f"closes the connection, {end}", "close_after", more=UNKNOWN, deliver=done)
-    service_fault(f"is silent until the time-out, {end}", "read_timeout", more=rare, deliver=done)
+    service_fault(
+        f"is silent until the time-out, {end}", "read_timeout", more={**rare, "connection": "hasty"}, deliver=done
+    )
     service_fault(f"cuts its answer, {end}", "cut_body", more=rare, deliver=done)
     service_fault(f"answers 200 without a ticketId, {end}", "body", more=rare, deliver=done)
     service_fault(f"answers 500, {end}", "status", more=rare, status=500, deliver=done)

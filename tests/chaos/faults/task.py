@@ -16,7 +16,7 @@ TIMED = {"kinds": ("timed",), "unknown": True, "line": lines.TIMEOUT}
 NOBODY_KNOWS = {"unknown": True, "surely_unknown": True, "line": lines.BEFORE_OUTCOME}
 # Airflow 2 raises an exception in the task, wherever it is.
 INTERRUPTED = {"in_airflow_2": {"unknown": True, "deliveries": None}}
-TIMEOUT_SECONDS = 6.0
+TIMEOUT_SECONDS = 10.0
 
 
 @fault("none", deliveries=1, writes=(("intent", "sent"),))

@@ -21,7 +21,10 @@ NOT_CERTAIN = {"in_folder": {"writes": None}}
 
 @fault("none, waiting", kinds=("waiting", "deferred"), deliveries=1, writes=(WAITED,))
 async def nothing(round_: Round) -> None:
-    await round_.begin()
+    if round_.kind == "deferred":
+        (await _deferred(round_)).release()
+    else:
+        await round_.begin()
 
 
 @fault("SIGKILL while waiting", line=lines.AFTER_OUTCOME, **WAITING, writes=(CUT_OFF, WAITED_ON))
@@ -88,12 +91,18 @@ async def failed_and_cleared(round_: Round) -> None:
 
 async def _hang_after_look(round_: Round) -> None:
     """Begin, let the ticket never end, and wait until the task has polled it."""
-    posted, polled = round_.at_post(Point.AFTER), round_.at_ticket(Point.AFTER)
+    polled = round_.at_ticket(Point.AFTER)
+    await _begin_with_hanging_ticket(round_)
+    (await polled.catch()).go()
+
+
+async def _begin_with_hanging_ticket(round_: Round) -> None:
+    """Begin, and let the ticket not end, however long the task needs until it polls."""
+    posted = round_.at_post(Point.AFTER)
     await round_.begin()
     caught = await posted.catch()
     await round_.stage.hang_ticket(round_.trail.ticket_id)
     caught.go()
-    (await polled.catch()).go()
 
 
 @fault("marked failed while waiting, in a poll", **WAITING)
@@ -130,6 +139,7 @@ async def kill_when_deferring(round_: Round) -> None:
     caught = await _caught_deferring(round_)
     await round_.process.kill()
     caught.go()
+    await round_.stage.end_ticket(round_.trail.ticket_id)
 
 
 @fault("SIGKILL of the supervisor when it defers", **DEFERRED, writes=(WAITED, WAITED_ON), stores=(STORE,))
@@ -138,6 +148,7 @@ async def supervisor_killed_when_deferring(round_: Round) -> None:
     send(round_.process.supervisor, signal.SIGKILL)
     await gone(round_.process.supervisor)
     caught.go(Way.DROP)
+    await round_.stage.end_ticket(round_.trail.ticket_id)
 
 
 @fault(
@@ -145,7 +156,9 @@ async def supervisor_killed_when_deferring(round_: Round) -> None:
 )
 async def kill_when_resuming(round_: Round) -> None:
     trap = round_.at_resume(Point.BEFORE)
-    await round_.begin()
+    await _begin_with_hanging_ticket(round_)
+    await round_.deferred()
+    await round_.stage.end_ticket(round_.trail.ticket_id)
     caught = await trap.catch()
     await round_.process.kill()
     caught.go()
@@ -177,15 +190,16 @@ async def cleared_while_deferred(round_: Round) -> None:
 async def _deferred(round_: Round) -> Trap:
     """Begin, and hold all polls of the ticket but the first, so that the task stays deferred until the release."""
     first = round_.at_ticket(Point.AFTER)
-    await round_.begin()
+    await _begin_with_hanging_ticket(round_)
     caught = await first.catch()
     held = round_.at_ticket(Point.BEFORE, times=100)
     caught.go()
-    await round_.in_state("deferred")
+    await round_.deferred()
+    await round_.stage.end_ticket(round_.trail.ticket_id)
     return held
 
 
 async def _caught_deferring(round_: Round) -> Exchange:
     trap = round_.at_journal_gate(lambda seen: round_.is_state(seen, "deferred"), Point.BEFORE)
-    await round_.begin()
+    await _begin_with_hanging_ticket(round_)
     return await trap.catch()
