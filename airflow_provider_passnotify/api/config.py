@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -94,9 +94,7 @@ class Config:
 
     def redact(self, text: str) -> str:
         """Return the text without the credentials. A server may have echoed them."""
-        for form in self._secret_forms:
-            text = text.replace(form, "***")
-        return text
+        return _without(self._secret_forms, text)
 
     @functools.cached_property
     def _secret_forms(self) -> list[str]:
@@ -119,6 +117,22 @@ def read_config(
     :raises ValueError: it names the field or the environment variable, and says what is wrong and what to do. It never
         repeats a secret.
     """
+    try:
+        return _read_fields(conn_type, host, schema, port, login, password, extra)
+    except ValueError as error:  # a secret may stand in a wrong field
+        secrets = {password or "", _key_in(password or "")}
+        raise ValueError(_without(spellings(secrets), str(error))) from None
+
+
+def _read_fields(
+    conn_type: str | None,
+    host: str | None,
+    schema: str | None,
+    port: int | None,
+    login: str | None,
+    password: str | None,
+    extra: str | None,
+) -> Config:
     if conn_type != CONN_TYPE:
         raise ValueError(f"its type is {conn_type!r}; it must be {CONN_TYPE!r}.")
     options = read_extra(extra)
@@ -146,10 +160,20 @@ def _read_key(login: str | None, password: str | None) -> str:
         if ":" in login:
             raise ValueError("its login holds a colon, which Basic authentication cannot carry.")
         return base64.b64encode(f"{login}:{password}".encode()).decode()
-    key = password.strip().removeprefix("Basic ").strip()
+    key = _key_in(password)
     if not _KEY.fullmatch(key):
         raise ValueError("it has no login, and its password is not a Base64 key. Give the login, or the key.")
     return key
+
+
+def _key_in(password: str) -> str:
+    return password.strip().removeprefix("Basic ").strip()
+
+
+def _without(forms: Iterable[str], text: str) -> str:
+    for form in forms:
+        text = text.replace(form, "***")
+    return text
 
 
 def _password_in(key: str) -> str:

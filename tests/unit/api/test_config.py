@@ -122,6 +122,26 @@ def test_what_stands_behind_an_address_is_not_repeated() -> None:
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "hunter2 hunter2"},
+        {"host": "hunter2;"},
+        {"host": f"https://{HOST}/hunter2"},
+        {"host": f"hunter2://{HOST}"},
+        {"schema": "hunter2"},
+        {"conn_type": "hunter2"},
+        {"extra": {"hunter2": "x"}},
+        {"login": None, "password": "Basic hunter2!", "host": "hunter2!"},
+        {"password": "it's\nhunter2", "host": "it's\nhunter2"},
+    ],
+)
+def test_a_password_in_a_wrong_field_is_not_repeated(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\*\*\*") as refused:
+        read(**{"password": "hunter2", **fields})
+    assert "hunter2" not in str(refused.value)
+
+
 OPTION_VALUES: list[tuple[str, Any, Any]] = [
     ("timeout", 3, (3, 3)),
     ("timeout", "3", (3, 3)),

@@ -68,7 +68,10 @@ def operator(source: str, rows: list[tuple[str, str]], folder: Path, monkeypatch
 
 @pytest.mark.parametrize("source", SOURCES)
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @example(rows=[("16777217", "x"), ("1000001.0", "y"), ("000", "1250.0"), ("9" * 30, "ä€😀\u2028\x7f")])
 @given(rows=ROWS)
