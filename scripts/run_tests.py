@@ -39,7 +39,7 @@ def plan(newest: str, versions: list[str]) -> list[tuple[int, list[str]]]:
     :param versions: all Airflow versions.
     """
     others = [version for version in versions if version != newest]
-    airflows = [f"airflow-{version}" for version in (newest, *others)]
+    airflows = [f"airflow-{version}" for version in (newest, *reversed(others))]  # the slowest first
     return [
         (1, ["lint", "types", "docs", "coverage", "fuzz", "sql", "storage", "browser"]),
         (3, [*EDGES, *airflows, "simulation"]),  # half of the time, these only wait
