@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -117,34 +118,28 @@ def read_config(
     :raises ValueError: it names the field or the environment variable, and says what is wrong and what to do. It never
         repeats a secret.
     """
+    with _hidden_in_errors(password or ""):
+        if conn_type != CONN_TYPE:
+            raise ValueError(f"its type is {conn_type!r}; it must be {CONN_TYPE!r}.")
+        options = read_extra(extra)
+        allow_http = options.pop("allow_http", False)
+        base_url = read_base_url(host, schema, port, allow_http=allow_http)
+        key = _read_key(login, password)
+        of_proxies = (secret for url in (options.get("proxies") or {}).values() for secret in proxy_secrets(url))
+        # (Also the Base64 key without its padding: some servers and tools quote it like that.)
+        secrets = {text for text in (key, key.rstrip("="), password, _password_in(key), *of_proxies) if text}
+        config = Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
+        _ = config.proxy, config.ca_bundle  # report errors of the environment before anything is sent
+        return config
+
+
+@contextmanager
+def _hidden_in_errors(password: str) -> Iterator[None]:
+    """Take the password out of the text of a ValueError: it may stand in a wrong field, which the error repeats."""
     try:
-        return _read_fields(conn_type, host, schema, port, login, password, extra)
-    except ValueError as error:  # a secret may stand in a wrong field
-        secrets = {password or "", _key_in(password or "")}
-        raise ValueError(_without(spellings(secrets), str(error))) from None
-
-
-def _read_fields(
-    conn_type: str | None,
-    host: str | None,
-    schema: str | None,
-    port: int | None,
-    login: str | None,
-    password: str | None,
-    extra: str | None,
-) -> Config:
-    if conn_type != CONN_TYPE:
-        raise ValueError(f"its type is {conn_type!r}; it must be {CONN_TYPE!r}.")
-    options = read_extra(extra)
-    allow_http = options.pop("allow_http", False)
-    base_url = read_base_url(host, schema, port, allow_http=allow_http)
-    key = _read_key(login, password)
-    of_proxies = (secret for url in (options.get("proxies") or {}).values() for secret in proxy_secrets(url))
-    # (Also the Base64 key without its padding: some servers and tools quote it like that.)
-    secrets = {text for text in (key, key.rstrip("="), password, _password_in(key), *of_proxies) if text}
-    config = Config(base_url, key, secrets=tuple(sorted(secrets, key=len, reverse=True)), **options)
-    _ = config.proxy, config.ca_bundle  # report errors of the environment before anything is sent
-    return config
+        yield
+    except ValueError as error:
+        raise ValueError(_without(spellings({password, _key_in(password)}), str(error))) from None
 
 
 def _host_and_port(url: str) -> str:

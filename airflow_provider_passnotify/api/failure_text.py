@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import TypeGuard
 
 _NO_ANSWER = "the server closed the connection without an answer"
 _BROKEN_OFF = "the connection was broken off"
@@ -75,7 +76,7 @@ def failure_text(error: BaseException | None, *, timeout: tuple[float, float], i
     return _other(chain[-1]) if chain else "the reason is not known"
 
 
-def is_tls_problem(error: BaseException) -> bool:
+def is_tls_problem(error: BaseException) -> TypeGuard[ssl.SSLError]:
     """Whether it is about TLS. A server that only closes the connection in the handshake may have other reasons."""
     return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
 
@@ -105,7 +106,7 @@ def _special(error: BaseException, names: list[str]) -> str | None:
         return TOO_MANY_HEADERS
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and is_tls_problem(error):
+    if is_tls_problem(error):
         return f"no TLS connection could be made: {(error.reason or text).replace('_', ' ').lower()}"
     if isinstance(error, socket.gaierror):
         return f"the address of the host was not found ({error.strerror})"

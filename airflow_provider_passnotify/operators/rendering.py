@@ -13,7 +13,7 @@ Airflow's own rules, and where this provider differs from them:
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -73,14 +73,14 @@ class TextFields:
         if parent is not self:  # an object in a field, which has its own template fields
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids, **more)  # type: ignore[misc]
             return
+        must_be_given = {*self.template_fields, *self.never_none} - self.may_be_empty
         nothing: dict[str, Any] = {}
         if id(None) in seen_oids:  # ``expand`` gave at least one None; Airflow knows which arguments were given
             given_arguments = getattr(self, "_BaseOperator__init_kwargs", {})
             names = {name for name, value in given_arguments.items() if value is None}
-            nothing = dict.fromkeys(sorted(names & {*self.template_fields, *self.never_none} - self.may_be_empty))
+            nothing = dict.fromkeys(sorted(names & must_be_given))
         upstream = _from_upstream(self, context)
-        checked_names = {*self.template_fields, *self.never_none} - self.may_be_empty
-        nothing.update((name, None) for name in sorted(upstream & checked_names) if getattr(self, name) is None)
+        nothing.update((name, None) for name in sorted(upstream & must_be_given) if getattr(self, name) is None)
         text_env = None
         for name in template_fields:
             given = getattr(self, name)
@@ -128,13 +128,11 @@ class TextFields:
 
 def _from_upstream(operator: Any, context: Mapping[str, Any]) -> set[str]:
     """Return the arguments that ``expand_kwargs`` took from other tasks. Airflow's ``seen_oids`` do not have them."""
-    mapped = getattr(context.get("dag"), "task_dict", {}).get(getattr(operator, "task_id", None))
+    mapped: Any = getattr(context.get("dag"), "task_dict", {}).get(getattr(operator, "task_id", None))
     rows = getattr(getattr(mapped, "expand_input", None), "value", None)
-    if mapped is None or rows is None or isinstance(rows, Mapping):  # it is not mapped, or by ``expand``
-        return set()
-    if not hasattr(rows, "iter_references"):
+    if isinstance(rows, Sequence):
         rows = rows[context["ti"].map_index]
-    if isinstance(rows, Mapping):  # it is written in the DAG file
+    if rows is None or isinstance(rows, Mapping):  # it is not mapped, or by ``expand``, or the DAG file has this row
         return set()
     given: Mapping[str, Any] = getattr(operator, "_BaseOperator__init_kwargs", {})
     return {*given} - {*mapped.partial_kwargs}
