@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.chaos.rounds import AT_LEAST_ONCE, ROUND_SECONDS, Fault, Round, Run
+from tests.airflow_cluster import HANGS_SECONDS
+from tests.chaos.rounds import AT_LEAST_ONCE, Fault, Round, Run
 from tests.chaos.stage import Stage
 
 FIRST_PASS = 1_000_001
@@ -122,14 +123,14 @@ class Driver:
         trouble = ""
         async with round_.run.slot(self._slots):
             try:
-                await asyncio.wait_for(round_.fault.act(round_), ROUND_SECONDS)
+                await asyncio.wait_for(round_.fault.act(round_), HANGS_SECONDS)
             except (TimeoutError, asyncio.TimeoutError, AssertionError) as error:
                 trouble = f"the fault did not strike: {error!r}"
             except Exception:  # noqa: BLE001 (the round counts as wrong, the others go on)
                 trouble = traceback.format_exc()
             round_.disarm()
             try:
-                await asyncio.wait_for(round_.settled(), ROUND_SECONDS)
+                await asyncio.wait_for(round_.settled(), HANGS_SECONDS)
             except asyncio.TimeoutError:
                 trouble += " the task did not end"
             result = await judge(round_, trouble)

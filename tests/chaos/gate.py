@@ -11,9 +11,10 @@ from enum import Enum
 import aiohttp
 from aiohttp import web
 
+from tests.airflow_cluster import HANGS_SECONDS
+
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 MAX_BODY = 64 * 1024 * 1024
-PATIENCE = 600.0
 
 
 class Point(Enum):
@@ -74,7 +75,7 @@ class Trap:
     caught: asyncio.Queue[Exchange] = field(default_factory=asyncio.Queue)
     _held: list[Exchange] = field(default_factory=list)
 
-    async def catch(self, seconds: float = PATIENCE) -> Exchange:
+    async def catch(self, seconds: float = HANGS_SECONDS) -> Exchange:
         """Return the next request that was caught.
 
         :raises TimeoutError: if none comes.

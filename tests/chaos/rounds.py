@@ -18,8 +18,6 @@ from tests.chaos.watch import STATE, Process, Trail, gone
 
 STORE, FOLDER = "store", "folder"
 AT_MOST_ONCE, AT_LEAST_ONCE = MODES = ("at_most_once", "at_least_once")
-ROUND_SECONDS = 600.0
-"""Whoever waits longer than this, waits for something that does not come, also on a slow and busy machine."""
 LOG_TIMES = 60
 BEGAN = ("Worker startup parse complete", "Started process")  # in the log of a try that began: Airflow 3, Airflow 2
 Act = Callable[["Round"], Awaitable[None]]
